@@ -1,0 +1,29 @@
+"""The layers of a net in groups from input to output, for freezing and for learning rates that grow with depth."""
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+def layer_groups(net: nn.Module) -> list[list[nn.Module]]:
+    """Modules with parameters, grouped, the head last: the net's own `layer_groups()`, or each of its children.
+
+    Raises ValueError if the groups miss a parameter or hold one twice.
+    """
+    own = getattr(net, "layer_groups", None)
+    groups = own() if own is not None else [[child] for child in net.children() if any(True for _ in child.parameters())]
+    held = [id(parameter) for group in groups for module in group for parameter in module.parameters()]
+    wanted = {id(parameter) for parameter in net.parameters()}
+    if set(held) != wanted or len(held) != len(wanted):
+        # A parameter of the net's own, or one shared between children: no order can be read off.
+        if own is None:
+            return [[net]]
+        raise ValueError(f"{type(net).__name__}.layer_groups() must hold each of {len(wanted)} parameters exactly once")
+    return groups
+
+
+def norm_parameters(modules: list[nn.Module]) -> set[int]:
+    """The ids of the parameters of all norm layers within the given modules."""
+    norms = (m for module in modules for m in module.modules() if isinstance(m, NORMS))
+    return {id(parameter) for norm in norms for parameter in norm.parameters()}

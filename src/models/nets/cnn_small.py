@@ -1,0 +1,29 @@
+"""A plain convolutional net for small pictures."""
+
+import torch
+from torch import Tensor, nn
+
+
+class CNNSmall(nn.Module):
+    """3x3 convolutions with batch norm and ReLU, one per width, halving the picture between them; mean pool; linear."""
+
+    def __init__(self, in_chans: int, num_classes: int, *, widths: list[int]) -> None:
+        """Raises ValueError if there is no width."""
+        super().__init__()
+        if not widths:
+            raise ValueError("widths must name at least one layer, got []")
+        sizes = [in_chans, *widths]
+        self.stages = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True))
+            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+        )
+        self.head = nn.Linear(widths[-1], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (batch, in_chans, height, width).  Returns logits: (batch, num_classes)."""
+        x = images
+        for depth, stage in enumerate(self.stages):
+            if depth and min(x.shape[-2:]) > 1:
+                x = torch.max_pool2d(x, 2)
+            x = stage(x)
+        return self.head(x.mean((2, 3)))

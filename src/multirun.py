@@ -1,0 +1,46 @@
+"""The table at the end of a multirun: what each job changed, and what came of it."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+SHOWN = ("test/accuracy", "test/loss", "val/accuracy", "val/loss", "train/samples_per_second", "time/fit_s")
+
+
+class MultirunTable(Callback):
+    """Prints a table of the jobs' overrides and scores, and writes all of metrics.json to multirun.csv."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        path = Path(job_return.hydra_cfg.hydra.runtime.output_dir) / "metrics.json"  # pyright: ignore
+        changes = dict(override.split("=", 1) for override in job_return.overrides or () if "=" in override)
+        metrics = json.loads(path.read_text()) if path.is_file() else {}
+        self.rows.append({"job": path.parent.name, **changes, **metrics})
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        if not self.rows:
+            return
+        folder = Path(config.hydra.sweep.dir)
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        with (folder / "multirun.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        print_table(self.rows, [n for n in names if "/" not in n or n in SHOWN])
+
+
+def print_table(rows: list[dict[str, Any]], names: list[str]) -> None:
+    """Print rows as a table; numbers with four digits."""
+    table = Table(*names)
+    for row in rows:
+        table.add_row(*(f"{row[n]:.4g}" if isinstance(row.get(n), float) else str(row.get(n, "-")) for n in names))
+    Console().print(table)

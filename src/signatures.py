@@ -1,0 +1,176 @@
+"""What a `_target_` accepts, read from its source text: nothing is imported, so a check of a config costs milliseconds.
+
+Importing torch and Lightning to ask `inspect.signature` takes seconds. The names and annotations that the check needs
+stand in the source, and `ast` finds them: through re-exports, base classes and `**kwargs` handed to a base class.
+"""
+
+import ast
+import importlib.util
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+
+@dataclass
+class Signature:
+    """The arguments of one callable: name -> annotation (None where there is none)."""
+
+    annotations: dict[str, ast.expr | None] = field(default_factory=dict)
+    required: set[str] = field(default_factory=set)
+    takes_any_key: bool = False
+
+
+def signature_of(target: str) -> Signature | None:
+    """The signature of a dotted name such as `torch.optim.AdamW`; None where the source does not tell.
+
+    Raises ValueError if no such module or, in a module of this project, no such name exists.
+    """
+    module, names = _split(target)
+    found = _find(module, names[0]) if names else None
+    if found is None:
+        if names and target.startswith("src."):
+            near = ", ".join(n.name for n in _tree(module).body if isinstance(n, ast.ClassDef | ast.FunctionDef))
+            raise ValueError(f"{target}: {module.name} has no {names[0]}, it has {near}")
+        return None
+    node, where = found
+    for name in names[1:]:
+        node = next((n for n in getattr(node, "body", []) if getattr(n, "name", None) == name), None)
+    return _signature(node, where) if node is not None else None
+
+
+def _split(target: str) -> tuple[Path, list[str]]:
+    """The file of the longest prefix of `target` that is a module, and the names left over."""
+    first, *rest = target.split(".")
+    spec = importlib.util.find_spec(first)
+    if spec is None:
+        raise ValueError(f"{target}: there is no module {first}; is it installed?")
+    if not spec.submodule_search_locations:
+        return Path(spec.origin or ""), rest
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    while rest:
+        if (folder / rest[0]).is_dir():
+            folder = folder / rest.pop(0)
+        elif (folder / f"{rest[0]}.py").is_file():
+            return folder / f"{rest[0]}.py", rest[1:]
+        else:
+            break
+    if not (folder / "__init__.py").is_file():
+        raise ValueError(f"{target}: there is no {'.'.join(rest[:1])} in {folder.name}/")
+    return folder / "__init__.py", rest
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8")) if path.suffix == ".py" else ast.Module([], [])
+
+
+def _find(path: Path, name: str) -> tuple[ast.stmt, Path] | None:
+    """The class or function that `name` means in a module, following imports."""
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return node, path
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name and (found := _follow(path, node, alias.name)):
+                    return found
+                if alias.name == "*" and (found := _follow(path, node, name)):
+                    return found
+    return None
+
+
+def _follow(path: Path, node: ast.ImportFrom, name: str) -> tuple[ast.stmt, Path] | None:
+    if node.level:
+        folder = path.parents[node.level - 1]
+        file = folder.joinpath(*(node.module or "").split("."))
+        file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+        return _find(file, name) if file.is_file() and file != path else None
+    try:
+        file, names = _split(f"{node.module}.{name}")
+    except ValueError:
+        return None
+    return _find(file, name) if names and file != path else None
+
+
+def _signature(node: ast.stmt, path: Path) -> Signature | None:
+    if isinstance(node, ast.FunctionDef):
+        return _arguments(node)
+    assert isinstance(node, ast.ClassDef)
+    init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    own = _arguments(init, skip_self=True) if init else Signature(takes_any_key=True)
+    if not own.takes_any_key:
+        return own
+    # **kwargs of a subclass are its base's arguments; so are those of a class without __init__.
+    known = False
+    for base in node.bases:
+        found = _find(path, base.id) if isinstance(base, ast.Name) else None
+        inherited = _signature(*found) if found else None
+        if inherited is not None:
+            known = True
+            own.annotations = inherited.annotations | own.annotations
+            own.required |= inherited.required - set(own.annotations) if init else inherited.required
+            own.takes_any_key = inherited.takes_any_key
+            break
+    return own if init or known else None
+
+
+def _arguments(node: ast.FunctionDef, skip_self: bool = False) -> Signature:
+    args = node.args
+    positional = (args.posonlyargs + args.args)[1 if skip_self else 0 :]
+    keyword = [a for a, default in zip(args.kwonlyargs, args.kw_defaults, strict=True) if default is None]
+    required = positional[: len(positional) - len(args.defaults)] + keyword
+    return Signature(
+        {a.arg: a.annotation for a in positional + args.kwonlyargs},
+        {a.arg for a in required},
+        args.kwarg is not None,
+    )
+
+
+def signature_of_function(source: str) -> Signature:
+    """The signature that a `def` statement, given as text, declares."""
+    (node,) = ast.parse(source).body
+    assert isinstance(node, ast.FunctionDef)
+    return _arguments(node)
+
+
+PLAIN_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "Path": (str,),
+    "None": (type(None),),
+    "list": (list,),
+    "tuple": (list,),
+    "Sequence": (list,),
+    "dict": (dict,),
+}
+
+
+def accepts(annotation: ast.expr, value: object) -> bool:
+    """Whether a plain value from YAML fits an annotation; what is not a plain type fits everything."""
+    match annotation:
+        case ast.Constant(value=None):
+            return value is None
+        case ast.Constant(value=str(text)):
+            return accepts(ast.parse(text, mode="eval").body, value)
+        case ast.BinOp(op=ast.BitOr(), left=left, right=right):
+            return accepts(left, value) or accepts(right, value)
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
+            return value is None or accepts(inner, value)
+        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=choices)):
+            return any(accepts(choice, value) for choice in choices)
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
+            choices = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            return any(isinstance(c, ast.Constant) and c.value == value for c in choices)
+        case ast.Subscript(value=ast.Name(id="list" | "Sequence"), slice=inner):
+            return isinstance(value, list) and all(accepts(inner, item) for item in value)
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=kinds)) if kinds:
+            if isinstance(kinds[-1], ast.Constant) and kinds[-1].value is Ellipsis:
+                return isinstance(value, list) and all(accepts(kinds[0], item) for item in value)
+            return isinstance(value, list) and len(value) == len(kinds) and all(map(accepts, kinds, value))
+        case ast.Subscript(value=outer):
+            return accepts(outer, value)
+        case ast.Name(id=name) if name in PLAIN_TYPES:
+            # bool is an int to Python, but `seed=true` is a slip
+            return isinstance(value, PLAIN_TYPES[name]) and (name == "bool" or not isinstance(value, bool))
+    return True
