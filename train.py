@@ -33,10 +33,11 @@ def run(cfg: DictConfig) -> None:
     if cfg.task == "fit":
         trainer.fit(model, datamodule, ckpt_path=checkpoint, weights_only=True)
         best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else None
-        trainer.test(model, datamodule, ckpt_path=best or None, weights_only=True, verbose=False)
+        trainer.test(model, datamodule, ckpt_path=best or None, weights_only=True)
     else:
         score = trainer.test if cfg.task == "test" else trainer.validate
-        score(model, datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
+        score(model, datamodule, ckpt_path=checkpoint, weights_only=True)
+    print(f"{cfg.run_dir}: config.yaml, metrics.json, metrics.csv, checkpoints/")
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

@@ -35,7 +35,15 @@ TRAIN = signature_of_function(
     " datamodule: dict, model: dict, callbacks: dict, trainer: dict, logger: dict): ..."
 )
 
+
+def _experiment(_root_: DictConfig) -> str:
+    """The chosen experiment; Hydra keeps it in the config until the job starts, in HydraConfig from then on."""
+    choices = OmegaConf.select(_root_, "hydra.runtime.choices") or HydraConfig.get().runtime.choices
+    return choices["experiment"]
+
+
 OmegaConf.register_new_resolver("run_id", lambda: secrets.token_hex(2), use_cache=True, replace=True)
+OmegaConf.register_new_resolver("experiment", _experiment, replace=True)
 
 
 class ConfigError(ValueError):
@@ -66,7 +74,9 @@ def _check_arguments(path: str, config: dict[Any, Any], signature: Signature | N
             _check_arguments(name, value, _signature_of_node(name, target) if target else None)
     missing = signature.required - set(config) if signature and not config.get("_partial_") else set()
     if missing:
-        raise ConfigError(f"{path} lacks {', '.join(sorted(missing))}, which {config.get('_target_', 'train.py')} needs")
+        raise ConfigError(
+            f"{path} lacks {', '.join(sorted(missing))}, which {config.get('_target_', 'train.py')} needs"
+        )
 
 
 def _signature_of_node(path: str, target: str) -> Signature | None:
@@ -115,7 +125,7 @@ def save_config(cfg: DictConfig) -> dict[str, Any]:
     assert isinstance(config, dict)
     run_dir = Path(cfg.run_dir)
     portable = OmegaConf.to_yaml(OmegaConf.create(_with_reference(config, str(run_dir))))
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+    if int(os.environ.get("LOCAL_RANK", "0")) == 0:
         run_dir.mkdir(parents=True, exist_ok=True)
         (run_dir / "config.yaml").write_text(
             f"# Repeat: python train.py --config-path={run_dir} --config-name=config run_dir=NEW\n"
@@ -177,6 +187,8 @@ def _raised_on_purpose(error: Exception) -> bool:
 
 def _explain_override(error: Exception, overrides: list[str]) -> str:
     """Find the override that Hydra refused, and the key that was probably meant."""
+    if "Ambiguous value" in str(error) or "requires --multirun" in str(error):
+        return f"{_first_line(error)}: add -m for one job per value, or quote a list: 'key=[a,b]'"
     message = _first_line(error)
     refused = [o for o in overrides if "=" in o and f"'{o.split('=')[0].lstrip('+~')}'" in message]
     if not refused:
@@ -211,7 +223,7 @@ def _dotted_keys(node: Any, path: str = "") -> Iterator[str]:
     for key in node if isinstance(node, DictConfig) else ():
         name = f"{path}.{key}" if path else str(key)
         yield name
-        if not OmegaConf.is_interpolation(node, key) and not OmegaConf.is_missing(node, key):
+        if not OmegaConf.is_interpolation(node, str(key)) and not OmegaConf.is_missing(node, key):
             yield from _dotted_keys(node[key], name)
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-SHOWN = ("test/accuracy", "test/loss", "val/accuracy", "val/loss", "train/samples_per_second", "time/fit_s")
+SHOWN = ("test/accuracy", "test/loss", "val/accuracy", "val/loss", "time/fit_s")
 
 
 class MultirunTable(Callback):
@@ -35,12 +35,15 @@ class MultirunTable(Callback):
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(self.rows)
-        print_table(self.rows, [n for n in names if "/" not in n or n in SHOWN])
+        varying = [n for n in names if "/" not in n and len({str(row.get(n)) for row in self.rows}) > 1]
+        print_table(self.rows, varying + [n for n in SHOWN if n in names])
 
 
 def print_table(rows: list[dict[str, Any]], names: list[str]) -> None:
     """Print rows as a table; numbers with four digits."""
-    table = Table(*names)
+    table = Table()
+    for name in names:
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(f"{row[n]:.4g}" if isinstance(row.get(n), float) else str(row.get(n, "-")) for n in names))
     Console().print(table)

@@ -102,8 +102,7 @@ def _signature(node: ast.stmt, path: Path) -> Signature | None:
     # **kwargs of a subclass are its base's arguments; so are those of a class without __init__.
     known = False
     for base in node.bases:
-        found = _find(path, base.id) if isinstance(base, ast.Name) else None
-        inherited = _signature(*found) if found else None
+        inherited = _signature_of_base(base, path)
         if inherited is not None:
             known = True
             own.annotations = inherited.annotations | own.annotations
@@ -111,6 +110,17 @@ def _signature(node: ast.stmt, path: Path) -> Signature | None:
             own.takes_any_key = inherited.takes_any_key
             break
     return own if init or known else None
+
+
+def _signature_of_base(base: ast.expr, path: Path) -> Signature | None:
+    if isinstance(base, ast.Name):
+        found = _find(path, base.id)
+        return _signature(*found) if found else None
+    # `pl.Trainer` after `import pytorch_lightning as pl`
+    first, _, rest = ast.unparse(base).partition(".")
+    imports = (a for n in ast.walk(_tree(path)) if isinstance(n, ast.Import) for a in n.names)
+    module = next((a.name for a in imports if (a.asname or a.name) == first), None)
+    return signature_of(f"{module}.{rest}") if module and rest else None
 
 
 def _arguments(node: ast.FunctionDef, skip_self: bool = False) -> Signature:

@@ -1,6 +1,8 @@
 """Lightning's Trainer with the two defaults that it leaves to its users."""
 
+import logging
 import sys
+import warnings
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,6 +19,9 @@ class Trainer(pl.Trainer):
     def __init__(self, *, precision: str, accelerator: str = "auto", **kwargs: Any) -> None:
         if precision == "auto":
             precision = "bf16-mixed" if multiplies_in_bf16(accelerator) else "32-true"
+        # Lightning's advice and announcements; its warnings stay, all but one about its own use of torch 2.13.
+        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
         callbacks = kwargs.get("callbacks") or []
         super().__init__(
             precision=precision,  # pyright: ignore[reportArgumentType]

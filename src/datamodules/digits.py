@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from src.datamodules.image_data import ImageData, Images, stratified_split
@@ -19,7 +20,7 @@ class Digits(ImageData):
     def read(self) -> dict[str, Images]:
         from sklearn.datasets import load_digits
 
-        pixels, labels = load_digits(return_X_y=True)
+        pixels, labels = map(np.asarray, load_digits(return_X_y=True))
         # 0..16 in steps of one becomes 0..255
         images = torch.from_numpy((pixels * 255 / 16).round().astype("uint8")).view(-1, 8, 8, 1)
         whole = Images(images, torch.from_numpy(labels).long())

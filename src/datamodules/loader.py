@@ -94,4 +94,4 @@ class BatchLoader:
         self.epoch = state["epoch"]
         self.next_batch = state["next_batch"]
         # A finished epoch is not gone on with: the next one follows.
-        self._resumed = 0 <= self.epoch and self.next_batch < len(self)
+        self._resumed = self.epoch >= 0 and self.next_batch < len(self)

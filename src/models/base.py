@@ -90,7 +90,9 @@ class BaseModel(pl.LightningModule):
         differing = [key for key in sorted({*saved, *here}) if saved.get(key) != here.get(key)]
         if differing:
             pairs = "; ".join(f"{key}: {saved.get(key)} there, {here.get(key)} here" for key in differing)
-            raise ValueError(f"the checkpoint was trained on other data ({pairs}); choose the datamodule it was made with")
+            raise ValueError(
+                f"the checkpoint was trained on other data ({pairs}); choose the datamodule it was made with"
+            )
         self._check_weights(checkpoint["state_dict"])
 
     def _check_weights(self, saved: dict[str, Any]) -> None:

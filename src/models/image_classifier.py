@@ -38,7 +38,8 @@ class ImageClassifier(BaseModel):
         if "image_size" in inspect.signature(self.make_net).parameters:
             facts["image_size"] = spec["image_size"]
         # Channels last in memory: 3 times faster convolutions on a CPU, and what tensor cores want.
-        self.net = self.make_net(**facts).to(memory_format=torch.channels_last)
+        self.net = self.make_net(**facts)
+        self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(spec["std"]).view(1, -1, 1, 1))
         self.val_scores = _scores(spec["num_classes"]).clone(prefix="val/")

@@ -12,7 +12,9 @@ def layer_groups(net: nn.Module) -> list[list[nn.Module]]:
     Raises ValueError if the groups miss a parameter or hold one twice.
     """
     own = getattr(net, "layer_groups", None)
-    groups = own() if own is not None else [[child] for child in net.children() if any(True for _ in child.parameters())]
+    groups = (
+        own() if own is not None else [[child] for child in net.children() if any(True for _ in child.parameters())]
+    )
     held = [id(parameter) for group in groups for module in group for parameter in module.parameters()]
     wanted = {id(parameter) for parameter in net.parameters()}
     if set(held) != wanted or len(held) != len(wanted):

@@ -1,5 +1,7 @@
 """A plain convolutional net for small pictures."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ class CNNSmall(nn.Module):
         sizes = [in_chans, *widths]
         self.stages = nn.ModuleList(
             nn.Sequential(nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True))
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            for a, b in pairwise(sizes)
         )
         self.head = nn.Linear(widths[-1], num_classes)
 
