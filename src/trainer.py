@@ -1,5 +1,6 @@
-"""Lightning's Trainer with the two defaults that it leaves to its users."""
+"""Lightning's Trainer with the choices that it leaves to its users."""
 
+import ctypes
 import logging
 import sys
 import warnings
@@ -11,17 +12,18 @@ from pytorch_lightning.callbacks import ProgressBar
 
 
 class Trainer(pl.Trainer):
-    """A Trainer whose `precision` may be "auto", and which is quiet when nobody watches.
+    """A Trainer whose `precision` may be "auto", quiet when nobody watches, and frugal with page faults.
 
     precision: "auto" is bf16-mixed where the hardware multiplies in bf16, 32-true elsewhere; all of Lightning's too.
     """
 
     def __init__(self, *, precision: str, accelerator: str = "auto", **kwargs: Any) -> None:
-        if precision == "auto":
-            precision = "bf16-mixed" if multiplies_in_bf16(accelerator) else "32-true"
         # Lightning's advice and announcements; its warnings stay, all but one about its own use of torch 2.13.
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+        keep_freed_memory()
+        if precision == "auto":
+            precision = "bf16-mixed" if multiplies_in_bf16(accelerator) else "32-true"
         callbacks = kwargs.get("callbacks") or []
         super().__init__(
             precision=precision,  # pyright: ignore[reportArgumentType]
@@ -40,3 +42,17 @@ def multiplies_in_bf16(accelerator: str) -> bool:
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what a step frees for the next step; by default large blocks go back to the system each time.
+
+    Faulting them in again cost 5 % of a ResNet-18 step (batch 64, bf16): 0.06 s of system time in 1.13 s, then 0.006.
+    """
+    if sys.platform != "linux":
+        return
+    mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(mmap_threshold, 2**30)
+        libc.mallopt(trim_threshold, 2**31 - 1)
