@@ -8,7 +8,7 @@ and the median over the turns counts. The last line is one JSON object; `ratio` 
 
     plain       Pillow transforms for each picture in DataLoader workers, fp32, PyTorch's default layout and AdamW
     plain_bf16  the same with bf16-mixed and channels_last
-    ours        BatchLoader, ImageClassifier and conf/experiment defaults: bf16 where it pays, channels last, fused AdamW
+    ours        BatchLoader and ImageClassifier: bf16-mixed where it pays, channels_last, fused AdamW
 """
 
 import argparse
