@@ -1,0 +1,88 @@
+"""Muon: momentum whose update for a weight matrix is replaced by the nearest semi-orthogonal matrix."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+# Of the odd quintic that pushes every singular value towards one: steep at zero, within about 0.7 and 1.2 after.
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for convolution filters, read as matrices with a row per output channel; Nesterov SGD for the rest.
+
+    lr: of the filters.  sgd_ratio: the lr of biases, norms and linear layers over that of the filters.
+    weight_decay is decoupled: each step multiplies the weight by 1 - lr * weight_decay.
+    An orthogonal update is scaled by sqrt(max(1, rows / columns)), so that one lr serves every shape.
+
+    torch.optim.Muon takes matrices only; the nets here are filters.
+    Source: Keller Jordan and others 2024, kellerjordan.github.io/posts/muon, "Definition" and "Design considerations".
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float,
+        *,
+        momentum: float,
+        weight_decay: float,
+        sgd_ratio: float,
+        newton_schulz_steps: int,
+    ) -> None:
+        """Raises ValueError if a rate is out of its range."""
+        if not lr > 0 or not 0 <= momentum < 1 or weight_decay < 0 or newton_schulz_steps < 1:
+            raise ValueError(
+                "Muon needs lr > 0, 0 <= momentum < 1, weight_decay >= 0 and newton_schulz_steps >= 1, "
+                f"got {lr=}, {momentum=}, {weight_decay=}, {newton_schulz_steps=}"
+            )
+        self.newton_schulz_steps = newton_schulz_steps
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "sgd_ratio": sgd_ratio})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad, group)
+        return loss
+
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(gradient)
+        momentum = state["momentum"].mul_(group["momentum"]).add_(gradient)
+        update = gradient.add(momentum, alpha=group["momentum"])
+        is_filter = parameter.ndim == 4
+        lr = group["lr"] * (1 if is_filter else group["sgd_ratio"])
+        parameter.mul_(1 - lr * group["weight_decay"])
+        parameter.sub_(self._orthogonal(update) if is_filter else update, alpha=lr)
+
+    def _orthogonal(self, update: Tensor) -> Tensor:
+        # Any fixed order of a filter's entries will do; this one needs no copy where channels come last in memory.
+        rows = update.permute(0, 2, 3, 1).flatten(1)
+        scale = max(1.0, rows.shape[0] / rows.shape[1]) ** 0.5
+        orthogonal = orthogonalize(rows, self.newton_schulz_steps).to(update.dtype) * scale
+        out, inner, height, width = update.shape
+        return orthogonal.view(out, height, width, inner).permute(0, 3, 1, 2)
+
+
+def orthogonalize(matrix: Tensor, steps: int) -> Tensor:
+    """A matrix with the singular vectors of the given one, (rows, columns), and singular values near 1; bfloat16.
+
+    Source: the Newton-Schulz iteration of the Muon post, "Design considerations".
+    """
+    linear, cubic, quintic = NEWTON_SCHULZ
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix).bfloat16()
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=cubic, alpha=quintic), x, beta=linear)
+    return x.T if tall else x
