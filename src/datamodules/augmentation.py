@@ -74,8 +74,10 @@ def flip_and_crop(images: Tensor, flip: bool, padding: int) -> Tensor:
     if flip:
         mirrored = torch.rand(batch, 1, device=device) < 0.5
         columns = torch.where(mirrored, width - 1 - columns, columns)
-    index = torch.arange(batch, device=device)
-    return images[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+    # Flat rows of pixels: one index for each costs a quarter of three.
+    first = torch.arange(batch, device=device).view(-1, 1, 1) * height
+    index = (first + rows[:, :, None]) * width + columns[:, None, :]
+    return images.flatten(0, 2).index_select(0, index.flatten()).view(images.shape)
 
 
 def _reflect(positions: Tensor, size: int) -> Tensor:

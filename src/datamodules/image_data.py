@@ -1,29 +1,25 @@
 """What all image sets share: splits, loaders, augmentation, and the facts that a net needs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from src.datamodules.images import (
+    Images,
+    channel_statistics,
+    class_numbers,
+    draw_per_class,
+    keep_classes,
+    stratified_split,
+)
 from src.datamodules.loader import BatchLoader
 
-
-@dataclass
-class Images:
-    """One split. images: uint8 (rows, height, width, channels).  labels: int64 (rows,)."""
-
-    images: Tensor
-    labels: Tensor
-
-    def take(self, rows: np.ndarray) -> "Images":
-        """The given rows, copied."""
-        index = torch.from_numpy(rows)
-        return Images(self.images[index], self.labels[index])
+rank_zero_print = rank_zero_only(print)
 
 
 class ImageData(pl.LightningDataModule):
@@ -31,15 +27,20 @@ class ImageData(pl.LightningDataModule):
 
     Batches are (images, labels), images uint8 or float within [0, 1], (batch, channels, height, width), channels last
     in memory. Pictures stay bytes until the net's own device has them.
+
+    classes: keep only these, renumbered in this order; all if None.  train_per_class: train on so many rows of each
+    class, drawn by `seed` after the validation rows have been set apart, which stay all; every row if None.
     """
 
-    class_names: list[str]
+    class_names: list[str] = []
 
     def __init__(
         self,
         *,
         batch_size: int,
         valid_fraction: float,
+        classes: list[str | int] | None,
+        train_per_class: int | None,
         drop_last: bool,
         keep_on_device: bool,
         seed: int,
@@ -48,28 +49,53 @@ class ImageData(pl.LightningDataModule):
         super().__init__()
         if not 0 < valid_fraction < 1:
             raise ValueError(f"datamodule.valid_fraction must lie between 0 and 1, got {valid_fraction}")
+        if train_per_class is not None and train_per_class < 1:
+            raise ValueError(f"datamodule.train_per_class must be positive or null, got {train_per_class}")
         self.batch_size = batch_size
         self.valid_fraction = valid_fraction
+        self.classes = None if classes is None else [str(name) for name in classes]
+        self.train_per_class = train_per_class
         self.drop_last = drop_last
         self.keep_on_device = keep_on_device
         self.seed = seed
         self.augmentation = augmentation
         self.train_size: int | None = None  # pixels; progressive resizing sets it
         self.splits: dict[str, Images] = {}
+        if self.classes is not None and self.class_names:
+            class_numbers(self.classes, self.class_names)
 
     def read(self) -> dict[str, Images]:
-        """The splits `train` and `test`, and `valid` where the set has one."""
+        """The splits `train` and, where the set has them, `valid` and `test`; sets `class_names` if they are data."""
         raise NotImplementedError
 
     def setup(self, stage: str) -> None:
         if self.splits:
             return
-        self.splits = self.read()
-        if "valid" not in self.splits:
-            whole = self.splits["train"]
-            train, valid = stratified_split(whole.labels.numpy(), self.valid_fraction, self.seed)
-            self.splits |= {"train": whole.take(train), "valid": whole.take(valid)}
-        self._mean, self._std = channel_statistics(self.splits["train"].images)
+        splits = self.read()
+        if self.classes is not None:
+            splits = {name: keep_classes(split, self.classes, self.class_names) for name, split in splits.items()}
+            self.class_names = self.classes
+        self._check_rows(splits)
+        if "valid" not in splits:
+            train, valid = stratified_split(splits["train"].own_labels.numpy(), self.valid_fraction, self.seed)
+            splits |= {"train": splits["train"].take(train), "valid": splits["train"].take(valid)}
+        if self.train_per_class is not None:
+            drawn = draw_per_class(splits["train"].own_labels.numpy(), self.train_per_class, self.seed)
+            splits["train"] = splits["train"].take(drawn)
+        if "test" not in splits:
+            splits["test"] = splits["valid"]
+            rank_zero_print("there is no test split: the test scores will be those of the validation pictures")
+        self._mean, self._std = channel_statistics(splits["train"])
+        self.splits = splits
+
+    def _check_rows(self, splits: dict[str, Images]) -> None:
+        least = 1 if "valid" in splits else 2  # one to train on, one to hold out
+        counts = torch.bincount(splits["train"].own_labels, minlength=len(self.class_names)).tolist()
+        short = [f"{name} ({count})" for name, count in zip(self.class_names, counts, strict=True) if count < least]
+        if len(counts) < 2 or short:
+            raise ValueError(
+                f"training needs two classes and {least} pictures of each, got {', '.join(short) or self.class_names}"
+            )
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -97,12 +123,12 @@ class ImageData(pl.LightningDataModule):
         trainer = self.trainer
         data = self.splits[split]
         if self.keep_on_device and trainer is not None:
-            device = trainer.strategy.root_device
-            data = self.splits[split] = Images(data.images.to(device), data.labels.to(device))
+            data = self.splits[split] = data.to(trainer.strategy.root_device)
         return BatchLoader(
             data.images,
             data.labels,
             batch_size=self.batch_size,
+            rows=data.rows,
             shuffle=shuffle,
             seed=self.seed,
             drop_last=drop_last,
@@ -124,33 +150,3 @@ def resize(images: Tensor, size: int) -> Tensor:
     """Scale a batch (batch, channels, height, width) to squares of `size` pixels; uint8 becomes float in [0, 1]."""
     images = images if images.is_floating_point() else images.float() / 255
     return F.interpolate(images, (size, size), mode="bilinear", antialias=True).clamp(0, 1)
-
-
-def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to keep and rows to hold out, each class in proportion; both sorted, the same for the same seed.
-
-    Raises ValueError if a class has fewer than two rows or the share is too small to hold out one row of each.
-    """
-    from sklearn.model_selection import train_test_split  # takes a second to import
-
-    classes, counts = np.unique(labels, return_counts=True)
-    held_out = round(len(labels) * fraction)
-    if counts.min() < 2 or not len(classes) <= held_out <= len(labels) - len(classes):
-        raise ValueError(
-            f"a stratified split needs 2 rows of each class and a row of each on both sides, got {len(labels)} rows, "
-            f"{len(classes)} classes, {counts.min()} rows in the smallest, fraction {fraction}; add a valid split"
-        )
-    keep, hold = train_test_split(np.arange(len(labels)), test_size=held_out, random_state=seed, stratify=labels)
-    return np.sort(keep), np.sort(hold)
-
-
-def channel_statistics(images: Tensor, max_rows: int = 5000) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel on the scale [0, 1], over evenly spaced rows.
-
-    images: uint8 (rows, height, width, channels). A channel without variation gets the deviation 1.
-    """
-    step = -(-len(images) // max_rows)
-    pixels = images[::step].flatten(0, 2).double() / 255
-    std, mean = torch.std_mean(pixels, dim=0, correction=0)
-    std = torch.where(std > 0, std, torch.ones_like(std))
-    return [round(m, 6) for m in mean.tolist()], [round(s, 6) for s in std.tolist()]

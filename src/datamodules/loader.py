@@ -23,6 +23,7 @@ class BatchLoader:
         self,
         *tensors: Tensor,
         batch_size: int,
+        rows: Tensor | None = None,
         shuffle: bool = False,
         seed: int = 0,
         drop_last: bool = False,
@@ -31,15 +32,17 @@ class BatchLoader:
     ) -> None:
         """tensors: (rows, ...) each, on any device; indices are made on that device.
 
+        rows: those to yield, int64; all if None. So the splits of a set, too large to copy, share its tensors.
         Raises ValueError if the tensors differ in rows, or if there are too few rows for one batch.
         """
-        rows = {len(tensor) for tensor in tensors}
-        if len(rows) != 1:
+        lengths = {len(tensor) for tensor in tensors}
+        if len(lengths) != 1:
             raise ValueError(f"all tensors must have the same number of rows, got {[len(t) for t in tensors]}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
         self.tensors = tensors
-        self.num_rows = rows.pop()
+        self.rows = (torch.arange(lengths.pop()) if rows is None else rows).to(tensors[0].device)
+        self.num_rows = len(self.rows)
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
@@ -52,7 +55,8 @@ class BatchLoader:
         if len(self) == 0:
             least = batch_size * world_size if drop_last else world_size
             raise ValueError(
-                f"{self.num_rows} rows give no batch: {batch_size=}, {world_size=}, {drop_last=} need {least} at least"
+                f"{self.num_rows} rows give no batch: {batch_size=}, {world_size=}, {drop_last=} need {least} or more; "
+                "lower batch_size"
             )
 
     def __len__(self) -> int:
@@ -74,12 +78,11 @@ class BatchLoader:
             yield tuple(tensor[rows] for tensor in self.tensors)
 
     def _order(self) -> Tensor:
-        device = self.tensors[0].device
         if not self.shuffle:
-            return torch.arange(self.num_rows, device=device)
+            return self.rows
         mixed = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint32)
         generator = torch.Generator().manual_seed(int(mixed[0]))
-        return torch.randperm(self.num_rows, generator=generator).to(device)
+        return self.rows[torch.randperm(self.num_rows, generator=generator).to(self.rows.device)]
 
     def _rows(self, order: Tensor, batch: int) -> Tensor:
         size = self.batch_size * self.world_size
@@ -87,11 +90,24 @@ class BatchLoader:
         stop = self.num_rows if is_last and not self.drop_last else (batch + 1) * size
         return order[batch * size : stop][self.rank :: self.world_size]
 
+    def _shape(self) -> dict[str, int]:
+        return {"num_rows": self.num_rows, "rows_per_step": self.batch_size * self.world_size}
+
     def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "next_batch": self.next_batch}
+        return {"epoch": self.epoch, "next_batch": self.next_batch, "num_batches": len(self), **self._shape()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken; after the last batch of an epoch, with the next epoch.
+
+        Raises ValueError in mid-epoch if the rows or the rows per step differ: batches would be skipped or repeated.
+        """
+        resumed = state["epoch"] >= 0 and state["next_batch"] < state["num_batches"]
+        saved = {key: state[key] for key in self._shape()}
+        if resumed and saved != self._shape():
+            raise ValueError(
+                f"a run stopped in mid-epoch goes on with the same rows and the same batch_size times devices, "
+                f"got {self._shape()}, {saved} before"
+            )
         self.epoch = state["epoch"]
         self.next_batch = state["next_batch"]
-        # A finished epoch is not gone on with: the next one follows.
-        self._resumed = self.epoch >= 0 and self.next_batch < len(self)
+        self._resumed = resumed

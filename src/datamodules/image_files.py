@@ -1,0 +1,57 @@
+"""Picture files of any kind and size, as arrays of one kind and size."""
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+def list_images(folder: str | Path) -> list[str]:
+    """All picture files in a folder and the folders below it, sorted; hidden ones are left out."""
+    found = []  # text and not Path, for there may be a million
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [os.path.join(parent, n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
+    return sorted(found)
+
+
+def read_image(path: str | Path, image_size: int, channels: int) -> np.ndarray:
+    """A picture file as a square: the shorter side is scaled to `image_size` pixels, the middle cut out.
+
+    channels: 1 for grey, 3 for red, green, blue. Turned upright as its EXIF data say; transparent parts become white;
+    of 16 bits the upper 8 are kept; of an animation the first frame.
+    Returns uint8 (image_size, image_size, channels). Raises ValueError if the content is no readable picture, OSError
+    if the file cannot be opened.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise OSError(f"cannot open {path}: {error.strerror}") from error
+    try:
+        image = Image.open(BytesIO(content))
+        # JPEG can decode to a half, a quarter or an eighth; twice the size leaves enough for a good resize.
+        image.draft(None, (2 * image_size, 2 * image_size))
+        # Pillow answers a broken file with errors of many types.
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception as error:
+        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else error
+        raise ValueError(f"{path} is no readable picture: {reason}") from error
+    image = _convert(image, "L" if channels == 1 else "RGB")
+    if image.size != (image_size, image_size):
+        image = ImageOps.fit(image, (image_size, image_size))
+    return np.asarray(image).reshape(image_size, image_size, channels)
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I"):
+        # Pillow would cut 16-bit values off at 255.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert(mode)

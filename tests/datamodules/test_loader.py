@@ -1,0 +1,168 @@
+import pytest
+import torch
+
+from src.datamodules.loader import BatchLoader
+
+
+def loader(num_rows, **settings):
+    return BatchLoader(torch.arange(num_rows), **{"batch_size": 3, **settings})
+
+
+def epoch(loader):
+    return [batch.tolist() for (batch,) in loader]
+
+
+def test_rows_come_in_order_without_shuffling():
+    assert epoch(loader(7)) == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_all_tensors_are_indexed_by_the_same_rows():
+    images, labels = torch.rand(7, 2, 5), torch.arange(7)
+    for batch, rows in BatchLoader(images, labels, batch_size=3, shuffle=True):
+        assert torch.equal(batch, images[rows])
+
+
+def test_drop_last_leaves_out_the_rest():
+    assert epoch(loader(7, drop_last=True)) == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_only_the_given_rows_are_yielded():
+    assert epoch(loader(9, rows=torch.tensor([8, 1, 5, 2]))) == [[8, 1, 5], [2]]
+
+
+def test_an_epoch_shuffles_every_row_once():
+    order = [row for batch in epoch(loader(7, shuffle=True)) for row in batch]
+    assert order != sorted(order)
+    assert sorted(order) == list(range(7))
+
+
+def test_each_epoch_has_another_order():
+    batches = loader(11, shuffle=True)
+    assert epoch(batches) != epoch(batches)
+
+
+def test_an_epochs_order_depends_on_seed_and_epoch_alone():
+    first = loader(11, shuffle=True, seed=5)
+    epoch(first)
+    torch.rand(3)
+    second = epoch(first)
+    again = loader(11, shuffle=True, seed=5)
+    epoch(again)
+    assert epoch(again) == second
+
+
+def test_another_seed_gives_another_order():
+    assert epoch(loader(11, shuffle=True, seed=0)) != epoch(loader(11, shuffle=True, seed=1))
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 7])
+def test_ranks_together_see_every_row_once_in_as_many_steps(world_size):
+    for num_rows in range(world_size, 50):
+        for batch_size in (1, 2, 3, 5, 8):
+            ranks = [
+                epoch(loader(num_rows, batch_size=batch_size, shuffle=True, rank=rank, world_size=world_size))
+                for rank in range(world_size)
+            ]
+            assert len({len(batches) for batches in ranks}) == 1
+            assert all(batch for batches in ranks for batch in batches)
+            assert sorted(row for batches in ranks for batch in batches for row in batch) == list(range(num_rows))
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+def test_ranks_that_drop_the_rest_take_full_batches_and_no_row_twice(world_size):
+    for num_rows in range(3 * world_size, 40):
+        ranks = [
+            epoch(loader(num_rows, shuffle=True, drop_last=True, rank=rank, world_size=world_size))
+            for rank in range(world_size)
+        ]
+        rows = [row for batches in ranks for batch in batches for row in batch]
+        assert {len(batch) for batches in ranks for batch in batches} == {3}
+        assert len(rows) == len(set(rows)) == num_rows // (3 * world_size) * 3 * world_size
+
+
+def test_the_length_is_the_number_of_batches():
+    for num_rows in range(2, 30):
+        for drop_last in (False, num_rows >= 6):
+            batches = loader(num_rows, drop_last=drop_last, rank=1, world_size=2)
+            assert len(batches) == len(epoch(batches))
+
+
+@pytest.mark.parametrize("stop", range(1, 4))
+def test_a_resumed_loader_goes_on_with_the_very_next_batch(stop):
+    whole = loader(11, shuffle=True)
+    epoch(whole)
+    rest = epoch(whole)[stop:] + epoch(whole)
+
+    stopped = loader(11, shuffle=True)
+    epoch(stopped)
+    batches = iter(stopped)
+    for _ in range(stop):
+        next(batches)
+    resumed = loader(11, shuffle=True)
+    resumed.load_state_dict(stopped.state_dict())
+    assert epoch(resumed) + epoch(resumed) == rest
+
+
+def test_a_loader_resumed_after_an_epoch_begins_the_next():
+    whole = loader(11, shuffle=True)
+    epoch(whole)
+    resumed = loader(11, shuffle=True)
+    resumed.load_state_dict(whole.state_dict())
+    assert epoch(resumed) == epoch(whole)
+
+
+def test_a_loader_stopped_at_its_last_batch_begins_the_next_epoch():
+    # As Lightning does: it takes len() batches and never asks for the end.
+    whole = loader(11, shuffle=True)
+    batches = iter(whole)
+    for _ in range(len(whole)):
+        next(batches)
+    resumed = loader(11, shuffle=True)
+    resumed.load_state_dict(whole.state_dict())
+    second = epoch(resumed)
+    assert len(second) == 4
+    assert second == epoch(whole)
+
+
+def test_a_loader_resumed_before_its_first_epoch_starts_with_it():
+    resumed = loader(11, shuffle=True)
+    resumed.load_state_dict(loader(11, shuffle=True).state_dict())
+    assert epoch(resumed) == epoch(loader(11, shuffle=True))
+
+
+def test_fewer_ranks_with_larger_batches_go_on_in_mid_epoch():
+    stopped = loader(13, batch_size=2, world_size=2, shuffle=True)
+    next(iter(stopped))
+    resumed = loader(13, batch_size=4, shuffle=True)
+    resumed.load_state_dict(stopped.state_dict())
+    assert len(epoch(resumed)) == 3
+
+
+def test_another_batch_size_in_mid_epoch_is_refused():
+    stopped = loader(11)
+    next(iter(stopped))
+    with pytest.raises(ValueError, match=r"same batch_size times devices.*'rows_per_step': 2.*'rows_per_step': 3"):
+        loader(11, batch_size=2).load_state_dict(stopped.state_dict())
+
+
+def test_another_batch_size_after_an_epoch_is_fine():
+    stopped = loader(11)
+    epoch(stopped)
+    resumed = loader(11, batch_size=2)
+    resumed.load_state_dict(stopped.state_dict())
+    assert len(epoch(resumed)) == 6
+
+
+def test_tensors_of_different_rows_are_refused():
+    with pytest.raises(ValueError, match=r"same number of rows, got \[2, 3\]"):
+        BatchLoader(torch.arange(2), torch.arange(3), batch_size=1)
+
+
+def test_a_batch_size_below_one_is_refused():
+    with pytest.raises(ValueError, match="batch_size must be positive, got 0"):
+        loader(5, batch_size=0)
+
+
+def test_too_few_rows_for_a_batch_are_refused():
+    with pytest.raises(ValueError, match=r"5 rows give no batch.*need 6 or more; lower batch_size"):
+        loader(5, drop_last=True, world_size=2)

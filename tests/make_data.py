@@ -1,0 +1,141 @@
+"""Writes small data sets in the real files' formats, so that every experiment runs without a network.
+
+Labels go round the classes, so that each has as many rows; pictures of one class share a pattern, so that a net can
+learn them.
+"""
+
+import gzip
+import io
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def make_labels(rows, num_classes=10):
+    return np.arange(rows) % num_classes
+
+
+def make_pictures(labels, height, width, channels, seed=0):
+    """uint8 (rows, height, width, channels): a random pattern for each class, and noise over it."""
+    patterns = np.random.default_rng(1).integers(0, 200, (labels.max() + 1, height, width, channels))
+    noise = np.random.default_rng(seed).integers(0, 56, (len(labels), height, width, channels))
+    return (patterns[labels] + noise).astype(np.uint8)
+
+
+# ---- idx ----
+
+
+def write_idx_set(folder, train_rows=120, test_rows=30, size=28, num_classes=10):
+    """The four files of MNIST or Fashion-MNIST."""
+    for prefix, rows, seed in (("train", train_rows, 0), ("t10k", test_rows, 1)):
+        labels = make_labels(rows, num_classes)
+        write_idx(Path(folder, f"{prefix}-images-idx3-ubyte.gz"), make_pictures(labels, size, size, 1, seed)[..., 0])
+        write_idx(Path(folder, f"{prefix}-labels-idx1-ubyte.gz"), labels.astype(np.uint8))
+
+
+def write_idx(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    path.write_bytes(gzip.compress(header + array.tobytes(), compresslevel=1))
+
+
+# ---- CIFAR-10 ----
+
+
+def write_cifar_binary(folder, train_rows=120, test_rows=30, archive=False):
+    """cifar-10-batches-bin/ or cifar-10-binary.tar.gz in `folder`; train_rows must be a multiple of 5."""
+    files = {f"{name}.bin": _records(*batch) for name, batch in _cifar_batches(train_rows, test_rows).items()}
+    _write_files(Path(folder), files, "cifar-10-batches-bin", "cifar-10-binary.tar.gz" if archive else None)
+
+
+def write_cifar_python(folder, train_rows=120, test_rows=30, archive=False):
+    """cifar-10-batches-py/ or cifar-10-python.tar.gz in `folder`; train_rows must be a multiple of 5."""
+    files = {name: python2_pickle(*batch) for name, batch in _cifar_batches(train_rows, test_rows).items()}
+    _write_files(Path(folder), files, "cifar-10-batches-py", "cifar-10-python.tar.gz" if archive else None)
+
+
+def cifar_pictures(rows, seed):
+    """The pictures and labels that the CIFAR-10 writers store; seed 0 for train, 1 for test."""
+    labels = make_labels(rows)
+    return make_pictures(labels, 32, 32, 3, seed), labels
+
+
+def _cifar_batches(train_rows, test_rows):
+    """name -> (planes (rows, 3072), labels)."""
+    parts = {"test_batch": cifar_pictures(test_rows, 1)}
+    images, labels = cifar_pictures(train_rows, 0)
+    for number, rows in enumerate(np.split(np.arange(train_rows), 5), 1):
+        parts[f"data_batch_{number}"] = images[rows], labels[rows]
+    return {name: (images.transpose(0, 3, 1, 2).reshape(-1, 3072), labels) for name, (images, labels) in parts.items()}
+
+
+def _records(planes, labels):
+    return np.concatenate([labels[:, None].astype(np.uint8), planes], axis=1).tobytes()
+
+
+def python2_pickle(planes, labels):
+    """{"data": planes, "labels": labels} as Python 2 pickled it: byte strings, and numpy's old module name."""
+
+    def text(value):
+        return b"U" + bytes([len(value)]) + value
+
+    def integer(value):
+        return b"J" + struct.pack("<i", value)
+
+    dtype = b"cnumpy\ndtype\n" + text(b"u1") + integer(0) + integer(1) + b"\x87R"
+    dtype += b"(" + integer(3) + text(b"|") + b"NNN" + integer(-1) + integer(-1) + integer(0) + b"tb"
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n" + integer(0) + b"\x85" + text(b"b") + b"\x87R"
+    array += b"(" + integer(1) + integer(planes.shape[0]) + integer(planes.shape[1]) + b"\x86" + dtype + b"\x89"
+    array += b"T" + struct.pack("<i", planes.size) + planes.tobytes() + b"tb"
+    numbers = b"](" + b"".join(integer(int(label)) for label in labels) + b"e"
+    return b"\x80\x02}(" + text(b"data") + array + text(b"labels") + numbers + b"u."
+
+
+def _write_files(folder, files, name, archive):
+    folder.mkdir(parents=True, exist_ok=True)
+    if archive is None:
+        for file, content in files.items():
+            (folder / name).mkdir(exist_ok=True)
+            (folder / name / file).write_bytes(content)
+        return
+    with tarfile.open(folder / archive, "w:gz", compresslevel=1) as tar:
+        for file, content in files.items():
+            member = tarfile.TarInfo(f"{name}/{file}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+# ---- picture files ----
+
+
+def write_image_folder(folder, classes=CIFAR_CLASSES, rows=None, size=(32, 32), channels=3, suffix="png"):
+    """split/class/NNNN.png for the splits in `rows`: how many pictures of each class. size: (height, width)."""
+    for seed, (split, count) in enumerate((rows or {"train": 12, "test": 3}).items()):
+        labels = make_labels(count * len(classes), len(classes))
+        for row, picture in enumerate(make_pictures(labels, *size, channels, seed)):
+            path = Path(folder, split, classes[labels[row]], f"{row // len(classes):04}.{suffix}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture.squeeze()).save(path)
+
+
+# ---- arguments ----
+
+
+def image_settings(**changes):
+    """The arguments that all image sets share, for small sets, with nothing augmented."""
+    return {
+        "batch_size": 4,
+        "valid_fraction": 0.25,
+        "classes": None,
+        "train_per_class": None,
+        "drop_last": False,
+        "keep_on_device": False,
+        "seed": 0,
+        "augmentation": lambda images, labels, num_classes: (images.permute(0, 3, 1, 2), labels),
+        **changes,
+    }
