@@ -1,13 +1,14 @@
 """What all models share: building the net from the data's facts, layer groups, optimizer, schedule, checkpoints."""
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from src.models.layer_groups import layer_groups, norm_parameters
 
@@ -15,13 +16,17 @@ from src.models.layer_groups import layer_groups, norm_parameters
 class BaseModel(pl.LightningModule):
     """A LightningModule whose net is built once the data's facts (`spec`) are known.
 
-    net: called with the facts that it names.  optimizer: called with parameter groups and lr.  scheduler: called with
-    the optimizer and, if it names it, total_steps.
+    net: called with the facts that it names.  optimizer: called with parameter groups and lr.
+    scheduler: called with the optimizer and, if it names it, total_steps; it steps once per optimizer step, but
+    ReduceLROnPlateau once per validation, on val/loss.
     lr: the schedule's peak for the last layer group.  lr_ratio: the first group's lr over the last's.
 
     hparams holds plain data only: `model`, the config it was made from, and `spec`. So a checkpoint loads with
     weights_only and predicts without the training data (see src/checkpoint.py).
     """
+
+    # Facts that may differ between a checkpoint and the data it meets: the checkpoint's are kept.
+    statistics: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -43,6 +48,9 @@ class BaseModel(pl.LightningModule):
         self.lr_ratio = lr_ratio
         self.compile_net = compile
         self.net: nn.Module | None = None
+        self._frozen: list[nn.Parameter] = []
+        self.schedule_steps: int | None = None  # known and needed only while fitting
+        self._saved_steps: int | None = None
 
     def build(self, spec: dict[str, Any]) -> None:
         """Make `self.net`, and whatever else depends on the data, from its facts."""
@@ -60,9 +68,28 @@ class BaseModel(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameter_groups(), lr=self.lr)
-        facts = {"total_steps": int(self.trainer.estimated_stepping_batches)}
-        scheduler = self.make_scheduler(optimizer, **named_arguments(self.make_scheduler, facts))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        facts = {}
+        if named_arguments(self.make_scheduler, {"total_steps": None}):
+            self.schedule_steps = facts["total_steps"] = self._total_steps()
+        scheduler = self.make_scheduler(optimizer, **facts)
+        settings: dict[str, Any] = {"scheduler": scheduler, "interval": "step"}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            if scheduler.mode != "min":
+                raise ValueError(f"ReduceLROnPlateau watches val/loss: its mode must be min, got {scheduler.mode}")
+            frequency = self.trainer.check_val_every_n_epoch or 1
+            settings |= {"interval": "epoch", "frequency": frequency, "monitor": "val/loss"}
+        return {"optimizer": optimizer, "lr_scheduler": settings}
+
+    def _total_steps(self) -> int:
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps) or steps < 1:
+            raise ValueError(f"the schedule needs the training's length: set trainer.max_epochs, got {steps} steps")
+        if self.trainer.ckpt_path and self._saved_steps not in (None, int(steps)):
+            raise ValueError(
+                f"the checkpoint's schedule is {self._saved_steps} steps long, this run's {int(steps)}: continue with "
+                "the same trainer.max_epochs and the same batches"
+            )
+        return int(steps)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters for the optimizer: by layer group, lr geometric in depth; biases and norms without decay.
@@ -82,17 +109,48 @@ class BaseModel(pl.LightningModule):
             groups += [{"params": decayed, "lr": lr}, {"params": others, "lr": lr, "weight_decay": 0.0}]
         return [group for group in groups if group["params"]]
 
+    def freeze_body(self) -> None:
+        """Let only the last layer group and all norm layers train, until `unfreeze_body`.
+
+        Frozen parameters stay in the optimizer: without a gradient it leaves them and their state as they are.
+        What the net itself keeps from training stays so. Raises ValueError if the net has one layer group only.
+        """
+        assert self.net is not None
+        *body, _ = layer_groups(self.net)
+        if not body:
+            raise ValueError(f"freezing needs a net of two layer groups or more, {type(self.net).__name__} has one")
+        for group in body:
+            norms = norm_parameters(group)
+            parameters = [p for module in group for p in module.parameters() if id(p) not in norms]
+            self._frozen += [p for p in parameters if p.requires_grad]
+        for parameter in self._frozen:
+            parameter.requires_grad_(False)
+
+    def unfreeze_body(self) -> None:
+        """Let all that `freeze_body` froze train again."""
+        for parameter in self._frozen:
+            parameter.requires_grad_(True)
+        self._frozen = []
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["schedule_steps"] = self.schedule_steps
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = checkpoint.get("hyper_parameters", {}).get("spec")
         here = self.hparams.get("spec")
-        if saved is None or here is None:
+        if here is None:
             return
-        differing = [key for key in sorted({*saved, *here}) if saved.get(key) != here.get(key)]
+        if saved is None:
+            raise ValueError("the checkpoint is none of fastlight's: it lacks hyper_parameters.spec")
+        compared = sorted({*saved, *here} - set(self.statistics))
+        differing = [fact for fact in compared if saved.get(fact) != here.get(fact)]
         if differing:
-            pairs = "; ".join(f"{key}: {saved.get(key)} there, {here.get(key)} here" for key in differing)
+            pairs = "; ".join(f"{f}: {_short(saved.get(f))} there, {_short(here.get(f))} here" for f in differing)
             raise ValueError(
                 f"the checkpoint was trained on other data ({pairs}); choose the datamodule it was made with"
             )
+        self.hparams["spec"] = {**here, **saved}
+        self._saved_steps = checkpoint.get("schedule_steps")
         self._check_weights(checkpoint["state_dict"])
 
     def _check_weights(self, saved: dict[str, Any]) -> None:
@@ -101,7 +159,7 @@ class BaseModel(pl.LightningModule):
         wrong += [name for name in saved if name not in own]
         if wrong:
             raise ValueError(
-                f"the checkpoint holds another net: {len(wrong)} of {len(own)} weights differ, such as {wrong[0]}; "
+                f"the checkpoint holds another net: {len(wrong)} weights differ, such as {wrong[0]}; "
                 "choose the model that it was made with"
             )
 
@@ -112,3 +170,9 @@ def named_arguments(function: Callable[..., Any], facts: dict[str, Any]) -> dict
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return facts
     return {name: value for name, value in facts.items() if name in parameters}
+
+
+def _short(value: Any) -> str:
+    """A value for a message: a thousand class names do not fit on a line."""
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,6 +1,7 @@
 """Trains and scores a net that sorts pictures into classes."""
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ class ImageClassifier(BaseModel):
     flip_tta: at test, also score the mean of the probabilities of each picture and its mirror image.
     """
 
+    statistics = ("mean", "std")  # buffers, so they come with the weights
     mean: Tensor
     std: Tensor
 
@@ -46,15 +48,23 @@ class ImageClassifier(BaseModel):
         self.test_scores = _scores(spec["num_classes"], calibration=True).clone(prefix="test/")
         if self.flip_tta:
             self.tta_accuracy = MulticlassAccuracy(spec["num_classes"], average="micro")
-        if self.backbone is not None and self._trainer is not None and not self.trainer.ckpt_path:
-            self.load_backbone(self.backbone)
+
+    def configure_optimizers(self) -> Any:
+        # Only here is it known that training begins, and that no checkpoint brings all the weights.
+        path, self.backbone = self.backbone, None
+        if path is not None and not self.trainer.ckpt_path:
+            self.load_backbone(path)
+        return super().configure_optimizers()
 
     def load_backbone(self, path: str) -> None:
         """Copy all weights but the last layer group's from another classifier's checkpoint.
 
-        Raises ValueError if a weight below the head is missing there or has another shape.
+        Raises FileNotFoundError if there is no such file, ValueError if a weight below the head is missing there or has
+        another shape.
         """
         assert self.net is not None
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"model.backbone {path} does not exist")
         saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
         head = {id(p) for module in layer_groups(self.net)[-1] for p in module.state_dict(keep_vars=True).values()}
         own = {name: value for name, value in self.net.state_dict(keep_vars=True).items() if id(value) not in head}
@@ -105,7 +115,8 @@ class ImageClassifier(BaseModel):
         self._log_scores(self.test_scores)
 
     def _log_scores(self, scores: MetricCollection) -> None:
-        self.log_dict(scores.compute(), prog_bar=True)
+        # The values are whole-world ones already; sync_dist only tells Lightning so.
+        self.log_dict(scores.compute(), prog_bar=True, sync_dist=True)
         scores.reset()
 
 

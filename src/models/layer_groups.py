@@ -21,7 +21,10 @@ def layer_groups(net: nn.Module) -> list[list[nn.Module]]:
         # A parameter of the net's own, or one shared between children: no order can be read off.
         if own is None:
             return [[net]]
-        raise ValueError(f"{type(net).__name__}.layer_groups() must hold each of {len(wanted)} parameters exactly once")
+        raise ValueError(
+            f"{type(net).__name__}.layer_groups() must hold each of the net's {len(wanted)} parameters exactly once, "
+            f"got {len(held)}, {len(wanted & set(held))} of them different"
+        )
     return groups
 
 

@@ -5,6 +5,7 @@ So whatever sets the peak (conf, layer groups, the lr finder) does it in one pla
 """
 
 import math
+from typing import Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
@@ -19,24 +20,30 @@ def one_cycle(
     final_ratio: float,
     momentum_low: float,
     momentum_high: float,
-    anneal: str,
+    anneal: Literal["cos", "linear"],
 ) -> LRScheduler:
     """Raise the lr from `start_ratio` x peak to the peak, then anneal it to `final_ratio` x peak; momentum mirrors it.
 
     Source: Smith 2018, arXiv:1803.09820, section 4.3; the cosine shape is fast.ai's.
     """
+    if not 0 <= warmup_fraction < 1 or not 0 < start_ratio <= 1 or not 0 < final_ratio <= 1:
+        raise ValueError(
+            "one_cycle needs warmup_fraction within [0, 1), start_ratio and final_ratio within (0, 1], "
+            f"got {warmup_fraction=}, {start_ratio=}, {final_ratio=}"
+        )
     has_momentum = "momentum" in optimizer.defaults or "betas" in optimizer.defaults
     return OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=total_steps,
-        pct_start=warmup_fraction,
+        # A hair less: OneCycleLR divides by the length of the warm-up minus one step.
+        pct_start=warmup_fraction * (1 - 1e-9),
         div_factor=1 / start_ratio,
         final_div_factor=start_ratio / final_ratio,
         cycle_momentum=has_momentum and bool(optimizer.defaults.get("momentum", 1)),
         base_momentum=momentum_low,
         max_momentum=momentum_high,
-        anneal_strategy=anneal,  # pyright: ignore[reportArgumentType]
+        anneal_strategy=anneal,
     )
 
 

@@ -1,0 +1,55 @@
+import pytest
+import torch
+from torch import nn
+
+from src.models.layer_groups import layer_groups, norm_parameters
+
+
+class Grouped(nn.Module):
+    def __init__(self, groups):
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(2, 3), nn.Linear(3, 4), nn.Linear(4, 5)
+        self.groups = groups
+
+    def layer_groups(self):
+        return [[getattr(self, name) for name in group] for group in self.groups]
+
+
+def test_each_child_with_parameters_is_a_group():
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4))
+    assert layer_groups(net) == [[net[0]], [net[2]]]
+
+
+def test_a_net_may_group_its_own_layers():
+    net = Grouped([["first", "second"], ["third"]])
+    assert layer_groups(net) == [[net.first, net.second], [net.third]]
+
+
+def test_children_that_share_a_parameter_are_one_group():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    net[1].weight = net[0].weight
+    assert layer_groups(net) == [[net]]
+
+
+def test_a_parameter_of_the_nets_own_makes_one_group():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+    net.register_parameter("scale", nn.Parameter(torch.ones(1)))
+    assert layer_groups(net) == [[net]]
+
+
+def test_own_groups_must_not_miss_a_parameter():
+    with pytest.raises(ValueError, match=r"each of the net's 6 parameters exactly once, got 4, 4 of them different"):
+        layer_groups(Grouped([["first"], ["third"]]))
+
+
+def test_own_groups_must_not_hold_a_parameter_twice():
+    with pytest.raises(ValueError, match="got 8, 6 of them different"):
+        layer_groups(Grouped([["first", "second"], ["second", "third"]]))
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm2d(3), nn.LayerNorm(3), nn.GroupNorm(1, 3), nn.InstanceNorm2d(3, affine=True)]
+)
+def test_norm_parameters_are_found_at_any_depth(norm):
+    nested = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Sequential(norm))
+    assert norm_parameters([nested]) == {id(norm.weight), id(norm.bias)}
