@@ -4,11 +4,13 @@ Nothing here imports torch before the config is known to be right, so that --hel
 """
 
 import os
+import warnings
 
 import hydra
 from omegaconf import DictConfig
 
-from src.config import ROOT, check, checkpoint_to_load, readable_errors, save_config, use_run_dir
+from src.config import ROOT, check, checkpoint_to_load, save_config, use_run_dir
+from src.errors import readable_errors
 
 
 def run(cfg: DictConfig) -> None:
@@ -30,6 +32,9 @@ def run(cfg: DictConfig) -> None:
         logger.log_hyperparams(config)
 
     checkpoint = checkpoint_to_load(cfg)
+    if checkpoint:
+        # A resumed run's folder is not empty, and another run's checkpoint lay elsewhere: as it should be.
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty|The dirpath has changed")
     if cfg.task == "fit":
         trainer.fit(model, datamodule, ckpt_path=checkpoint, weights_only=True)
         best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else None
@@ -43,12 +48,13 @@ def run(cfg: DictConfig) -> None:
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
     """Check the config, then run it in its run_dir."""
-    use_run_dir(cfg)
-    check(cfg)
-    run(cfg)
+    with readable_errors("train"):
+        use_run_dir(cfg)
+        check(cfg)
+        run(cfg)
 
 
 if __name__ == "__main__":
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    with readable_errors():
+    with readable_errors("train"):
         main()

@@ -32,7 +32,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from src.datamodules.augmentation import Augmentation
-from src.datamodules.image_data import ImageData, Images
+from src.datamodules.image_data import ImageData
+from src.datamodules.images import Images
 from src.models.image_classifier import ImageClassifier
 from src.models.nets.resnet import ResNet
 from src.models.schedules import one_cycle
@@ -41,7 +42,9 @@ from src.trainer import Trainer
 NUM_CLASSES = 10
 LR = 1e-3
 MEAN, STD = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)
-MAKE_NET = partial(ResNet, blocks=[2, 2, 2, 2], stem="small")
+MAKE_NET = partial(
+    ResNet, blocks=[2, 2, 2, 2], bottleneck=False, width=64, stem="small", zero_init_residual=True, antialias=False
+)
 
 
 class PlainDataset(Dataset[tuple[Tensor, int]]):
@@ -95,19 +98,22 @@ class RandomPictures(ImageData):
     class_names = [str(label) for label in range(NUM_CLASSES)]
 
     def __init__(self, pixels: np.ndarray, labels: np.ndarray, batch_size: int) -> None:
+        self.whole = Images(torch.from_numpy(pixels), torch.from_numpy(labels))
         nothing = {"rotation": 0.0, "translation": 0.0, "scale": 0.0, "color": 0.0, "erasing": 0.0}
         augmentation = Augmentation(flip=True, crop_padding=4, mixup=0.0, cutmix=0.0, **nothing)
         super().__init__(
             batch_size=batch_size,
             valid_fraction=0.1,
+            classes=None,
+            train_per_class=None,
             drop_last=True,
             keep_on_device=True,
             seed=0,
             augmentation=augmentation,
         )
-        data = Images(torch.from_numpy(pixels), torch.from_numpy(labels))
-        self.splits = {"train": data, "valid": data, "test": data}
-        self._mean, self._std = list(MEAN), list(STD)
+
+    def read(self) -> dict[str, Images]:
+        return {"train": self.whole, "valid": self.whole, "test": self.whole}
 
 
 class StepTimes(pl.Callback):
@@ -116,7 +122,7 @@ class StepTimes(pl.Callback):
     def __init__(self) -> None:
         self.ends: list[float] = []
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.ends.append(time.perf_counter())

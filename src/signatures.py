@@ -105,8 +105,8 @@ def _signature(node: ast.stmt, path: Path) -> Signature | None:
         inherited = _signature_of_base(base, path)
         if inherited is not None:
             known = True
+            own.required |= inherited.required - set(own.annotations)
             own.annotations = inherited.annotations | own.annotations
-            own.required |= inherited.required - set(own.annotations) if init else inherited.required
             own.takes_any_key = inherited.takes_any_key
             break
     return own if init or known else None

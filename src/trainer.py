@@ -29,7 +29,7 @@ class Trainer(pl.Trainer):
             precision=precision,  # pyright: ignore[reportArgumentType]
             accelerator=accelerator,
             enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
-            enable_model_summary=sys.stdout.isatty(),
+            enable_model_summary=False,  # the progress bar says it in a line
             **kwargs,
         )
 

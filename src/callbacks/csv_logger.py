@@ -13,15 +13,18 @@ from pytorch_lightning.utilities import rank_zero_only
 class CSVLogger(Logger):
     """One row for each call, on disk at once; columns are added as they come up, empty where a row has no value.
 
-    A resumed run finds the rows of the stopped one: those from its own first step on are replaced, the rest stays.
-    Lightning's CSVLogger deletes the older file instead.
+    A resumed training finds the rows of the stopped one: those from its own first step on are replaced, the rest
+    stays. A new training starts a new file; testing and validating add rows to what is there. Which of the three it is
+    stands in the config that train.py logs (task, resume, checkpoint).
+    Lightning's CSVLogger deletes the older file in every case.
     """
 
     def __init__(self, *, save_dir: str) -> None:
         super().__init__()
         self.path = Path(save_dir) / "metrics.csv"
         self._columns: list[str] = []
-        self._continues = False
+        self._started = False
+        self._config: dict[str, Any] = {"resume": True}
 
     @property
     def name(self) -> str:
@@ -37,22 +40,27 @@ class CSVLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: config.yaml has them."""
+        """Learn which run this is; config.yaml has the config."""
+        self._config = params if isinstance(params, dict) else vars(params)
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        step = step or 0
-        rows = []
-        if not self._continues:
-            self._continues = True
-            rows = [row for row in self._read() if int(row["step"]) < step]
-        row = {"step": step, **{name: float(value) for name, value in metrics.items()}}
-        if rows or not set(row) <= set(self._columns):
-            rows = rows or self._read()
-            self._columns = ["step", *sorted({*self._columns, *row, *(k for r in rows for k in r)} - {"step"})]
-            self._rewrite(rows)
+        row = {"step": step or 0, **{name: float(value) for name, value in metrics.items()}}
+        if not self._started:
+            self._started = True
+            self._write(self._rows_to_keep(row["step"]), row)
+        elif not set(row) <= set(self._columns):
+            self._write(self._read(), row)
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self._columns).writerow(row)
+
+    def _rows_to_keep(self, first_step: int) -> list[dict[str, Any]]:
+        config = self._config
+        if config.get("task", "fit") != "fit":
+            return self._read()
+        if not config.get("resume") and not config.get("checkpoint"):
+            return []
+        return [row for row in self._read() if int(row["step"]) < first_step]
 
     def _read(self) -> list[dict[str, Any]]:
         if not self.path.is_file():
@@ -60,7 +68,10 @@ class CSVLogger(Logger):
         with self.path.open(newline="") as file:
             return list(csv.DictReader(file))
 
-    def _rewrite(self, rows: list[dict[str, Any]]) -> None:
+    def _write(self, rows: list[dict[str, Any]], next_row: dict[str, Any]) -> None:
+        """Write the file anew, with a column for each name in the rows and the next row."""
+        names = {name for row in [*rows, next_row] for name in row}
+        self._columns = ["step", *sorted({*self._columns, *names} - {"step"})]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         staged = self.path.with_suffix(".tmp")
         with staged.open("w", newline="") as file:

@@ -1,18 +1,23 @@
-"""Rich progress bars that say how fast: samples a second, and the time left."""
+"""What a terminal shows of a training: one bar with its speed, and a line of scores for each epoch."""
 
 import sys
+import time
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar
-from rich.progress import ProgressColumn, Task
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 
 class SamplesPerSecond(ProgressColumn):
     """Rows handled a second by all ranks, over the last seconds."""
 
+    max_refresh = 0.5  # seconds: faster changes cannot be read
+
     def __init__(self, trainer: pl.Trainer) -> None:
-        super().__init__()
+        super().__init__(Column(width=17, justify="right", no_wrap=True))
         self.trainer = trainer
 
     def render(self, task: Task) -> Text:
@@ -24,12 +29,74 @@ class SamplesPerSecond(ProgressColumn):
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's rich bars with samples a second in place of batches a second; nothing where no terminal is."""
+    """Lightning's rich bar, made to fit 80 columns, with samples a second; nothing at all where no terminal is.
+
+    Scores stand in a line for each epoch, as fast.ai prints them, so that the course of the training stays in view.
+    """
 
     def __init__(self) -> None:
         super().__init__(refresh_rate=5)
+        self._header = ""
         if not sys.stdout.isatty():
             self.disable()
 
     def configure_columns(self, trainer: pl.Trainer) -> list:
-        return [*super().configure_columns(trainer)[:-1], SamplesPerSecond(trainer)]
+        return [
+            TextColumn("{task.description}", table_column=Column(width=13, no_wrap=True)),
+            BarColumn(bar_width=20, complete_style="cyan", finished_style="cyan"),
+            TextColumn("{task.completed:>5.0f}/{task.total:.0f}", table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True),
+            SamplesPerSecond(trainer),
+        ]
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Nothing beside the bar: it would wrap."""
+        return {}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.is_enabled:
+            sizes = [parameter.numel() for parameter in pl_module.parameters() if parameter.requires_grad]
+            net = type(getattr(pl_module, "net", pl_module)).__name__
+            print(f"{net}: {sum(sizes):,} trainable parameters in {len(sizes)} tensors")
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._epoch_started = time.perf_counter()  # a training resumed in mid-epoch has no epoch start
+        super().on_train_start(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._epoch_started = time.perf_counter()
+        super().on_train_epoch_start(trainer, pl_module)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validation_started = time.perf_counter()
+        super().on_validation_start(trainer, pl_module)
+
+    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        # A bar that comes and goes within a second only flickers.
+        if time.perf_counter() - self._validation_started > 1:
+            super().on_validation_batch_end(*args, **kwargs)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        if self.progress is None or self.is_disabled:
+            return
+        seconds = time.perf_counter() - self._epoch_started
+        shown = {"train/loss": trainer.callback_metrics.get("train/loss"), **trainer.progress_bar_metrics}
+        scores = {name: float(value) for name, value in shown.items() if value is not None}
+        header, line = table_lines(trainer.current_epoch, scores, seconds, self.progress.console.width)
+        if header != self._header:
+            self._header = header
+            self.progress.console.print(header, style="bold", highlight=False)
+        self.progress.console.print(line, highlight=False)
+
+
+def table_lines(epoch: int, scores: dict[str, float], seconds: float, width: int) -> tuple[str, str]:
+    """A header and the line of one epoch below it; as many scores as fit the width, the time at the end."""
+    header, line = "epoch", f"{epoch:5d}"
+    for name, value in scores.items():
+        size = max(len(name), 9)
+        if len(header) + 2 + size + 8 <= width:
+            header += f"  {name:>{size}}"
+            line += f"  {value:>{size}.4g}"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{header}  {'time':>6}", f"{line}  {f'{minutes}:{rest:02d}':>6}"

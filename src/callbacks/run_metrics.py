@@ -1,6 +1,7 @@
 """Writes metrics.json: the final numbers of a run, as one flat map."""
 
 import json
+import math
 import os
 import resource
 import sys
@@ -12,27 +13,70 @@ import pytorch_lightning as pl
 import torch
 
 
+class Stopwatch:
+    """Counts the seconds between start and stop, over and over."""
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._started: float | None = None
+
+    def reset(self, total: float) -> None:
+        """Stand still at `total`."""
+        self._total, self._started = total, None
+
+    def start(self) -> None:
+        self.reset(self.seconds)
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        self.reset(self.seconds)
+
+    @property
+    def seconds(self) -> float:
+        """Counted so far, whether it is running or not."""
+        return self._total + (time.perf_counter() - self._started if self._started is not None else 0.0)
+
+
 class RunMetrics(pl.Callback):
     """Collects the logged scores of fit, validate and test, the time, the speed and the peak memory.
 
     time/fit_s: from the first training step to the end of fit, validation and checkpoints included.
-    time/train_s: the part of it spent in training epochs.  train/samples_per_second: rows trained on per `train_s`,
-    over all ranks.  memory/peak_mb: of the process on the CPU, of the tensors on a GPU.
+    time/train_s: the same without validation.  train/samples_per_second: rows trained on per `train_s`, over all
+    ranks. All three, and memory/peak_mb (of the process on a CPU, of the tensors on a GPU), are of the whole run: a
+    resumed one adds to what the stopped one had at its last checkpoint.
+
+    A number that is not finite is written as null, which JSON has, in place of NaN, which it has not. Scoring a run in
+    its own run_dir adds to the numbers that are there; a new training replaces them.
     """
 
     def __init__(self, *, path: str) -> None:
         self.path = Path(path)
-        self.metrics: dict[str, float] = {}
-        self._train_s = 0.0
+        self.metrics: dict[str, float | None] = {}
+        self._fit = Stopwatch()
+        self._train = Stopwatch()
         self._samples = 0
-        self._warm_samples = 0
+        self._stopped_run: dict[str, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"fit_s": self._fit.seconds, "train_s": self._train.seconds, "samples": self._samples}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._stopped_run = state_dict
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        is_new = stage == "fit" and trainer.ckpt_path is None
+        self.metrics = json.loads(self.path.read_text()) if self.path.is_file() and not is_new else {}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Only a training adds to what was loaded: a test loads the state of the best checkpoint, too.
+        before, self._stopped_run = self._stopped_run, {}
+        self._samples = before.get("samples", 0)
+        self._fit.reset(before.get("fit_s", 0.0))
+        self._train.reset(before.get("train_s", 0.0))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._fit_started = time.perf_counter()
-        self._paused = 0.0
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._epoch_started = time.perf_counter()
+        self._fit.start()
+        self._train.start()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -40,43 +84,42 @@ class RunMetrics(pl.Callback):
         self._samples += len(batch[0]) * trainer.world_size
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._validation_started = time.perf_counter()
+        # Fit's own validation only; its sanity check comes before the training.
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._train.stop()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == "fit":
-            self._train_s -= time.perf_counter() - self._validation_started
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._train_s += time.perf_counter() - self._epoch_started
+        if trainer.state.fn == "validate":
+            self._write(trainer)
+        elif not trainer.sanity_checking:
+            self._train.start()
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._fit.stop()
+        self._train.stop()
         self.metrics |= {
-            "time/fit_s": time.perf_counter() - self._fit_started,
-            "time/train_s": self._train_s,
-            "train/samples_per_second": self._samples / self._train_s if self._train_s else 0.0,
+            "time/fit_s": self._fit.seconds,
+            "time/train_s": self._train.seconds,
+            "train/samples_per_second": self._samples / self._train.seconds if self._samples else 0.0,
             "train/epochs": trainer.current_epoch,
             "train/steps": trainer.global_step,
         }
         self._write(trainer)
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        pass
-
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._write(trainer)
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage == "validate":
-            self._write(trainer)
 
     def _write(self, trainer: pl.Trainer) -> None:
         if not trainer.is_global_zero:
             return
         self.metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.metrics["memory/peak_mb"] = peak_memory_mb()
+        self.metrics["memory/peak_mb"] = max(peak_memory_mb(), self.metrics.get("memory/peak_mb") or 0.0)
+        written = {
+            name: value if value is not None and math.isfinite(value) else None for name, value in self.metrics.items()
+        }
         staged = self.path.with_suffix(".tmp")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_text(json.dumps(self.metrics, indent=2, sort_keys=True) + "\n")
+        staged.write_text(json.dumps(written, indent=2, sort_keys=True, allow_nan=False) + "\n")
         os.replace(staged, self.path)
 
 

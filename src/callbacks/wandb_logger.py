@@ -1,0 +1,113 @@
+"""Weights & Biases without surprises: no prompts, offline unless logged in, a resumed run continues its own record."""
+
+import netrc
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import urlparse
+
+from pytorch_lightning import loggers
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities import rank_zero_only
+
+
+class WandbLogger(loggers.WandbLogger):
+    """Lightning's WandbLogger, whose record lies in save_dir/wandb.
+
+    name: of the run; the last two parts of save_dir if None.  log_model: keep the best checkpoint as an artifact.
+    resume: go on with the record that save_dir holds, under the id in save_dir/wandb/id.txt; else a new id is drawn.
+    Online if logged in (`wandb login`), else offline, to be sent later with `wandb sync`; $WANDB_MODE decides if set.
+    Each logger has a run of its own, so that the jobs of a multirun in one process do not share one.
+    """
+
+    def __init__(
+        self,
+        *,
+        save_dir: str,
+        project: str,
+        entity: str | None,
+        group: str | None,
+        name: str | None,
+        tags: list[str],
+        log_model: bool,
+        resume: bool,
+    ) -> None:
+        super().__init__(
+            save_dir=save_dir,
+            project=project,
+            entity=entity,
+            group=group,
+            name=name or "/".join(Path(save_dir).absolute().parts[-2:]),
+            tags=tags,
+            id=run_id(Path(save_dir) / "wandb" / "id.txt", resume),
+            mode=choose_mode(),
+            reinit="create_new",
+            settings={"quiet": True},
+        )
+        # Lightning passes it on even when it is None, and wandb then warns that it has no effect.
+        self._wandb_init.pop("anonymous", None)
+        self._keeps_best = log_model
+        self._callback: Checkpoint | None = None
+        self._kept: tuple[str, float] | None = None
+
+    def after_save_checkpoint(self, checkpoint_callback: Checkpoint) -> None:
+        if getattr(checkpoint_callback, "monitor", None) is not None:
+            self._callback = checkpoint_callback
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Keep the best checkpoint; close the record of a failed run (a finished one is closed with the process)."""
+        best = getattr(self._callback, "best_model_path", "")
+        if self._keeps_best and status == "success" and best and Path(best).is_file():
+            self._keep(Path(best))
+        if status == "failed" and self._experiment is not None:
+            self._experiment.finish(exit_code=1)
+            self._experiment = None
+
+    def _keep(self, best: Path) -> None:
+        import wandb
+
+        # fit and test both end with finalize: the same file is kept once.
+        state = (str(best), best.stat().st_mtime)
+        if state == self._kept:
+            return
+        self._kept = state
+        artifact = wandb.Artifact(f"model-{self.version}", type="model")
+        # immutable: sent from where it lies; else an offline run copies it into the home folder
+        artifact.add_file(str(best), name="best.ckpt", policy="immutable")
+        self.experiment.log_artifact(artifact, aliases=["best"])
+
+
+def run_id(path: Path, resume: bool) -> str:
+    """The id kept in a file if `resume`, else a new one, written there by the first rank."""
+    if resume and path.is_file():
+        return path.read_text().strip()
+    new = secrets.token_hex(4)
+    if rank_zero_only.rank == 0:  # pyright: ignore[reportFunctionMemberAccess]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{new}\n")
+    return new
+
+
+def choose_mode() -> str:
+    """$WANDB_MODE; where it is not set, online if logged in, else offline.
+
+    Raises ValueError if it is online and no key is at hand: wandb would stop and ask.
+    """
+    mode = os.environ.get("WANDB_MODE")
+    if mode == "online" and not is_logged_in():
+        raise ValueError("WANDB_MODE=online needs an API key: run `wandb login`, or unset it to record offline")
+    return mode or ("online" if is_logged_in() else "offline")
+
+
+def is_logged_in() -> bool:
+    """Whether a key for the W&B server is in the environment or in the netrc file; asks no server and no one."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    files = [Path(f) for f in (os.environ.get("NETRC"), "~/.netrc", "~/_netrc") if f]
+    path = next((f.expanduser() for f in files if f.expanduser().is_file()), None)
+    try:
+        return path is not None and netrc.netrc(path).authenticators(host) is not None
+    except netrc.NetrcParseError:
+        return False

@@ -1,0 +1,142 @@
+import json
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from src.callbacks.run_metrics import RunMetrics, Stopwatch
+from tests.programs import metrics_of, train_here
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is moved on."""
+
+    class Clock:
+        now = 100.0
+
+        def pass_(self, seconds):
+            self.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
+    return clock
+
+
+def trainer(fn="fit", **changes):
+    made = SimpleNamespace(state=SimpleNamespace(fn=fn), sanity_checking=False, ckpt_path=None, current_epoch=1)
+    made.world_size, made.is_global_zero, made.global_step = 2, True, 4
+    made.callback_metrics = {"val/loss": torch.tensor(0.5)}
+    vars(made).update(changes)
+    return made
+
+
+def train(callback, clock, trainer, epochs=1):
+    """Each epoch: 2 steps of 3 s with 5 rows each, a validation of 10 s."""
+    callback.setup(trainer, None, "fit")
+    callback.on_fit_start(trainer, None)
+    clock.pass_(1000)  # Lightning's own sanity check and the like
+    callback.on_train_start(trainer, None)
+    for _ in range(epochs):
+        for step in range(2):
+            clock.pass_(3)
+            callback.on_train_batch_end(trainer, None, None, (torch.zeros(5, 1), torch.zeros(5)), step)
+        callback.on_validation_start(trainer, None)
+        clock.pass_(10)
+        callback.on_validation_end(trainer, None)
+
+
+def test_a_stopwatch_counts_only_while_it_runs(clock):
+    watch = Stopwatch()
+    for _ in range(2):
+        watch.start()
+        clock.pass_(3)
+        watch.stop()
+        clock.pass_(50)
+    assert watch.seconds == 6
+
+
+def test_validation_counts_as_fit_and_not_as_training(tmp_path, clock):
+    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    train(callback, clock, trainer(), epochs=2)
+    callback.on_fit_end(trainer(), None)
+    metrics = metrics_of(tmp_path)
+    assert metrics["time/fit_s"] == 32  # 2 x (2 x 3 + 10)
+    assert metrics["time/train_s"] == 12
+    assert metrics["train/samples_per_second"] == 2 * 2 * 5 * 2 / 12  # two ranks
+
+
+def test_the_sanity_check_before_training_starts_no_watch(tmp_path, clock):
+    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    sanity = trainer(sanity_checking=True)
+    callback.on_validation_start(sanity, None)
+    callback.on_validation_end(sanity, None)
+    clock.pass_(7)
+    assert callback.state_dict() == {"fit_s": 0, "train_s": 0, "samples": 0}
+
+
+def test_a_checkpoint_in_mid_epoch_holds_the_time_so_far(tmp_path, clock):
+    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    train(callback, clock, trainer())
+    clock.pass_(4)
+    assert callback.state_dict() == {"fit_s": 20, "train_s": 10, "samples": 20}
+
+
+def test_a_resumed_run_adds_to_what_the_stopped_one_had(tmp_path, clock):
+    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback.load_state_dict({"fit_s": 100.0, "train_s": 54.0, "samples": 30})
+    train(callback, clock, trainer(ckpt_path="last.ckpt"))
+    callback.on_fit_end(trainer(), None)
+    metrics = metrics_of(tmp_path)
+    assert (metrics["time/fit_s"], metrics["time/train_s"]) == (116, 60)
+    assert metrics["train/samples_per_second"] == (30 + 20) / 60
+
+
+def test_what_the_test_loads_is_not_added(tmp_path, clock):
+    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    train(callback, clock, trainer())
+    callback.on_fit_end(trainer(), None)
+    before = metrics_of(tmp_path)
+    callback.load_state_dict({"fit_s": 100.0, "train_s": 54.0, "samples": 30})
+    callback.setup(trainer("test"), None, "test")
+    callback.on_test_end(trainer("test"), None)
+    assert metrics_of(tmp_path)["time/fit_s"] == before["time/fit_s"]
+
+
+def test_a_test_adds_to_the_numbers_of_the_training(tmp_path):
+    (tmp_path / "metrics.json").write_text('{"time/fit_s": 3.0, "memory/peak_mb": 1e9}')
+    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback.setup(trainer("test"), None, "test")
+    callback.on_test_end(trainer("test", callback_metrics={"test/loss": torch.tensor(0.25)}), None)
+    assert metrics_of(tmp_path) == {"time/fit_s": 3.0, "memory/peak_mb": 1e9, "test/loss": 0.25}
+
+
+def test_a_new_training_replaces_the_numbers_of_an_older_one(tmp_path, clock):
+    (tmp_path / "metrics.json").write_text('{"test/loss": 3.0}')
+    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    train(callback, clock, trainer())
+    callback.on_fit_end(trainer(), None)
+    assert "test/loss" not in metrics_of(tmp_path)
+
+
+def test_a_number_that_is_not_finite_is_null(tmp_path):
+    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    scores = {"val/loss": torch.tensor(torch.nan), "val/auroc": torch.tensor(torch.inf)}
+    callback.on_validation_end(trainer("validate", callback_metrics=scores), None)
+    text = (tmp_path / "metrics.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["val/loss"] is None
+    assert json.loads(text)["val/auroc"] is None
+
+
+def test_other_ranks_write_nothing(tmp_path):
+    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback.on_test_end(trainer("test", is_global_zero=False), None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_with_validation_in_mid_epoch_counts_every_row(tmp_path):
+    train_here(tmp_path, "trainer.max_epochs=2", "trainer.val_check_interval=2", "trainer.num_sanity_val_steps=1")
+    metrics = metrics_of(tmp_path)
+    assert metrics["train/samples_per_second"] * metrics["time/train_s"] == pytest.approx(2 * 6 * 200)
+    assert metrics["time/train_s"] < metrics["time/fit_s"]

@@ -1,0 +1,14 @@
+import pytest
+
+from tests.programs import program
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory):
+    """The folder of one `python train.py`, started the way a user starts it."""
+    folder = tmp_path_factory.mktemp("digits") / "run"
+    finished = program("train.py", f"run_dir={folder}", cwd=folder.parent)
+    assert finished.returncode == 0, finished.stderr
+    (folder / "stdout.txt").write_text(finished.stdout)
+    (folder / "stderr.txt").write_text(finished.stderr)
+    return folder

@@ -1,0 +1,50 @@
+"""Every experiment composes, says what to expect, and trains two batches on data of the right format."""
+
+import re
+
+import pytest
+
+from src.config import check
+from tests.make_data import write_cifar_binary, write_idx_set, write_image_folder
+from tests.programs import ROOT, composed, metrics_of, run_here
+
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_composes_and_fits_the_code(name, tmp_path):
+    check(composed(f"experiment={name}", f"run_dir={tmp_path}"))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_opens_with_hardware_time_and_score(name):
+    lines = (ROOT / "conf" / "experiment" / f"{name}.yaml").read_text().splitlines()
+    comment = next(line for line in lines if not line.startswith("# @package"))
+    assert re.match(r"# \S", comment), comment
+    assert re.search(r"CPU|H200|A100|GPU", comment), comment
+    assert re.search(r"\d ?(s|min|h)\b", comment), comment
+    assert re.search(r"(accuracy|auroc|loss|perplexity|rmse)\S* (0?\.\d+|\d+)", comment), comment
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """Each set that is not made up of an installed package's data, small, in the files that it is published in."""
+    folder = tmp_path_factory.mktemp("data")
+    write_idx_set(folder / "mnist")
+    write_idx_set(folder / "fashion-mnist")
+    write_cifar_binary(folder / "cifar-10")
+    return folder
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_trains_two_batches(name, tmp_path, data_dir):
+    places = [f"run_dir={tmp_path}/run", f"data_dir={data_dir}", f"cache_dir={tmp_path}/cache"]
+    short = [f"trainer.limit_{split}_batches=2" for split in ("train", "val", "test")]
+    short += ["trainer.log_every_n_steps=1"]
+    config = composed(f"experiment={name}", *places, *short, "trainer.max_epochs=1", "datamodule.batch_size=8")
+    if config.datamodule.get("folder"):
+        write_image_folder(data_dir / config.datamodule.folder)
+    if config.datamodule.get("train_per_class"):
+        config.datamodule.train_per_class = 4
+    run_here(config)
+    assert metrics_of(tmp_path / "run")["train/steps"] > 0
