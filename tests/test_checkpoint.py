@@ -69,14 +69,14 @@ def test_a_loaded_model_does_not_need_its_backbone(tmp_path):
 
 def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path):
     torch.save({"state_dict": {}, "hyper_parameters": Malicious(tmp_path / "harm")}, tmp_path / "bad.ckpt")
-    with pytest.raises(ValueError, match=r"bad.ckpt is no checkpoint that loads safely"):
+    with pytest.raises(ValueError, match=r"bad.ckpt is no checkpoint of plain data"):
         load_model(tmp_path / "bad.ckpt")
     assert not (tmp_path / "harm").exists()
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "notes.ckpt").write_text("no checkpoint")
-    with pytest.raises(ValueError, match=r"notes.ckpt is no checkpoint that loads safely"):
+    with pytest.raises(ValueError, match=r"notes.ckpt is no checkpoint of plain data"):
         load_model(tmp_path / "notes.ckpt")
 
 

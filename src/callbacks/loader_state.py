@@ -19,7 +19,11 @@ class LoaderState(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         if hasattr(trainer.train_dataloader, "state_dict"):
-            checkpoint["train_loader"] = trainer.train_dataloader.state_dict()  # pyright: ignore
+            state = trainer.train_dataloader.state_dict()  # pyright: ignore
+            # The loader does not know of limit_train_batches, which ends an epoch, too.
+            if "num_batches" in state:
+                state["num_batches"] = min(state["num_batches"], trainer.num_training_batches)
+            checkpoint["train_loader"] = state
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

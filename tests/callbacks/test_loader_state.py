@@ -31,3 +31,15 @@ def test_a_loader_without_state_is_left_alone():
     checkpoint = {}
     LoaderState().on_save_checkpoint(trainer([1, 2]), None, checkpoint)
     assert checkpoint == {}
+
+
+def test_an_epoch_that_limit_train_batches_ended_counts_as_whole():
+    class Limited(Loader):
+        def state_dict(self):
+            return {"next_batch": 2, "num_batches": 7}
+
+    checkpoint = {}
+    LoaderState().on_save_checkpoint(
+        SimpleNamespace(train_dataloader=Limited(0), num_training_batches=2), None, checkpoint
+    )
+    assert checkpoint["train_loader"] == {"next_batch": 2, "num_batches": 2}
