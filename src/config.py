@@ -115,18 +115,20 @@ def _in_words(annotation: ast.expr) -> str:
     return ast.unparse(annotation)
 
 
-def check_checkpoint(checkpoint: str) -> None:
-    """Raise ConfigError unless `checkpoint` is a file."""
+def check_checkpoint(checkpoint: str, key: str = "checkpoint") -> None:
+    """Raise ConfigError unless `checkpoint`, the value of `key`, is a file."""
     path = Path(checkpoint)
     if not path.is_file():
         found = [str(other) for other in path.parent.glob("*.ckpt")]
-        raise ConfigError(f"checkpoint={checkpoint} is not a file{nearest(checkpoint, found)}")
+        raise ConfigError(f"{key}={checkpoint} is not a file{nearest(checkpoint, found)}")
 
 
 def _check_train_files(config: dict[Any, Any]) -> None:
     last = _last_checkpoint(config["run_dir"])
     if config["checkpoint"]:
         check_checkpoint(config["checkpoint"])
+    if config["model"].get("backbone"):
+        check_checkpoint(config["model"]["backbone"], "model.backbone")
     if config["resume"] and not last.is_file():
         raise ConfigError(f"resume=true continues the run in run_dir, but {last} does not exist; give run_dir=PATH")
     if config["task"] != "fit" and not config["checkpoint"]:

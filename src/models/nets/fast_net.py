@@ -8,7 +8,7 @@ from torch import Tensor, nn
 class FastNet(nn.Module):
     """A fixed stem that whitens 2x2 patches, stages of 3x3 convolutions, mean pool, linear.
 
-    widths: channels of each stage.  depths: convolutions of each stage; the first is followed by the halving.
+    widths: channels of each stage.  depths: convolutions of each stage: the first halves, the others have a shortcut.
     norm_momentum: of batch norm's running statistics; short trainings need more than PyTorch's 0.1.
 
     Convolution, pool, norm, activation in this order (Jordan 2024, arXiv:2404.00498, section 3): norm and activation,
@@ -79,7 +79,7 @@ def colour_axes(in_chans: int) -> Tensor:
 
 
 class ConvBlock(nn.Module):
-    """3x3 convolution, 2x2 max pool if `halve`, batch norm, ReLU."""
+    """3x3 convolution, 2x2 max pool if `halve`, batch norm, ReLU; added to the input unless `halve`."""
 
     def __init__(self, in_channels: int, out_channels: int, norm_momentum: float, halve: bool) -> None:
         super().__init__()
@@ -88,7 +88,8 @@ class ConvBlock(nn.Module):
         self.halve = halve
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.convolution(x)
-        if self.halve and min(x.shape[2:]) > 1:
-            x = F.max_pool2d(x, 2)
-        return F.relu(self.norm(x), inplace=True)
+        y = self.convolution(x)
+        if self.halve and min(y.shape[2:]) > 1:
+            y = F.max_pool2d(y, 2)
+        y = F.relu(self.norm(y), inplace=True)
+        return y if self.halve else x + y

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from src.models.nets.fast_net import FastNet, PatchStem, colour_axes
+from src.models.nets.fast_net import ConvBlock, FastNet, PatchStem, colour_axes
 
 
 def net(in_chans=3, widths=(5, 6, 7), depths=(1, 2, 2)):
@@ -62,3 +62,14 @@ def test_a_net_of_one_stage_has_two_layer_groups():
 def test_widths_and_depths_of_different_length_are_refused():
     with pytest.raises(ValueError, match=r"width and a depth .* got widths=\[5, 6\], depths=\[1\]"):
         net(widths=[5, 6], depths=[1])
+
+
+def test_a_later_block_of_a_stage_adds_to_its_input():
+    block = ConvBlock(3, 3, 0.3, halve=False).eval()
+    torch.nn.init.zeros_(block.convolution.weight)
+    images = torch.rand(2, 3, 5, 5)
+    assert_close(block(images), images)
+
+
+def test_the_first_block_of_a_stage_halves():
+    assert ConvBlock(3, 5, 0.3, halve=True)(torch.rand(2, 3, 9, 8)).shape == (2, 5, 4, 4)
