@@ -4,7 +4,6 @@ Nothing here imports torch before the config is known to be right, so that --hel
 """
 
 import os
-import warnings
 
 import hydra
 from omegaconf import DictConfig
@@ -32,17 +31,16 @@ def run(cfg: DictConfig) -> None:
         logger.log_hyperparams(config)
 
     checkpoint = checkpoint_to_load(cfg)
-    if checkpoint:
-        # A resumed run's folder is not empty, and another run's checkpoint lay elsewhere: as it should be.
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty|The dirpath has changed")
     if cfg.task == "fit":
         trainer.fit(model, datamodule, ckpt_path=checkpoint, weights_only=True)
         best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else None
-        trainer.test(model, datamodule, ckpt_path=best or None, weights_only=True)
+        trainer.test(model, datamodule, ckpt_path=best or None, weights_only=True, verbose=False)
     else:
         score = trainer.test if cfg.task == "test" else trainer.validate
-        score(model, datamodule, ckpt_path=checkpoint, weights_only=True)
-    print(f"{cfg.run_dir}: config.yaml, metrics.json, metrics.csv, checkpoints/")
+        score(model, datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
+    if trainer.is_global_zero:
+        print(*(f"{name:26}{value:.4f}" for name, value in sorted(trainer.callback_metrics.items())), sep="\n")
+        print(f"{cfg.run_dir}: config.yaml, metrics.json, metrics.csv, checkpoints/")
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

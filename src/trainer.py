@@ -18,9 +18,11 @@ class Trainer(pl.Trainer):
     """
 
     def __init__(self, *, precision: str, accelerator: str = "auto", **kwargs: Any) -> None:
-        # Lightning's advice and announcements; its warnings stay, all but one about its own use of torch 2.13.
+        # Lightning's advice and announcements. Its warnings stay, but for one about its own use of torch 2.13, and for
+        # two that a resumed run gives: its folder is not empty, and another's checkpoint lay elsewhere.
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-        warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+        for known in (".*treespec, LeafSpec", "Checkpoint directory .* is not empty", "The dirpath has changed"):
+            warnings.filterwarnings("ignore", message=known)
         keep_freed_memory()
         if precision == "auto":
             precision = "bf16-mixed" if multiplies_in_bf16(accelerator) else "32-true"

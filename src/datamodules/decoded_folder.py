@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from filelock import FileLock
 from pytorch_lightning.utilities import rank_zero_warn
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, ProgressColumn, Task
 from rich.text import Text
 
 from src.datamodules.image_files import list_images, read_image
 from src.datamodules.images import Images
+from src.datamodules.progress import progress_bar
 
 SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}
 LAYOUT = "train/CLASS/*.jpg, and the same below valid/ and test/ if they exist (jpg, jpeg, png, webp, bmp)"
@@ -93,7 +94,11 @@ class DecodedFolder:
             raise OSError(f"{self.path.parent} has {free:,} bytes left, {size:,} are needed; choose another cache_dir")
         part = self.path.with_suffix(".part")
         unreadable = {}
-        with part.open("wb") as file, _progress() as bar, ThreadPoolExecutor(self._num_threads()) as pool:
+        with (
+            part.open("wb") as file,
+            progress_bar(MofNCompleteColumn(), ImagesPerSecond()) as bar,
+            ThreadPoolExecutor(self._num_threads()) as pool,
+        ):
             task = bar.add_task(f"decoding {self.root.name}", total=len(self.files))
             for start in range(0, len(self.files), CHUNK):
                 chunk = self.files[start : start + CHUNK]
@@ -174,10 +179,3 @@ class ImagesPerSecond(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:,.0f} images/s", style="cyan")
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), ImagesPerSecond())
-    progress = Progress(*columns, TimeRemainingColumn())
-    progress.disable = not progress.console.is_terminal
-    return progress

@@ -7,7 +7,9 @@ from http.client import HTTPException
 from pathlib import Path
 
 from filelock import FileLock
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, TransferSpeedColumn
+
+from src.datamodules.progress import progress_bar
 
 TIMEOUT_S = 20  # without a word from the other side
 
@@ -42,7 +44,11 @@ def _download(address: str, checksum: str, path: Path) -> None:
     """Download to a neighbour of `path`, compare, then rename: a half file never has the real name."""
     part = path.with_name(path.name + ".part")
     md5 = hashlib.md5(usedforsecurity=False)
-    with urllib.request.urlopen(address, timeout=TIMEOUT_S) as response, part.open("wb") as file, _progress() as bar:
+    with (
+        urllib.request.urlopen(address, timeout=TIMEOUT_S) as response,
+        part.open("wb") as file,
+        progress_bar(DownloadColumn(), TransferSpeedColumn()) as bar,
+    ):
         if bar.disable:
             print(f"fetching {address}", flush=True)
         task = bar.add_task(path.name, total=int(response.headers.get("Content-Length", 0)) or None)
@@ -58,10 +64,3 @@ def _download(address: str, checksum: str, path: Path) -> None:
             f"try again, or put the right file at {path}"
         )
     os.replace(part, path)
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    progress = Progress(*columns, TimeRemainingColumn())
-    progress.disable = not progress.console.is_terminal
-    return progress
