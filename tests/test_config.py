@@ -35,6 +35,7 @@ def refused(folder, *arguments):
         ("seed=true", "seed must be int, got True"),
         ("model.net.widths=3", "model.net.widths must be list[int], got 3"),
         ("task=tset", "task must be fit, test or validate, got 'tset'"),
+        ("model.backbone=eight.ckpt", "model.backbone=eight.ckpt is not a file"),
         ("task=test", "task=test scores a trained model: give checkpoint=PATH"),
         ("trainer.max_steps=3", "trainer.max_steps stands at its default, which conf does not name; set it with +tra"),
         ("+model.net.width=3", "src.models.nets.cnn_small.CNNSmall has no argument model.net.width; did you mean wid"),
