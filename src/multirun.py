@@ -1,6 +1,7 @@
 """The table at the end of a multirun: what each job changed, and what came of it."""
 
 import csv
+import gc
 import json
 from pathlib import Path
 from statistics import mean, stdev
@@ -30,6 +31,8 @@ class MultirunTable(Callback):
         changes = dict(override.split("=", 1) for override in job_return.overrides or () if "=" in override)
         metrics = json.loads(path.read_text()) if path.is_file() else {}
         self.rows.append({"job": path.parent.name, **changes, **metrics})
+        # Trainer, model and data hold one another: without this a job's data stayed in memory during the next ones.
+        gc.collect()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if not self.rows:
