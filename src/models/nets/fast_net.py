@@ -42,7 +42,8 @@ class FastNet(nn.Module):
     def layer_groups(self) -> list[list[nn.Module]]:
         """The stages but the last, the last, the head."""
         *early, late = self.stages
-        return [group for group in (early, [late], [self.head]) if group]
+        groups: list[list[nn.Module]] = [early, [late], [self.head]]
+        return [group for group in groups if group]
 
 
 class PatchStem(nn.Module):
