@@ -201,13 +201,13 @@ def hardware() -> str:
 def main() -> None:
     """Take turns, print each and the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="batch 64, 3 steps, 3 turns: under 2 minutes on 2 cores")
+    parser.add_argument("--quick", action="store_true", help="batch 64, 3 steps, 2 turns: under 2 minutes")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--steps", type=int, default=6, help="timed steps in a turn")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each variant")
     args = parser.parse_args()
     if args.quick:
-        args.batch_size, args.steps, args.repeats = 64, 3, 3
+        args.batch_size, args.steps, args.repeats = 64, 3, 2
 
     speeds: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for turn in range(args.repeats):
