@@ -22,9 +22,9 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from src.config import ConfigError, Program, check, check_checkpoint
+from src.config import Program, check, check_checkpoint
 from src.datamodules.image_files import SUFFIXES, list_images, read_image
-from src.errors import readable_errors
+from src.errors import ConfigError, readable_errors
 from src.signatures import signature_of_function
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import os
 import hydra
 from omegaconf import DictConfig
 
-from src.config import ROOT, check, checkpoint_to_load, save_config, use_run_dir
-from src.errors import readable_errors
+from src.config import check, checkpoint_to_load, save_config, use_run_dir
+from src.errors import ROOT, readable_errors
 
 
 def run(cfg: DictConfig) -> None:

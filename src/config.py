@@ -18,10 +18,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.errors import ROOT, ConfigError, nearest
+from src.errors import ConfigError, nearest
 from src.signatures import Signature, accepts, signature_of, signature_of_function
-
-__all__ = ["ROOT", "TRAIN", "ConfigError", "Program", "check", "checkpoint_to_load", "save_config", "use_run_dir"]
 
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 

@@ -2,8 +2,8 @@ import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from src.config import ConfigError, check
-from src.errors import nearest
+from src.config import check
+from src.errors import ConfigError, nearest
 from tests.programs import composed, program, program_without_torch
 
 
