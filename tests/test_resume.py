@@ -58,6 +58,15 @@ def test_the_totals_of_a_resumed_run_hold_the_stopped_part(tmp_path):
     assert metrics["time/fit_s"] > before["fit_s"]
 
 
+def test_a_resumed_run_keeps_the_numbers_that_it_does_not_replace(tmp_path):
+    stop(tmp_path, 9, True)
+    (tmp_path / "metrics.json").write_text('{"test/own": 3.0, "val/loss": 9.0}')
+    train_here(tmp_path, "resume=true")
+    metrics = metrics_of(tmp_path)
+    assert metrics["test/own"] == 3.0
+    assert metrics["val/loss"] < 9.0
+
+
 def test_a_resumed_run_names_the_keys_that_changed(tmp_path, capsys):
     train_here(tmp_path, "model/scheduler=constant", "trainer.max_epochs=1")
     train_here(tmp_path, "resume=true", "model/scheduler=constant", "trainer.max_epochs=2", "+trainer.min_epochs=1")

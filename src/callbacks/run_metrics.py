@@ -40,10 +40,10 @@ class Stopwatch:
 class RunMetrics(pl.Callback):
     """Collects the logged scores of fit, validate and test, the time, the speed and the peak memory.
 
-    time/fit_s: from the first training step to the end of fit, validation and checkpoints included.
-    time/train_s: the same without validation.  train/samples_per_second: rows trained on per `train_s`, over all
-    ranks. All three, and memory/peak_mb (of the process on a CPU, of the tensors on a GPU), are of the whole run: a
-    resumed one adds to what the stopped one had at its last checkpoint.
+    time/fit_s: from the first training step to the end of fit, validation, checkpoints and searches for a learning rate
+    included.  time/train_s: the same without validation and searches.  train/samples_per_second: rows trained on per
+    `train_s`, over all ranks. All three, and memory/peak_mb (of the process on a CPU, of the tensors on a GPU), are of
+    the whole run: a resumed one adds to what the stopped one had at its last checkpoint.
 
     A number that is not finite is written as null, which JSON has, in place of NaN, which it has not. Scoring a run in
     its own run_dir adds to the numbers that are there; a new training replaces them.
@@ -64,10 +64,11 @@ class RunMetrics(pl.Callback):
         self._stopped_run = state_dict
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        is_new = stage == "fit" and trainer.ckpt_path is None
-        self.metrics = json.loads(self.path.read_text()) if self.path.is_file() and not is_new else {}
+        self.metrics = self._read() if stage != "fit" else {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.ckpt_path is not None:  # Lightning does not know it before
+            self.metrics = self._read()
         # Only a training adds to what was loaded: a test loads the state of the best checkpoint, too.
         before, self._stopped_run = self._stopped_run, {}
         self._samples = before.get("samples", 0)
@@ -94,9 +95,12 @@ class RunMetrics(pl.Callback):
         elif not trainer.sanity_checking:
             self._train.start()
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        # Not on_fit_end, which is left out when a search ends fit.
+        if stage != "fit":
+            return
         self._fit.stop()
-        self._train.stop()
+        self._train.reset(self._train.seconds - float(trainer.callback_metrics.get("time/lr_finder_s", 0.0)))
         self.metrics |= {
             "time/fit_s": self._fit.seconds,
             "time/train_s": self._train.seconds,
@@ -109,10 +113,14 @@ class RunMetrics(pl.Callback):
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._write(trainer)
 
+    def _read(self) -> dict[str, float | None]:
+        return json.loads(self.path.read_text()) if self.path.is_file() else {}
+
     def _write(self, trainer: pl.Trainer) -> None:
         if not trainer.is_global_zero:
             return
-        self.metrics |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        # A float32 as the shortest decimal that it is: 0.0148 and not 0.014800000004470348.
+        self.metrics |= {name: float(str(value.cpu().numpy())) for name, value in trainer.callback_metrics.items()}
         self.metrics["memory/peak_mb"] = max(peak_memory_mb(), self.metrics.get("memory/peak_mb") or 0.0)
         written = {
             name: value if value is not None and math.isfinite(value) else None for name, value in self.metrics.items()

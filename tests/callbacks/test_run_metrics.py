@@ -60,11 +60,27 @@ def test_a_stopwatch_counts_only_while_it_runs(clock):
 def test_validation_counts_as_fit_and_not_as_training(tmp_path, clock):
     callback = RunMetrics(path=str(tmp_path / "metrics.json"))
     train(callback, clock, trainer(), epochs=2)
-    callback.on_fit_end(trainer(), None)
+    callback.teardown(trainer(), None, "fit")
     metrics = metrics_of(tmp_path)
     assert metrics["time/fit_s"] == 32  # 2 x (2 x 3 + 10)
     assert metrics["time/train_s"] == 12
     assert metrics["train/samples_per_second"] == 2 * 2 * 5 * 2 / 12  # two ranks
+
+
+def test_a_search_for_a_learning_rate_counts_as_fit_and_not_as_training(tmp_path, clock):
+    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    run = trainer(callback_metrics={"time/lr_finder_s": torch.tensor(2.0)})
+    train(callback, clock, run)
+    callback.teardown(run, None, "fit")
+    assert (metrics_of(tmp_path)["time/fit_s"], metrics_of(tmp_path)["time/train_s"]) == (16, 4)
+
+
+def test_numbers_are_the_shortest_decimals_of_what_was_logged(tmp_path):
+    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    scores = {"lr/suggested": torch.tensor(0.0148), "val/loss": torch.tensor(1 / 3, dtype=torch.float64)}
+    callback.on_validation_end(trainer("validate", callback_metrics=scores), None)
+    metrics = metrics_of(tmp_path)
+    assert (metrics["lr/suggested"], metrics["val/loss"]) == (0.0148, 1 / 3)
 
 
 def test_the_sanity_check_before_training_starts_no_watch(tmp_path, clock):
@@ -87,7 +103,7 @@ def test_a_resumed_run_adds_to_what_the_stopped_one_had(tmp_path, clock):
     callback = RunMetrics(path=str(tmp_path / "metrics.json"))
     callback.load_state_dict({"fit_s": 100.0, "train_s": 54.0, "samples": 30})
     train(callback, clock, trainer(ckpt_path="last.ckpt"))
-    callback.on_fit_end(trainer(), None)
+    callback.teardown(trainer(), None, "fit")
     metrics = metrics_of(tmp_path)
     assert (metrics["time/fit_s"], metrics["time/train_s"]) == (116, 60)
     assert metrics["train/samples_per_second"] == (30 + 20) / 60
@@ -96,7 +112,7 @@ def test_a_resumed_run_adds_to_what_the_stopped_one_had(tmp_path, clock):
 def test_what_the_test_loads_is_not_added(tmp_path, clock):
     callback = RunMetrics(path=str(tmp_path / "metrics.json"))
     train(callback, clock, trainer())
-    callback.on_fit_end(trainer(), None)
+    callback.teardown(trainer(), None, "fit")
     before = metrics_of(tmp_path)
     callback.load_state_dict({"fit_s": 100.0, "train_s": 54.0, "samples": 30})
     callback.setup(trainer("test"), None, "test")
@@ -116,7 +132,7 @@ def test_a_new_training_replaces_the_numbers_of_an_older_one(tmp_path, clock):
     (tmp_path / "metrics.json").write_text('{"test/loss": 3.0}')
     callback = RunMetrics(path=str(tmp_path / "metrics.json"))
     train(callback, clock, trainer())
-    callback.on_fit_end(trainer(), None)
+    callback.teardown(trainer(), None, "fit")
     assert "test/loss" not in metrics_of(tmp_path)
 
 
