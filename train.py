@@ -33,14 +33,16 @@ def run(cfg: DictConfig) -> None:
     checkpoint = checkpoint_to_load(cfg)
     if cfg.task == "fit":
         trainer.fit(model, datamodule, ckpt_path=checkpoint, weights_only=True)
-        best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else None
-        trainer.test(model, datamodule, ckpt_path=best or None, weights_only=True, verbose=False)
+        if trainer.global_step:  # not after a mere search for a learning rate
+            best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else None
+            trainer.test(model, datamodule, ckpt_path=best or None, weights_only=True, verbose=False)
     else:
         score = trainer.test if cfg.task == "test" else trainer.validate
         score(model, datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
     if trainer.is_global_zero:
-        print(*(f"{name:26}{value:.4f}" for name, value in sorted(trainer.callback_metrics.items())), sep="\n")
-        print(f"{cfg.run_dir}: config.yaml, metrics.json, metrics.csv, checkpoints/")
+        for name, value in sorted(trainer.callback_metrics.items()):
+            print(f"{name:26}{value:#.4g}")
+        print(f"{cfg.run_dir}: {', '.join(sorted(os.listdir(cfg.run_dir)))}")
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
