@@ -1,6 +1,11 @@
+import contextlib
 import csv
 import inspect
 import os
+import pty
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -17,7 +22,7 @@ from src.callbacks.lr_finder import LRFinder
 from src.callbacks.lr_rules import RULES
 from src.datamodules.loader import BatchLoader
 from src.errors import readable_errors
-from tests.programs import SMALL, checkpoint_of, composed, metrics_of, program, same, train_here
+from tests.programs import ENVIRONMENT, ROOT, SMALL, checkpoint_of, composed, metrics_of, program, same, train_here
 from tests.tiny import SPEC, TinyPictures, classifier, pictures, save_after, trainer
 
 SEARCH = ("callbacks.lr_finder.num_steps=20", "callbacks.lr_finder.min_lr=1e-4", "callbacks.lr_finder.max_lr=0.3")
@@ -52,6 +57,27 @@ def test_its_checkpoint_knows_the_rate(found):
 
 def test_the_search_counts_as_no_step_of_the_training(found):
     assert metrics_of(found)["train/steps"] == 6
+
+
+def test_a_terminal_shows_the_search_and_then_the_training(tmp_path):
+    terminal, stdout = pty.openpty()
+    command = [sys.executable, str(ROOT / "train.py"), f"run_dir={tmp_path}", "callbacks=lr_finder"]
+    process = subprocess.Popen(
+        [*command, "trainer.max_epochs=1"],
+        env={**os.environ, **ENVIRONMENT, "TERM": "xterm"},
+        cwd=tmp_path,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+    )
+    os.close(stdout)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal ends
+        while part := os.read(terminal, 4096):
+            shown += part
+    assert process.wait() == 0
+    assert b"Traceback" not in shown
+    assert re.search(r"lr finder (\x1b\[[\d;]*m)*━", shown.decode())
+    assert shown.index(b"<- suggested") < shown.rindex(b"Epoch 0/0")
 
 
 def test_lr_find_writes_picture_and_table_and_stops(tmp_path):

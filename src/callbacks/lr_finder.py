@@ -1,10 +1,9 @@
 """Finds a learning rate before the training, by trying a ladder of them: fast.ai's learning-rate finder."""
 
 import copy
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +13,12 @@ from lightning_fabric.utilities.seed import _collect_rng_states, _set_rng_states
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import _TunerExitException
-from rich.progress import Progress
 
 from src.callbacks.figure import publish
 from src.callbacks.lr_rules import FEWEST, RULES, Curve, UnreadableCurve, is_over
 from src.callbacks.lr_search import LRSearch
 from src.callbacks.peak_lr import RatesAt, epochs_to_come, move_peak, reference_peak, schedule_to_come, set_module_lr
+from src.callbacks.search_bar import search_bar
 from src.callbacks.snapshot import undone
 from src.callbacks.training_steps import TrainingBatches, held_out_batch, held_out_loss, training_steps
 
@@ -187,8 +186,8 @@ class LRFinder(pl.Callback):
             raise ValueError("lr_finder.on=valid needs automatic optimization: it runs training_step without a step")
         started = time.perf_counter()
         batches, curves = TrainingBatches(trainer), []
-        schedule, epochs = schedule_to_come(trainer), epochs_to_come(trainer)
-        with closing(batches), _bar(trainer, self.repeats * len(self.ladder)) as advance:
+        with closing(batches), search_bar(trainer, "lr finder", self.repeats * len(self.ladder)) as advance:
+            schedule, epochs = schedule_to_come(trainer), epochs_to_come(trainer)
             for _ in range(self.repeats):
                 with undone(trainer):
                     climbed = self._climb(trainer, batches, RatesAt(trainer, schedule), advance)
@@ -233,11 +232,3 @@ class _Once(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.search = self.finder._search(trainer)
         raise _TunerExitException
-
-
-@contextmanager
-def _bar(trainer: pl.Trainer, total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on the first rank's terminal; yields what moves it by a step."""
-    with Progress(disable=not (trainer.is_global_zero and sys.stdout.isatty()), transient=True) as progress:
-        task = progress.add_task("lr finder", total=total)
-        yield lambda: progress.advance(task)
