@@ -1,0 +1,96 @@
+"""Averages the weights once the validation loss stops falling."""
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from src.callbacks.averaging import Averaging
+
+rank_zero_print = rank_zero_only(print)
+
+
+class NTASGD(Averaging):
+    """Non-monotonically triggered averaging: the plain mean of the weights after each step since the trigger.
+
+    The trigger: a validation's `monitor` is above the best of all validations but the last `patience` before it.
+    From the next step on, what is validated, saved as the weights and left after fit is the mean; training goes on from
+    the raw weights. Until then all is as without this callback, but for a copy of the model in memory.
+    Source: Merity et al. 2017, arXiv:1708.02182, section 3, algorithm 1, where patience is n.
+    """
+
+    def __init__(self, *, monitor: str, patience: int) -> None:
+        """Raises ValueError if `patience` is not positive."""
+        if patience < 1:
+            raise ValueError(f"nt_asgd.patience must be 1 or more, got {patience}")
+        super().__init__(decay=0.0)  # which _blend below has no use for
+        self.monitor = monitor
+        self.patience = patience
+        self._losses: list[float] = []  # up to the trigger
+        self._is_triggered = False
+
+    def _blend(self, averages: Any, currents: Any, num_averaged: Tensor | int) -> None:
+        """Move the means towards the current values, all at once."""
+        assert self._average_model is not None
+        torch._foreach_lerp_(averages, currents, 1 / (1 + int(self._average_model.n_averaged)))
+
+    @property
+    def is_averaging(self) -> bool:
+        """Whether there is a mean of at least one step."""
+        return self._average_model is not None and int(self._average_model.n_averaged) > 0
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        return self._is_triggered and step_idx is not None
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn != "fit" or trainer.sanity_checking or self._is_triggered:
+            return
+        if self.monitor not in trainer.callback_metrics:
+            raise ValueError(
+                f"nt_asgd.monitor must be a logged score, got {self.monitor}; "
+                f"there are {', '.join(sorted(trainer.callback_metrics)) or 'none'}"
+            )
+        loss = trainer.callback_metrics[self.monitor].item()
+        self._is_triggered = self._is_stuck(loss)
+        self._losses.append(loss)
+        if self._is_triggered:
+            rank_zero_print(
+                f"nt-asgd: {self.monitor} stopped falling, averaging from step {trainer.global_step + 1} on"
+            )
+
+    def _is_stuck(self, loss: float) -> bool:
+        earlier = [value for value in self._losses[: -self.patience] if not math.isnan(value)]
+        return bool(earlier) and not loss <= min(earlier)
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.is_averaging:
+            super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.is_averaging:
+            super().on_validation_epoch_end(trainer, pl_module)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.ckpt_path:  # a second fit begins anew
+            self._losses, self._is_triggered = [], False
+        super().on_fit_start(trainer, pl_module)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.is_averaging:
+            super().on_fit_end(trainer, pl_module)
+        self._average_model = None
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self.is_averaging:
+            super().on_save_checkpoint(trainer, pl_module, checkpoint)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"losses": list(self._losses), "is_triggered": self._is_triggered}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._losses, self._is_triggered = list(state_dict["losses"]), state_dict["is_triggered"]
