@@ -6,6 +6,7 @@ learn them.
 
 import gzip
 import io
+import lzma
 import struct
 import tarfile
 from pathlib import Path
@@ -123,7 +124,52 @@ def write_image_folder(folder, classes=CIFAR_CLASSES, rows=None, size=(32, 32), 
             Image.fromarray(picture.squeeze()).save(path)
 
 
+# ---- text ----
+
+
+def write_wikitext(folder, suffix="", words=None):
+    """wiki.{train,valid,test}.tokens of so many words each, without line ends; suffix: .gz or .xz."""
+    compress = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}[suffix]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for seed, (split, count) in enumerate((words or {"train": 3000, "valid": 400, "test": 500}).items()):
+        text = "\n".join(wikitext_lines(count, seed)) + "\n"
+        Path(folder, f"wiki.{split}.tokens{suffix}").write_bytes(compress(text.encode()))
+
+
+def wikitext_lines(num_words, seed=0):
+    """Headings and sentences, spaced as WikiText's; each word mostly tells the next, so that a net can learn it."""
+    random = np.random.default_rng(seed)
+    names = ["<unk>", *(f"{syllable}{number}" for number in range(12) for syllable in ("wo", "é", "@-@"))]
+    lines, word = ["", " = Title = "], 0
+    left = num_words - 3
+    while left:
+        length = min(left, int(random.integers(5, 30)))
+        sentence = []
+        for _ in range(length):
+            word = int(random.integers(len(names))) if random.random() < 0.2 else (3 * word + 1) % len(names)
+            sentence.append(names[word])
+        lines.append(f" {' '.join(sentence)} ")
+        left -= length
+    return lines
+
+
 # ---- arguments ----
+
+
+def text_settings(**changes):
+    """The arguments that all text sets share, for small sets; cache_dir has to be added."""
+    return {
+        "batch_size": 4,
+        "eval_batch_size": 3,
+        "bptt": 7,
+        "vary_bptt": False,
+        "tokenizer": "whitespace",
+        "min_freq": 1,
+        "max_vocab_size": None,
+        "specials": [],
+        "seed": 0,
+        **changes,
+    }
 
 
 def image_settings(**changes):

@@ -7,7 +7,9 @@ import torch
 from PIL import Image
 
 import predict
+from src import predict_pictures
 from src.checkpoint import load_model
+from src.errors import ConfigError
 from tests.programs import composed, program, program_without_torch, train_here
 
 
@@ -102,7 +104,7 @@ def test_a_failure_leaves_the_older_table_and_no_rest(tmp_path):
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        predict.write_table(output, ["cat"], rows())
+        predict_pictures.write_table(output, ["cat"], rows())
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
     assert output.read_text() == "older"
 
@@ -116,8 +118,8 @@ def test_files_are_read_a_batch_ahead_and_no_more(monkeypatch):
             all_read.set()
         return np.zeros((side, side, channels), np.uint8)
 
-    monkeypatch.setattr(predict, "read_image", fake)
-    batches = predict.read_batches(list("abcdef"), 2, 3, 1, [])
+    monkeypatch.setattr(predict_pictures, "read_image", fake)
+    batches = predict_pictures.read_batches(list("abcdef"), 2, 3, 1, [])
     paths, pixels = next(batches)
     assert all_read.wait(5)
     assert paths == ["a", "b"]
@@ -146,6 +148,9 @@ def test_the_program_writes_a_table_and_shows_its_first_rows(checkpoint, picture
         (["checkpoint={checkpoint}", "input=nowhere"], "input=nowhere is no file and no folder, and as a pattern"),
         (["checkpoint={checkpoint}", "input=empty"], "input=empty holds no picture (.jpg"),
         (["checkpoint={checkpoint}", "input={checkpoint}", "batch_size=0"], "batch_size must be positive, got 0"),
+        (["checkpoint={checkpoint}"], "give input=PATH, pictures to name, or prompt=TEXT, words to continue: one of"),
+        (["checkpoint={checkpoint}", "input=x", "prompt=x"], "give input=PATH, pictures to name, or prompt=TEXT"),
+        (["checkpoint={checkpoint}", "prompt=x", "length=0"], "length must be positive, got 0"),
         (["checkpoint={checkpoint}", "input=a (1).png"], "'input=a (1).png' is no key=value; quote"),
     ],
 )
@@ -161,3 +166,8 @@ def test_a_slip_is_answered_in_words_before_torch_is_there(checkpoint, tmp_path,
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="device=nonsense is not to be had here"):
         predict.choose_device("nonsense")
+
+
+def test_a_classifier_continues_no_text(checkpoint):
+    with pytest.raises(ConfigError, match="no language model: it has no vocabulary"):
+        predict.run(composed(f"checkpoint={checkpoint}", "prompt=hello", name="predict"))

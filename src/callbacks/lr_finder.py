@@ -1,6 +1,5 @@
 """Finds a learning rate before the training, by trying a ladder of them: fast.ai's learning-rate finder."""
 
-import copy
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -9,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
-from lightning_fabric.utilities.seed import _collect_rng_states, _set_rng_states
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import _TunerExitException
@@ -19,6 +17,7 @@ from src.callbacks.lr_rules import FEWEST, RULES, Curve, UnreadableCurve, is_ove
 from src.callbacks.lr_search import LRSearch
 from src.callbacks.peak_lr import RatesAt, epochs_to_come, move_peak, reference_peak, schedule_to_come, set_module_lr
 from src.callbacks.search_bar import search_bar
+from src.callbacks.search_once import search_once
 from src.callbacks.snapshot import undone
 from src.callbacks.training_steps import TrainingBatches, held_out_batch, held_out_loss, training_steps
 
@@ -89,20 +88,7 @@ class LRFinder(pl.Callback):
         loaders: train_dataloaders, val_dataloaders, instead of a datamodule.  Returns the search, with its `curve`,
         `suggestions` and `plot()`.
         """
-        once = _Once(self)
-        kept = trainer.callbacks, trainer.loggers, trainer.num_sanity_val_steps
-        progress = copy.deepcopy(trainer.fit_loop.epoch_progress)
-        trainer.callbacks, trainer.loggers, trainer.num_sanity_val_steps = [once], [], 0
-        once.random_state = _collect_rng_states()
-        try:
-            trainer.fit(model, datamodule=datamodule, **loaders)
-        finally:
-            trainer.callbacks, trainer.loggers, trainer.num_sanity_val_steps = kept
-            trainer.fit_loop.epoch_progress = progress
-            _set_rng_states(once.random_state)
-        if once.search is None:
-            raise ValueError("lr_finder searches before a training step, and this trainer's last epoch is over")
-        return once.search
+        return search_once(self._search, trainer, model, datamodule=datamodule, **loaders)
 
     # ---- saved and resumed ----
 
@@ -208,27 +194,3 @@ class LRFinder(pl.Callback):
                 if is_over(losses):
                     break
         return self.ladder[: len(losses)], np.array(losses)
-
-
-class _Once(pl.Callback):
-    """Searches when the first epoch starts, then ends fit.
-
-    random_state: from which the training to come draws what a training without the search would: as it was before fit,
-    but after the net was built, if fit builds it, since that is done once.
-    """
-
-    def __init__(self, finder: LRFinder) -> None:
-        self.finder = finder
-        self.search: LRSearch | None = None
-        self.random_state: dict[str, Any] = {}
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._num_parameters = len(list(pl_module.parameters()))
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if len(list(pl_module.parameters())) > self._num_parameters:
-            self.random_state = _collect_rng_states()
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.search = self.finder._search(trainer)
-        raise _TunerExitException

@@ -11,25 +11,27 @@ from rich.table import Column
 from rich.text import Text
 
 
-class SamplesPerSecond(ProgressColumn):
-    """Rows handled a second by all ranks, over the last seconds."""
+class Speed(ProgressColumn):
+    """Rows, or tokens of a text, handled a second by all ranks, over the last seconds."""
 
     max_refresh = 0.5  # seconds: faster changes cannot be read
 
     def __init__(self, trainer: pl.Trainer) -> None:
-        super().__init__(Column(width=17, justify="right", no_wrap=True))
+        super().__init__(Column(width=18, justify="right", no_wrap=True))
         self.trainer = trainer
 
     def render(self, task: Task) -> Text:
-        batch_size = getattr(getattr(self.trainer, "datamodule", None), "batch_size", None)
+        datamodule = getattr(self.trainer, "datamodule", None)
+        batch_size, bptt = getattr(datamodule, "batch_size", None), getattr(datamodule, "bptt", None)
         speed = task.finished_speed or task.speed
         if speed is None or batch_size is None:
             return Text("")
-        return Text(f"{speed * batch_size * self.trainer.world_size:,.0f} samples/s", style="cyan")
+        size, unit = (batch_size, "samples") if bptt is None else (batch_size * bptt, "tokens")
+        return Text(f"{speed * size * self.trainer.world_size:,.0f} {unit}/s", style="cyan")
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's rich bar, made to fit 80 columns, with samples a second; nothing at all where no terminal is.
+    """Lightning's rich bar, made to fit 80 columns, with its speed; nothing at all where no terminal is.
 
     Scores stand in a line for each epoch, as fast.ai prints them, so that the course of the training stays in view.
     """
@@ -46,7 +48,7 @@ class ProgressBar(RichProgressBar):
             BarColumn(bar_width=20, complete_style="cyan", finished_style="cyan"),
             TextColumn("{task.completed:>5.0f}/{task.total:.0f}", table_column=Column(no_wrap=True)),
             TimeRemainingColumn(compact=True),
-            SamplesPerSecond(trainer),
+            Speed(trainer),
         ]
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:

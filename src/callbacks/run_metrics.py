@@ -42,23 +42,27 @@ class RunMetrics(pl.Callback):
 
     time/fit_s: from the first training step to the end of fit, validation, checkpoints and searches for a learning rate
     included.  time/train_s: the same without validation and searches.  train/samples_per_second: rows trained on per
-    `train_s`, over all ranks. All three, and memory/peak_mb (of the process on a CPU, of the tensors on a GPU), are of
+    `train_s`, over all ranks; train/tokens_per_second in its place if `unit` is tokens, of which a batch has as many as
+    its first tensor has elements.  These, and memory/peak_mb (of the process on a CPU, of the tensors on a GPU), are of
     the whole run: a resumed one adds to what the stopped one had at its last checkpoint.
 
     A number that is not finite is written as null, which JSON has, in place of NaN, which it has not. Scoring a run in
     its own run_dir adds to the numbers that are there; a new training replaces them.
     """
 
-    def __init__(self, *, path: str) -> None:
+    def __init__(self, *, path: str, unit: str) -> None:
+        if unit not in ("samples", "tokens"):
+            raise ValueError(f"run_metrics.unit must be samples or tokens, got {unit}")
         self.path = Path(path)
         self.metrics: dict[str, float | None] = {}
         self._fit = Stopwatch()
         self._train = Stopwatch()
-        self._samples = 0
+        self.unit = unit
+        self._seen = 0  # samples or tokens
         self._stopped_run: dict[str, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"fit_s": self._fit.seconds, "train_s": self._train.seconds, "samples": self._samples}
+        return {"fit_s": self._fit.seconds, "train_s": self._train.seconds, self.unit: self._seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._stopped_run = state_dict
@@ -71,7 +75,7 @@ class RunMetrics(pl.Callback):
             self.metrics = self._read()
         # Only a training adds to what was loaded: a test loads the state of the best checkpoint, too.
         before, self._stopped_run = self._stopped_run, {}
-        self._samples = before.get("samples", 0)
+        self._seen = before.get(self.unit, 0)
         self._fit.reset(before.get("fit_s", 0.0))
         self._train.reset(before.get("train_s", 0.0))
 
@@ -82,7 +86,8 @@ class RunMetrics(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._samples += len(batch[0]) * trainer.world_size
+        size = batch[0].numel() if self.unit == "tokens" else len(batch[0])
+        self._seen += size * trainer.world_size
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Fit's own validation only; its sanity check comes before the training.
@@ -100,11 +105,12 @@ class RunMetrics(pl.Callback):
         if stage != "fit":
             return
         self._fit.stop()
-        self._train.reset(self._train.seconds - float(trainer.callback_metrics.get("time/lr_finder_s", 0.0)))
+        searches = (trainer.callback_metrics.get(f"time/{finder}_s", 0.0) for finder in ("lr_finder", "bptt_finder"))
+        self._train.reset(self._train.seconds - sum(map(float, searches)))
         self.metrics |= {
             "time/fit_s": self._fit.seconds,
             "time/train_s": self._train.seconds,
-            "train/samples_per_second": self._samples / self._train.seconds if self._samples else 0.0,
+            f"train/{self.unit}_per_second": self._seen / self._train.seconds if self._seen else 0.0,
             "train/epochs": trainer.current_epoch,
             "train/steps": trainer.global_step,
         }

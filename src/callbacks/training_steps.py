@@ -1,7 +1,7 @@
 """Lightning's own training steps, one at a time, for finders to take within `snapshot.undone`."""
 
 import copy
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,12 +43,17 @@ def copied_loader(loader: Any) -> Any:
 
 
 class TrainingBatches:
-    """The training's batches in the training's order, over and over, without moving its loader."""
+    """The training's batches in the training's order, over and over, without moving its loader.
 
-    def __init__(self, trainer: pl.Trainer) -> None:
+    loaders: what to take in place of copies of the training's own, each in the place of one, to its last batch.
+    """
+
+    def __init__(self, trainer: pl.Trainer, loaders: list[Any] | None = None) -> None:
         loader = copy.copy(trainer.fit_loop._combined_loader)
         assert loader is not None
-        loader.flattened = [copied_loader(part) for part in loader.flattened]
+        if loaders is not None:
+            loader.limits = None
+        loader.flattened = [copied_loader(part) for part in loader.flattened] if loaders is None else loaders
         self.loader = loader
         self.fetcher = _select_data_fetcher(trainer, RunningStage.TRAINING)
         self.fetcher.setup(loader)
@@ -71,19 +76,23 @@ class TrainingBatches:
 
 
 def training_steps(
-    trainer: pl.Trainer, batches: TrainingBatches, before_step: Callable[[Optimizer], None]
+    trainer: pl.Trainer,
+    batches: TrainingBatches,
+    before_step: Callable[[Optimizer], None] = lambda optimizer: None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> Generator[float, None, None]:
     """Take one optimizer step at each `next`, as the training would, and yield its loss.
 
     Accumulation, clipping, precision, closures, several optimizers and manual optimization are Lightning's: its own
-    loop runs. `before_step` is called with each optimizer before its batch, and again right before it steps. The loss
-    is that before the step, the mean over the step's batches and over all ranks; with manual optimization it is what
-    training_step returns, else the sum of what it sends backward.
+    loop runs. `before_step` is called with each optimizer before its batch, and again right before it steps; of
+    `callbacks` the hooks around batches and steps are called. The loss is that before the step, the mean over the
+    step's batches and over all ranks; with manual optimization it is what training_step returns, else the sum of what
+    it sends backward.
 
     Raises ValueError if an epoch makes no step, or if ten steps in a row tell no loss.
     """
     loop, watch = trainer.fit_loop.epoch_loop, _Watch(before_step)
-    trainer.callbacks = [watch]  # pyright: ignore[reportAttributeAccessIssue]
+    trainer.callbacks = [watch, *callbacks]  # pyright: ignore[reportAttributeAccessIssue]
     loop.restarting = False
     silent = 0
     while True:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.plugins import Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -90,6 +92,18 @@ class BaseModel(pl.LightningModule):
                 "the same trainer.max_epochs and the same batches"
             )
         return int(steps)
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+    ) -> None:
+        # Lightning refuses to clip for a fused optimizer in mixed precision; but without fp16's scaler there is nothing
+        # that it would have to unscale first.
+        plugin = self.trainer.precision_plugin
+        if gradient_clip_val is None or getattr(plugin, "scaler", None) is not None:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        else:
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
+            Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters for the optimizer: by layer group, lr geometric in depth; biases and norms without decay.

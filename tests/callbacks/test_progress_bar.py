@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from rich.console import Console
 from rich.progress import Progress
 
-from src.callbacks.progress_bar import ProgressBar, SamplesPerSecond, table_lines
+from src.callbacks.progress_bar import ProgressBar, Speed, table_lines
 
 SCORES = {"train/loss": 0.123456, "val/accuracy": 0.98, "val/loss": 12.5}
 
@@ -28,12 +28,18 @@ def test_a_terminal_gets_bars(monkeypatch):
 def test_the_speed_counts_the_rows_of_all_ranks():
     trainer = SimpleNamespace(datamodule=SimpleNamespace(batch_size=50), world_size=4)
     task = SimpleNamespace(finished_speed=None, speed=12.0)
-    assert SamplesPerSecond(trainer).render(task).plain == "2,400 samples/s"
+    assert Speed(trainer).render(task).plain == "2,400 samples/s"
+
+
+def test_the_speed_counts_the_tokens_of_a_text():
+    trainer = SimpleNamespace(datamodule=SimpleNamespace(batch_size=50, bptt=7), world_size=4)
+    task = SimpleNamespace(finished_speed=None, speed=12.0)
+    assert Speed(trainer).render(task).plain == "16,800 tokens/s"
 
 
 def test_no_speed_is_shown_before_there_is_one():
     trainer = SimpleNamespace(datamodule=SimpleNamespace(batch_size=50), world_size=1)
-    assert SamplesPerSecond(trainer).render(SimpleNamespace(finished_speed=None, speed=None)).plain == ""
+    assert Speed(trainer).render(SimpleNamespace(finished_speed=None, speed=None)).plain == ""
 
 
 def test_a_bar_with_everything_fits_80_columns(monkeypatch):

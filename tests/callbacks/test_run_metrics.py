@@ -24,6 +24,10 @@ def clock(monkeypatch):
     return clock
 
 
+def run_metrics(folder, unit="samples"):
+    return RunMetrics(path=str(folder / "metrics.json"), unit=unit)
+
+
 def trainer(fn="fit", **changes):
     made = SimpleNamespace(state=SimpleNamespace(fn=fn), sanity_checking=False, ckpt_path=None, current_epoch=1)
     made.world_size, made.is_global_zero, made.global_step = 2, True, 4
@@ -33,7 +37,7 @@ def trainer(fn="fit", **changes):
 
 
 def train(callback, clock, trainer, epochs=1):
-    """Each epoch: 2 steps of 3 s with 5 rows each, a validation of 10 s."""
+    """Each epoch: 2 steps of 3 s with 5 rows of 3 tokens each, a validation of 10 s."""
     callback.setup(trainer, None, "fit")
     callback.on_fit_start(trainer, None)
     clock.pass_(1000)  # Lightning's own sanity check and the like
@@ -41,7 +45,7 @@ def train(callback, clock, trainer, epochs=1):
     for _ in range(epochs):
         for step in range(2):
             clock.pass_(3)
-            callback.on_train_batch_end(trainer, None, None, (torch.zeros(5, 1), torch.zeros(5)), step)
+            callback.on_train_batch_end(trainer, None, None, (torch.zeros(5, 3), torch.zeros(5, 3)), step)
         callback.on_validation_start(trainer, None)
         clock.pass_(10)
         callback.on_validation_end(trainer, None)
@@ -58,7 +62,7 @@ def test_a_stopwatch_counts_only_while_it_runs(clock):
 
 
 def test_validation_counts_as_fit_and_not_as_training(tmp_path, clock):
-    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback = run_metrics(tmp_path)
     train(callback, clock, trainer(), epochs=2)
     callback.teardown(trainer(), None, "fit")
     metrics = metrics_of(tmp_path)
@@ -67,16 +71,31 @@ def test_validation_counts_as_fit_and_not_as_training(tmp_path, clock):
     assert metrics["train/samples_per_second"] == 2 * 2 * 5 * 2 / 12  # two ranks
 
 
-def test_a_search_for_a_learning_rate_counts_as_fit_and_not_as_training(tmp_path, clock):
-    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
-    run = trainer(callback_metrics={"time/lr_finder_s": torch.tensor(2.0)})
+def test_the_speed_on_a_text_is_counted_in_tokens(tmp_path, clock):
+    callback = run_metrics(tmp_path, unit="tokens")
+    callback.load_state_dict({"fit_s": 7.0, "train_s": 4.0, "tokens": 30})
+    train(callback, clock, trainer())
+    assert callback.state_dict()["tokens"] == 30 + 2 * 2 * 15
+    callback.teardown(trainer(), None, "fit")
+    assert metrics_of(tmp_path)["train/tokens_per_second"] == (30 + 60) / (4 + 6)
+    assert "train/samples_per_second" not in metrics_of(tmp_path)
+
+
+def test_an_unknown_unit_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="samples or tokens, got words"):
+        run_metrics(tmp_path, unit="words")
+
+
+def test_a_search_counts_as_fit_and_not_as_training(tmp_path, clock):
+    callback = run_metrics(tmp_path)
+    run = trainer(callback_metrics={"time/lr_finder_s": torch.tensor(2.0), "time/bptt_finder_s": torch.tensor(1.0)})
     train(callback, clock, run)
     callback.teardown(run, None, "fit")
-    assert (metrics_of(tmp_path)["time/fit_s"], metrics_of(tmp_path)["time/train_s"]) == (16, 4)
+    assert (metrics_of(tmp_path)["time/fit_s"], metrics_of(tmp_path)["time/train_s"]) == (16, 3)
 
 
 def test_numbers_are_the_shortest_decimals_of_what_was_logged(tmp_path):
-    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback = run_metrics(tmp_path)
     scores = {"lr/suggested": torch.tensor(0.0148), "val/loss": torch.tensor(1 / 3, dtype=torch.float64)}
     callback.on_validation_end(trainer("validate", callback_metrics=scores), None)
     metrics = metrics_of(tmp_path)
@@ -84,7 +103,7 @@ def test_numbers_are_the_shortest_decimals_of_what_was_logged(tmp_path):
 
 
 def test_the_sanity_check_before_training_starts_no_watch(tmp_path, clock):
-    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback = run_metrics(tmp_path)
     sanity = trainer(sanity_checking=True)
     callback.on_validation_start(sanity, None)
     callback.on_validation_end(sanity, None)
@@ -93,14 +112,14 @@ def test_the_sanity_check_before_training_starts_no_watch(tmp_path, clock):
 
 
 def test_a_checkpoint_in_mid_epoch_holds_the_time_so_far(tmp_path, clock):
-    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback = run_metrics(tmp_path)
     train(callback, clock, trainer())
     clock.pass_(4)
     assert callback.state_dict() == {"fit_s": 20, "train_s": 10, "samples": 20}
 
 
 def test_a_resumed_run_adds_to_what_the_stopped_one_had(tmp_path, clock):
-    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback = run_metrics(tmp_path)
     callback.load_state_dict({"fit_s": 100.0, "train_s": 54.0, "samples": 30})
     train(callback, clock, trainer(ckpt_path="last.ckpt"))
     callback.teardown(trainer(), None, "fit")
@@ -110,7 +129,7 @@ def test_a_resumed_run_adds_to_what_the_stopped_one_had(tmp_path, clock):
 
 
 def test_what_the_test_loads_is_not_added(tmp_path, clock):
-    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback = run_metrics(tmp_path)
     train(callback, clock, trainer())
     callback.teardown(trainer(), None, "fit")
     before = metrics_of(tmp_path)
@@ -122,7 +141,7 @@ def test_what_the_test_loads_is_not_added(tmp_path, clock):
 
 def test_a_test_adds_to_the_numbers_of_the_training(tmp_path):
     (tmp_path / "metrics.json").write_text('{"time/fit_s": 3.0, "memory/peak_mb": 1e9}')
-    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback = run_metrics(tmp_path)
     callback.setup(trainer("test"), None, "test")
     callback.on_test_end(trainer("test", callback_metrics={"test/loss": torch.tensor(0.25)}), None)
     assert metrics_of(tmp_path) == {"time/fit_s": 3.0, "memory/peak_mb": 1e9, "test/loss": 0.25}
@@ -130,14 +149,14 @@ def test_a_test_adds_to_the_numbers_of_the_training(tmp_path):
 
 def test_a_new_training_replaces_the_numbers_of_an_older_one(tmp_path, clock):
     (tmp_path / "metrics.json").write_text('{"test/loss": 3.0}')
-    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback = run_metrics(tmp_path)
     train(callback, clock, trainer())
     callback.teardown(trainer(), None, "fit")
     assert "test/loss" not in metrics_of(tmp_path)
 
 
 def test_a_number_that_is_not_finite_is_null(tmp_path):
-    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback = run_metrics(tmp_path)
     scores = {"val/loss": torch.tensor(torch.nan), "val/auroc": torch.tensor(torch.inf)}
     callback.on_validation_end(trainer("validate", callback_metrics=scores), None)
     text = (tmp_path / "metrics.json").read_text()
@@ -146,7 +165,7 @@ def test_a_number_that_is_not_finite_is_null(tmp_path):
 
 
 def test_other_ranks_write_nothing(tmp_path):
-    callback = RunMetrics(path=str(tmp_path / "metrics.json"))
+    callback = run_metrics(tmp_path)
     callback.on_test_end(trainer("test", is_global_zero=False), None)
     assert list(tmp_path.iterdir()) == []
 

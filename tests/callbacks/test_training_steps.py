@@ -6,7 +6,13 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, Sampler, TensorDataset
 
 from src.callbacks.snapshot import undone
-from src.callbacks.training_steps import TrainingBatches, copied_loader, held_out_batch, held_out_loss
+from src.callbacks.training_steps import (
+    TrainingBatches,
+    copied_loader,
+    held_out_batch,
+    held_out_loss,
+    training_steps,
+)
 from src.datamodules.loader import BatchLoader
 from tests.programs import same
 from tests.searched import attributes, take
@@ -287,3 +293,34 @@ def test_a_generator_of_batches_is_an_error():
     batches = ([torch.ones(1)] for _ in range(3))
     with pytest.raises(TypeError, match=r"the training loader, a generator, cannot be copied.* give a DataLoader"):
         at_start(steps(1), batches)
+
+
+# ---- what a search may choose ----
+
+
+def test_a_search_may_bring_its_own_loaders_and_sees_all_they_have():
+    def search(trainer):
+        with closing(TrainingBatches(trainer, [numbers(3.0, 2.0)])) as batches, undone(trainer):
+            return take(4, trainer, batches, set_lr(0.0))
+
+    assert at_start(search, numbers(1.0, 1.0), limit_train_batches=1) == [30, 20, 30, 20]
+
+
+def test_callbacks_of_a_search_see_each_batch_and_each_step():
+    class Seeing(pl.Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            self.seen.append(batch[0].item())
+
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            self.seen.append("step")
+
+    def search(trainer):
+        batches, seeing = TrainingBatches(trainer), Seeing()
+        with closing(batches), undone(trainer), closing(training_steps(trainer, batches, callbacks=[seeing])) as steps:
+            next(steps)
+        return seeing.seen
+
+    assert at_start(search, numbers(1.0, 3.0), accumulate_grad_batches=2) == [1.0, 3.0, "step"]

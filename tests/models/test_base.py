@@ -213,3 +213,16 @@ def test_a_training_without_a_length_of_its_own_may_be_prolonged(tmp_path):
     run = trainer(2)
     run.fit(classifier(), TinyPictures(), ckpt_path=path, weights_only=True)
     assert run.global_step == 6
+
+
+@pytest.mark.parametrize(("precision", "algorithm"), [("bf16-mixed", None), ("32-true", None), ("bf16-mixed", "value")])
+def test_gradients_are_clipped_for_a_fused_optimizer_in_any_precision(precision, algorithm):
+    def largest(trainer, model):
+        gradients = [p.grad for p in model.parameters()]
+        norm = torch.cat([g.flatten() for g in gradients]).norm()
+        return float(norm if algorithm is None else max(g.abs().max() for g in gradients))
+
+    seen, fused = AtBatch(largest, "end"), partial(torch.optim.AdamW, fused=True)
+    clip = {"gradient_clip_val": 1e-3, "gradient_clip_algorithm": algorithm}
+    trainer(1, seen, precision=precision, **clip).fit(classifier(optimizer=fused), TinyPictures())
+    assert seen.values == pytest.approx([1e-3] * 3, rel=1e-2)

@@ -1,11 +1,15 @@
+from functools import partial
 from itertools import islice
 
 import pytest
 import torch
 from torch import nn
 
+from src.callbacks.text_samples import TextSamples
 from src.models.generation import generate, next_token
 from src.models.nets.language_features import LanguageFeatures
+from tests.tiny import trainer
+from tests.tiny_text import TinyLanguageNet, TinyText, built, language_model
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0]]).log_softmax(-1)  # shares 0.64, 0.24, 0.09, 0.03
 
@@ -89,3 +93,49 @@ def test_a_choice_out_of_range_is_refused(choice):
     (name,) = choice
     with pytest.raises(ValueError, match=rf"sampling needs .*{name}={choice[name]}"):
         next(generate(Counter(), torch.tensor([1]), **choice))
+
+
+# ---- a language model's own ----
+
+
+def test_a_model_continues_tokens_in_evaluation_mode_and_goes_on_training():
+    model = built(language_model(net=partial(TinyLanguageNet, dropout=0.5)))
+    model.train()
+    first = model.continued([1, 2], 6, temperature=0)
+    assert model.continued([1, 2], 6, temperature=0) == first
+    assert len(first) == 6
+    assert model.net.training
+
+
+def test_samples_do_not_change_the_training(tmp_path):
+    def weights(*callbacks):
+        torch.manual_seed(0)
+        run = trainer(2, *callbacks)
+        run.fit(model := language_model(net=partial(TinyLanguageNet, dropout=0.5)), data := TinyText())
+        return [parameter.clone() for parameter in model.parameters()], data
+
+    samples = TextSamples(path=str(tmp_path / "samples.txt"), prompts=["12"], length=4, temperature=1.0, top_p=None)
+    TinyText.encode = lambda self, text: [int(digit) for digit in text]
+    TinyText.decode = lambda self, tokens: "".join(map(str, tokens))
+    try:
+        without, with_samples = weights()[0], weights(samples)[0]
+    finally:
+        del TinyText.encode, TinyText.decode
+    assert all(torch.equal(a, b) for a, b in zip(without, with_samples, strict=True))
+    lines = (tmp_path / "samples.txt").read_text().splitlines()
+    assert [line.split(":")[0][:7] for line in lines] == ["epoch 0", "epoch 1"]
+    assert all(line.split(": ")[1].startswith("12") and len(line.split(": ")[1]) >= 6 for line in lines)
+
+
+def test_samples_need_data_that_encode():
+    with pytest.raises(TypeError, match="needs a datamodule with encode"):
+        trainer(1, TextSamples(path="x", prompts=["a"], length=1, temperature=1.0, top_p=None)).fit(
+            language_model(), TinyText()
+        )
+
+
+@pytest.mark.parametrize("choice", [{"prompts": []}, {"length": 0}])
+def test_samples_without_prompt_or_length_are_refused(choice):
+    choices = {"path": "x", "prompts": ["a"], "length": 1, "temperature": 1.0, "top_p": None}
+    with pytest.raises(ValueError, match="needs a prompt and length >= 1"):
+        TextSamples(**(choices | choice))

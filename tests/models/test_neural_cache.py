@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from src.models.neural_cache import NeuralCache
+from tests.tiny import trainer
+from tests.tiny_text import TinyText, language_model
 
 TIME, BATCH, SIZE, VOCAB = 7, 2, 3, 5
 
@@ -82,3 +84,18 @@ def test_a_choice_out_of_range_is_refused(choice):
     (name,) = choice
     with pytest.raises(ValueError, match=rf"the cache needs .*{name}={choice[name]}"):
         NeuralCache(**({"size": 5, "flatness": 0.5, "share": 0.1} | choice))
+
+
+def test_a_model_scores_its_test_with_the_cache_and_its_validation_without():
+    def scores(cache):
+        run = trainer(1)
+        torch.manual_seed(0)
+        model = language_model(cache=cache)
+        run.fit(model, data := TinyText())
+        val = float(run.callback_metrics["val/loss"])
+        (tested,) = run.test(model, data, verbose=False)
+        return val, tested["test/loss"]
+
+    (val, test), (cached_val, cached_test) = scores(None), scores(NeuralCache(size=50, flatness=1.0, share=0.3))
+    assert cached_val == val
+    assert cached_test != test

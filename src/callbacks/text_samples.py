@@ -1,0 +1,50 @@
+"""Shows, after each validation, how the language model continues a few words."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_only
+
+
+class TextSamples(pl.Callback):
+    """Appends a continuation of each prompt to a file, with epoch and step, and gives them to the loggers of text.
+
+    The datamodule turns text into tokens and back (`encode`, `decode`), the model draws them (`continued`). The draws
+    have a generator of their own: training goes on as if there were no samples.
+    """
+
+    def __init__(self, *, path: str, prompts: list[str], length: int, temperature: float, top_p: float | None) -> None:
+        """Raises ValueError if there is no prompt, or if `length`, in tokens, is not positive."""
+        if not prompts or length < 1:
+            raise ValueError(f"text_samples needs a prompt and length >= 1, got {prompts=}, {length=}")
+        self.path = Path(path)
+        self.prompts = prompts
+        self.length = length
+        self.sampling = {"temperature": temperature, "top_p": top_p}
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        datamodule = getattr(trainer, "datamodule", None)
+        if not hasattr(datamodule, "encode") or not hasattr(pl_module, "continued"):
+            raise TypeError(
+                "text_samples needs a datamodule with encode() and decode() and a model with continued(), got "
+                f"{type(datamodule).__name__} and {type(pl_module).__name__}"
+            )
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        data, model = trainer.datamodule, pl_module  # pyright: ignore[reportAttributeAccessIssue]
+        texts = []
+        for prompt in self.prompts:
+            tokens = data.encode(prompt)
+            drawn = model.continued(tokens, self.length, **self.sampling)  # pyright: ignore[reportCallIssue]
+            texts.append(data.decode([*tokens, *drawn]))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            for text in texts:
+                file.write(f"epoch {trainer.current_epoch}, step {trainer.global_step}: {text}\n")
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_text"):
+                rows = [[prompt, text] for prompt, text in zip(self.prompts, texts, strict=True)]
+                logger.log_text("samples", ["prompt", "text"], rows, step=trainer.global_step)  # pyright: ignore

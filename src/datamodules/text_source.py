@@ -1,0 +1,201 @@
+"""Reads text of any size from files: plain, .gz, .xz, in a .zip or in a column of a .csv, a piece at a time."""
+
+import csv
+import fnmatch
+import gzip
+import io
+import lzma
+import math
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple
+
+PIECE = 1 << 16  # bytes; with larger ones, whose words outgrow the cache, encoding is up to 25 % slower
+LONGEST_LINE = 1 << 22  # bytes; longer ones are cut at a space
+DAMAGES = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile)
+
+
+class Piece(NamedTuple):
+    """Some bytes of a file, and where in it they begin."""
+
+    file: "TextFile"
+    offset: int
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        """Raises ValueError, with the file and the byte, if the content is not UTF-8."""
+        try:
+            return self.content.decode()
+        except UnicodeDecodeError as error:
+            byte = self.content[error.start]
+            raise ValueError(
+                f"{self.file} is not UTF-8: byte {self.offset + error.start:,} is 0x{byte:02x}; "
+                "convert it, e.g. iconv -f latin1 -t utf-8"
+            ) from None
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """One file of text: `member` names it within a .zip, `column` the texts of a .csv, which are a line each."""
+
+    path: Path
+    member: str | None = None
+    column: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.member is None else f"{self.path}:{self.member}"
+
+    def facts(self) -> str:
+        """What changes with the file: a key for whatever is derived from it."""
+        status = self.path.stat()
+        return f"{self.path.name}\0{self.member}\0{self.column}\0{status.st_size}\0{status.st_mtime_ns}"
+
+    def size(self) -> int:
+        """Bytes of text, for which a compressed file is read through."""
+        if self.column is None and self.member is not None:
+            with zipfile.ZipFile(self.path) as archive:
+                return archive.getinfo(self.member).file_size
+        if self.column is None and self.path.suffix not in (".gz", ".xz"):
+            return self.path.stat().st_size
+        return sum(map(len, self.blocks()))
+
+    def blocks(self) -> Iterator[bytes]:
+        """The text, without the mark that some editors put at its beginning."""
+        return self._blocks() if self.column is None else self._cells(self.column)
+
+    def _blocks(self) -> Iterator[bytes]:
+        try:
+            with self._open() as file:
+                block = file.read(PIECE).removeprefix(b"\xef\xbb\xbf")
+                while block:
+                    yield block
+                    block = file.read(PIECE)
+        except DAMAGES as error:
+            raise ValueError(f"{self} is damaged: {error}; fetch it again") from error
+
+    def _open(self) -> BinaryIO:
+        if self.member is not None:
+            return zipfile.ZipFile(self.path).open(self.member)  # pyright: ignore[reportReturnType]
+        opener = {".gz": gzip.open, ".xz": lzma.open}.get(self.path.suffix, open)
+        return opener(self.path, "rb")  # pyright: ignore[reportReturnType]
+
+    def _cells(self, column: str) -> Iterator[bytes]:
+        pieces = whole_lines(TextFile(self.path, self.member))
+        rows = csv.DictReader(line for piece in pieces for line in io.StringIO(piece.text, newline="\n"))
+        if column not in (rows.fieldnames or []):
+            raise ValueError(f"{self} has no column {column}, it has {', '.join(rows.fieldnames or ['none'])}")
+        while batch := list(islice(rows, 1000)):
+            yield "".join(f"{(row[column] or '').rstrip()}\n" for row in batch).encode()
+
+
+def whole_lines(file: TextFile) -> Iterator[Piece]:
+    """The file in pieces that end with a line; the last line gets its end if it has none.
+
+    A line without end, longer than memory should hold, is cut at a space, or between characters if there is none.
+    """
+    offset, rest = 0, b""
+    for block in file.blocks():
+        block = rest + block
+        cut = _last_break(block)
+        if cut:
+            yield Piece(file, offset, block[:cut])
+        offset, rest = offset + cut, block[cut:]
+    if rest:
+        yield Piece(file, offset, rest + b"\n")
+
+
+def _last_break(block: bytes) -> int:
+    line_end = block.rfind(b"\n") + 1
+    if line_end or len(block) < LONGEST_LINE:
+        return line_end
+    cut = block.rfind(b" ")
+    if cut < 1:
+        cut = len(block) - 1
+        while cut and block[cut] & 0xC0 == 0x80:  # within a character
+            cut -= 1
+    return cut
+
+
+def raw_blocks(file: TextFile) -> Iterator[Piece]:
+    """The file's bytes as they are."""
+    offset = 0
+    for block in file.blocks():
+        yield Piece(file, offset, block)
+        offset += len(block)
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """Files, one after the other, or the part of them all from `start` to `stop`, as shares of their size.
+
+    A part begins and ends between lines, but with `exact`, for sets that are counted in bytes; then nothing is added to
+    the end of a file either.
+    """
+
+    files: list[TextFile]
+    start: float = 0.0
+    stop: float = 1.0
+    exact: bool = False
+
+    def __str__(self) -> str:
+        names = [str(file) for file in self.files[:3]]
+        return ", ".join(names) + (f" and {len(self.files) - 3} more" if len(self.files) > 3 else "")
+
+    def facts(self) -> str:
+        """What changes with the text: a key for whatever is derived from it."""
+        return "\0".join([*(file.facts() for file in self.files), f"{self.start} {self.stop} {self.exact}"])
+
+    def pieces(self) -> Iterator[Piece]:
+        """The text, a piece at a time; see `whole_lines`."""
+        start, stop, position = *self._limits(), 0
+        for file in self.files:
+            for piece in raw_blocks(file) if self.exact else whole_lines(file):
+                first, last = self._cut(piece, start - position), self._cut(piece, stop - position)
+                position += len(piece.content)
+                if first < last:
+                    yield Piece(file, piece.offset + first, piece.content[first:last])
+                if position >= stop:
+                    return
+
+    def _limits(self) -> tuple[float, float]:
+        if (self.start, self.stop) == (0, 1):
+            return 0, math.inf
+        size = sum(file.size() for file in self.files)
+        return round(self.start * size), math.inf if self.stop == 1 else round(self.stop * size)
+
+    def _cut(self, piece: Piece, place: float) -> int:
+        """`place` within the piece, moved to the end of its line if it is not between two."""
+        place = int(max(0, min(place, len(piece.content))))
+        if self.exact or place in (0, len(piece.content)):
+            return place
+        return piece.content.find(b"\n", place - 1) + 1 or len(piece.content)
+
+
+def split(files: list[TextFile], valid_fraction: float, test_fraction: float, exact: bool) -> dict[str, TextSource]:
+    """Train on the beginning, validate on what follows, test on the end."""
+    ends = (0.0, 1 - valid_fraction - test_fraction, 1 - test_fraction, 1.0)
+    if not min(valid_fraction, test_fraction) > 0 or not ends[1] > 0:
+        raise ValueError(
+            "datamodule.valid_fraction and test_fraction must be positive and leave something to train on, "
+            f"got {valid_fraction=}, {test_fraction=}"
+        )
+    parts = zip(("train", "valid", "test"), ends[:-1], ends[1:], strict=True)
+    return {name: TextSource(files, start, stop, exact) for name, start, stop in parts}
+
+
+def find_texts(folder: Path, pattern: str, column: str | None = None) -> list[TextFile]:
+    """The files of a name or pattern in a folder: as they are, else .gz or .xz, else in its .zip files."""
+    for suffix in ("", ".gz", ".xz"):
+        found = [path for path in sorted(folder.glob(pattern + suffix)) if path.is_file()]
+        if found:
+            return [TextFile(path, column=column) for path in found]
+    for path in sorted(folder.glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if fnmatch.fnmatch(PurePosixPath(name).name, pattern)]
+        if names:
+            return [TextFile(path, name, column) for name in sorted(names)]
+    return []

@@ -1,0 +1,141 @@
+"""Turns text into token numbers and back, with nothing but the plain data that a checkpoint holds.
+
+A `spec` is {"vocab_size": int, "vocabulary": list of str, "tokenizer": {"name": str, ...}}. The tokenizers:
+whitespace     words between white space, for text that was tokenized before; <eos> ends each line
+basic_english  lower case, punctuation apart or dropped, as torchtext's tokenizer of that name; <eos> ends each line
+char           characters, line ends among them
+byte           the bytes of the text in UTF-8; any file will do
+bpe            pairs of bytes merged by frequency, trained on the text, by the library `tokenizers`; nothing is unknown
+"""
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import repeat
+from typing import Any, Literal
+
+import numpy as np
+
+TokenizerName = Literal["whitespace", "basic_english", "char", "byte", "bpe"]
+TOKENIZERS: tuple[TokenizerName, ...] = ("whitespace", "basic_english", "char", "byte", "bpe")
+UNKNOWN = "<unk>"
+LINE_END = "<eos>"
+APART = ".,()!?'"
+DROPPED = '";:'
+
+Encoder = Callable[[str], np.ndarray]  # any integer type
+
+
+def encode(text: str, spec: dict[str, Any]) -> list[int]:
+    """The numbers of a text's tokens. A line end in it is a token, too; its end is none."""
+    return encoder(spec)(text).tolist()
+
+
+def decode(ids: Iterable[int], spec: dict[str, Any]) -> str:
+    """The text of token numbers: exactly the encoded one for char, byte and bpe, spaced words for the others.
+
+    Raises ValueError if a number is none of the vocabulary's.
+    """
+    numbers = [int(number) for number in ids]
+    outside = [number for number in numbers if not 0 <= number < spec["vocab_size"]]
+    if outside:
+        raise ValueError(f"token numbers must be below the vocabulary's size {spec['vocab_size']}, got {outside[0]}")
+    match spec["tokenizer"]["name"]:
+        case "byte":
+            return bytes(numbers).decode("utf-8", "replace")
+        case "bpe":
+            return _bpe(spec).decode(numbers, skip_special_tokens=False)
+        case "char":
+            return "".join(spec["vocabulary"][number] for number in numbers)
+    tokens = ["\n" if spec["vocabulary"][number] == LINE_END else spec["vocabulary"][number] for number in numbers]
+    return " ".join(tokens).replace(" \n", "\n").replace("\n ", "\n")
+
+
+def encoder(spec: dict[str, Any]) -> Encoder:
+    """A function from text to token numbers. What follows a line end does not depend on what went before it.
+
+    Raises ValueError if the tokenizer is unknown.
+    """
+    name = check_name(spec["tokenizer"]["name"])
+    numbers = {token: number for number, token in enumerate(spec["vocabulary"])}
+    match name:
+        case "byte":
+            return _encode_bytes
+        case "bpe":
+            return partial(_encode_bpe, _bpe(spec))
+        case "char":
+            return partial(_encode_chars, _char_table(spec["vocabulary"], numbers[UNKNOWN]))
+    return partial(_encode_words, name, numbers, numbers[UNKNOWN])
+
+
+def check_name(name: str) -> TokenizerName:
+    """Raises ValueError if there is no tokenizer of that name."""
+    for known in TOKENIZERS:
+        if name == known:
+            return known
+    raise ValueError(f"datamodule.tokenizer must be one of {', '.join(TOKENIZERS)}, got {name}")
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines with their ends; str.splitlines would end them at other characters, too."""
+    return list(io.StringIO(text, newline="\n"))
+
+
+# ---- words ----
+
+
+def split_words(text: str, name: str) -> list[str]:
+    """The words of a text, with <eos> for each line end."""
+    if name == "basic_english":
+        text = text.lower().replace("<br />", " ")
+        for character in APART:
+            text = text.replace(character, f" {character} ")
+        for character in DROPPED:
+            text = text.replace(character, " " if character != '"' else "")
+    return text.replace("\n", f" {LINE_END} ").split()
+
+
+def _encode_words(name: str, numbers: dict[str, int], unknown: int, text: str) -> np.ndarray:
+    words = split_words(text, name)
+    return np.fromiter(map(numbers.get, words, repeat(unknown)), np.uint32, len(words))
+
+
+# ---- characters and bytes ----
+
+
+def code_points(text: str) -> np.ndarray:
+    """The characters' numbers in Unicode."""
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+
+
+def _char_table(vocabulary: Sequence[str], unknown: int) -> np.ndarray:
+    """Unicode number -> token number."""
+    table = np.full(0x110000, unknown, np.uint32)
+    for number, token in enumerate(vocabulary):
+        if len(token) == 1:
+            table[ord(token)] = number
+    return table
+
+
+def _encode_chars(table: np.ndarray, text: str) -> np.ndarray:
+    return table[code_points(text)]
+
+
+def _encode_bytes(text: str) -> np.ndarray:
+    # Bytes that are no UTF-8 come as surrogates: see TokenStreams.
+    return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
+
+
+# ---- byte pairs ----
+
+
+def _bpe(spec: dict[str, Any]) -> Any:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(spec["tokenizer"]["model"])
+
+
+def _encode_bpe(model: Any, text: str) -> np.ndarray:
+    # Line by line: tokens must not depend on where a long text was cut into pieces.
+    encoded = model.encode_batch_fast(split_lines(text))
+    return np.fromiter((number for line in encoded for number in line.ids), np.uint32)
