@@ -93,7 +93,7 @@ def checkpoint_of(run_dir, name="last"):
 
 def scores_of(run_dir):
     """metrics.json without times and memory, which no seed repeats."""
-    measured = ("time/", "memory/", "train/samples_per_second")
+    measured = ("time/", "memory/", "train/samples_per_second", "train/tokens_per_second")
     return {name: value for name, value in metrics_of(run_dir).items() if not name.startswith(measured)}
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from src.config import check
-from tests.make_data import write_cifar_binary, write_idx_set, write_image_folder
+from tests.make_data import write_cifar_binary, write_idx_set, write_image_folder, write_wikitext
 from tests.programs import ROOT, composed, metrics_of, run_here
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
@@ -14,7 +14,7 @@ EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_composes_and_fits_the_code(name, tmp_path):
     config = composed(f"experiment={name}", f"run_dir={tmp_path}")
-    if config.model.backbone:
+    if config.model.get("backbone"):
         config.model.backbone = __file__  # any file that is there
     check(config)
 
@@ -36,6 +36,7 @@ def data_dir(tmp_path_factory):
     write_idx_set(folder / "mnist")
     write_idx_set(folder / "fashion-mnist")
     write_cifar_binary(folder / "cifar-10")
+    write_wikitext(folder / "wikitext-2")
     return folder
 
 
@@ -58,11 +59,11 @@ def shortened(name, run_dir, data_dir):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_trains_two_batches(name, tmp_path, data_dir, backbone):
     config = shortened(name, tmp_path / "run", data_dir)
-    if config.datamodule.get("folder"):
+    if config.datamodule.get("folder") and "train_files" not in config.datamodule:
         write_image_folder(data_dir / config.datamodule.folder)
     if config.datamodule.get("train_per_class"):
         config.datamodule.train_per_class = 8
-    if config.model.backbone:
+    if config.model.get("backbone"):
         config.model.backbone = str(backbone)
     run_here(config)
     assert metrics_of(tmp_path / "run")["train/steps"] == 2

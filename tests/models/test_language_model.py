@@ -4,15 +4,18 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import seed_everything
+from torch.optim.lr_scheduler import ExponentialLR
 from torch.testing import assert_close
 
 from src.callbacks.loader_state import LoaderState
 from src.callbacks.random_state import RandomState
 from src.datamodules.bptt_loader import BPTTLoader
 from src.models.language_model import mapped
+from src.models.nets.language_features import LanguageFeatures
 from src.models.schedules import constant
 from tests.programs import same
 from tests.stop_at import StopAt, Stopped
@@ -111,7 +114,8 @@ def test_a_batch_with_other_tracks_is_an_error():
 def test_the_rate_of_a_step_follows_the_length_of_its_varied_windows(vary, accumulated):
     data = TinyText(tokens=stream(400), bptt=20, vary=vary)
     windows = list(data.train_dataloader())[:accumulated]
-    model = built(language_model(optimizer=torch.optim.SGD)).train()
+    unchanging = partial(ExponentialLR, gamma=1.0)  # from step to step, by multiplication
+    model = built(language_model(optimizer=torch.optim.SGD, scheduler=unchanging)).train()
     unmoved = copy.deepcopy(model)
     unmoved.log = lambda *args, **kwargs: None
     for window in windows:
@@ -123,6 +127,18 @@ def test_the_rate_of_a_step_follows_the_length_of_its_varied_windows(vary, accum
     bias = unmoved.net.decoder.bias
     assert_close(model.net.decoder.bias, bias - rate * bias.grad)
     assert run.optimizers[0].param_groups[0]["lr"] == 0.1
+
+
+def test_each_step_has_the_rate_of_its_own_window():
+    rates = []
+
+    class Rates(pl.Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            rates.append(optimizer.param_groups[0]["lr"])
+
+    data = TinyText(tokens=stream(400), bptt=20, vary=True)
+    trained(language_model(), data, 1, Rates())
+    assert rates == pytest.approx([0.1 * len(tokens) / 20 for tokens, _ in data.train_dataloader()])
 
 
 def test_2_kb_of_text_are_learned_by_heart():
@@ -226,8 +242,16 @@ def test_a_stopped_run_goes_on_with_the_same_state_bit_for_bit(tmp_path, step, c
     assert same(whole, resumed)
 
 
+class ViewOfItsWindow(TinyLanguageNet):
+    """A net whose state is a part of its output."""
+
+    def forward(self, tokens, state=None):
+        dropped, raw, ((_, cell),) = super().forward(tokens, state)
+        return LanguageFeatures(dropped, raw, ((raw[-1:], cell),))
+
+
 def test_a_checkpoint_holds_the_state_alone_and_no_window(tmp_path):
-    model = language_model()
+    model = language_model(ViewOfItsWindow)
     run = trained(model, TinyText(tokens=stream(3001), bptt=1000))
     run.save_checkpoint(tmp_path / "a.ckpt")
     saved = torch.load(tmp_path / "a.ckpt", weights_only=True)["hidden_state"]
