@@ -206,7 +206,7 @@ def main() -> None:
     repeats, small_steps, paper_steps = (2, 6, 2) if args.quick else (args.repeats, 12, 4)
     streams = read_streams(args.tokens)
     if args.plain_for:
-        perplexity, seen = plain_perplexity(args.plain_for, *streams)
+        perplexity, seen = plain_perplexity(args.plain_for, streams[0], streams[1])
         print(json.dumps({"plain_perplexity": round(perplexity, 1), "tokens": seen, "seconds": args.plain_for}))
         return
     stream = streams[0][: BATCH * (TIME * (small_steps + 2) + 1)]
