@@ -12,8 +12,8 @@ from pytorch_lightning.trainer.connectors.data_connector import (
 )
 from pytorch_lightning.trainer.states import RunningStage, TrainerFn
 from pytorch_lightning.utilities.combined_loader import CombinedLoader
-from torch.optim import Optimizer
 
+from src.callbacks.optimizers import rebuild_optimizers
 from src.callbacks.snapshot import random_state_kept
 from src.callbacks.training_steps import TrainingBatches, copied_loader
 
@@ -80,14 +80,7 @@ def rebuild_schedule(trainer: pl.Trainer) -> None:
 
     Raises ValueError if there is a schedule and the optimizers would now hold other parameters than before.
     """
-    strategy: Any = trainer.strategy
-    built = strategy.optimizers, strategy.lr_scheduler_configs
-    with random_state_kept():
-        strategy.setup_optimizers(trainer)
-    if _held(strategy.optimizers) == _held(built[0]):
-        return
-    strategy.optimizers, strategy.lr_scheduler_configs = built
-    if strategy.lr_scheduler_configs:
+    if not rebuild_optimizers(trainer) and trainer.lr_scheduler_configs:
         raise ValueError(
             "bptt_finder.apply builds the schedule anew, for another number of steps, but the optimizers would now "
             "hold other parameters, as some were frozen or added since: set datamodule.bptt by hand"
@@ -122,8 +115,3 @@ def _has_bptt(thing: Any) -> bool:
 
 def _with_bptt(loaders: list[Any]) -> list[Any]:
     return [loader for loader in loaders if _has_bptt(loader)]
-
-
-def _held(optimizers: list[Optimizer]) -> list[list[list[int]]]:
-    """The identities of the parameters in each group of each optimizer."""
-    return [[list(map(id, group["params"])) for group in optimizer.param_groups] for optimizer in optimizers]

@@ -10,7 +10,8 @@ from pytorch_lightning.utilities.parsing import lightning_getattr, lightning_has
 from torch import Tensor
 from torch.optim import Optimizer
 
-from src.callbacks.snapshot import all_schedulers, random_state_kept, undone
+from src.callbacks.optimizers import rebuild_optimizers
+from src.callbacks.snapshot import all_schedulers, undone
 
 GROUP_RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # min_lr is OneCycleLR's final rate, a share of its peak
 SCHEDULER_RATES = ("base_lrs", "max_lrs", "_last_lr")
@@ -68,12 +69,7 @@ def move_peak(trainer: pl.Trainer, peak: float) -> float | None:
     if trainer.global_step == 0:
         module_lr = set_module_lr(trainer.lightning_module, peak, before)
     if module_lr is not None:
-        strategy: Any = trainer.strategy
-        built = strategy.optimizers, strategy.lr_scheduler_configs
-        with random_state_kept():
-            strategy.setup_optimizers(trainer)
-        if _held(strategy.optimizers) != _held(built[0]):
-            strategy.optimizers, strategy.lr_scheduler_configs = built
+        rebuild_optimizers(trainer)
     now = reference_peak(trainer)
     if not math.isclose(now, peak, rel_tol=1e-12):
         scale_lrs(trainer, peak / now)
@@ -93,11 +89,6 @@ def set_module_lr(module: pl.LightningModule, peak: float, before: float | None 
             lightning_setattr(module, name, module_lr)
             return module_lr
     return None
-
-
-def _held(optimizers: list[Optimizer]) -> list[list[list[int]]]:
-    """The identities of the parameters in each group of each optimizer."""
-    return [[list(map(id, group["params"])) for group in optimizer.param_groups] for optimizer in optimizers]
 
 
 def epochs_to_come(trainer: pl.Trainer) -> float:

@@ -12,10 +12,10 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from src.callbacks.optimizers import _held
 from src.callbacks.peak_lr import (
     RatesAt,
     Schedule,
-    _held,
     epochs_to_come,
     peak_lrs,
     reference_peak,
