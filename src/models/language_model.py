@@ -151,7 +151,6 @@ class LanguageModel(BaseModel):
 
     def _log_scores(self, stage: str) -> None:
         # Only here are they fetched from the device: no window waits for it. Gathered over all ranks.
-        gathered: Any = [self.all_gather(torch.stack(values)) for values in (self._sums, self._counts)]
         gathered: Any = (self.all_gather(torch.stack(values)) for values in (self._sums, self._counts))
         total, count = (values.cpu().double().sum() for values in gathered)
         self._begin_scoring()
