@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from src.models.nets.autocast import autocast_dtype
+
 # Their derivatives, from their values.
 sigmoid_backward = torch.ops.aten.sigmoid_backward
 tanh_backward = torch.ops.aten.tanh_backward
@@ -13,7 +15,7 @@ tanh_backward = torch.ops.aten.tanh_backward
 
 def is_faster(features: Tensor, weights: tuple[Tensor, ...]) -> bool:
     """Whether BF16LSTM suits: autocast to bfloat16 on a CPU, gradients wanted, and a layer of 2 million weights."""
-    is_bf16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    is_bf16 = autocast_dtype("cpu") == torch.bfloat16
     is_wide = sum(weight.numel() for weight in weights) >= 2_000_000
     return features.device.type == "cpu" and is_bf16 and is_wide and torch.is_grad_enabled()
 

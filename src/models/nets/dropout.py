@@ -1,8 +1,12 @@
 """Dropout for recurrent nets: one mask for all steps of a window."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from src.models.nets.autocast import autocast_dtype
 
 
 def check_dropout(**rates: float) -> None:
@@ -57,15 +61,49 @@ class DroppedEmbedding(nn.Module):
 def drop_weights(weight: Tensor, dropout: float) -> Tensor:
     """A copy of `weight` in which each value is 0 with chance `dropout`; the rest is scaled up so that the mean stays.
 
+    Of autocast's dtype where that is on: what comes next would cast it anyhow.
     The chance is exact to 1 / 65536.
     """
-    # Four masks' worth of bits from each random word: on a CPU 9 ms for 1150 hidden units where bernoulli_ takes 125.
-    # A float mask: multiplying by a boolean one takes 20 times longer.
-    num_dropped = min(round(dropout * 2**16), 2**16 - 1)
-    words = torch.empty(-(-weight.numel() // 4), dtype=torch.int64, device=weight.device).random_(-(2**63), None)
-    bits = words.view(torch.int16)[: weight.numel()].view(weight.shape)
-    mask = (bits >= num_dropped - 2**15).to(weight.dtype)
-    return weight * mask.mul_(2**16 / (2**16 - num_dropped))
+    dtype = autocast_dtype(weight.device.type) or weight.dtype
+    share = _share(dropout)
+    return keep((weight / (1 - share)).to(dtype), random_mask(weight, share))
+
+
+def random_mask(like: Tensor, dropout: float) -> Tensor:
+    """False with chance `dropout`, exact to 1 / 65536, and of the other's shape."""
+    # Four values' bits from each random word: on a CPU 9 ms for 1150 x 4600 where bernoulli_ takes 125.
+    words = torch.empty(-(-like.numel() // 4), dtype=torch.int64, device=like.device).random_(-(2**63), None)
+    bits = words.view(torch.int16)[: like.numel()].view(like.shape)
+    return bits >= round(_share(dropout) * 2**16) - 2**15
+
+
+def _share(dropout: float) -> float:
+    """The nearest chance that 16 bits can have."""
+    return min(round(dropout * 2**16), 2**16 - 1) / 2**16
+
+
+def keep(values: Tensor, mask: Tensor) -> Tensor:
+    """The values where the mask is true, 0 elsewhere."""
+    return _Keep.apply(values, mask)  # pyright: ignore[reportReturnType]
+
+
+class _Keep(torch.autograd.Function):
+    # By a bitwise and: on a CPU torch.where takes 8 times as long, and a float mask 4 times the memory until backward.
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, mask: Tensor) -> Tensor:
+        ctx.save_for_backward(mask)
+        return _and(values, mask)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (mask,) = ctx.saved_tensors
+        return keep(grad, mask), None
+
+
+def _and(values: Tensor, mask: Tensor) -> Tensor:
+    bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[values.element_size()]
+    ones_or_zeros = mask.to(bits).neg_()
+    return (ones_or_zeros.bitwise_and_(values.contiguous().view(bits))).view(values.dtype)
 
 
 def _mask(like: Tensor, dropout: float) -> Tensor:

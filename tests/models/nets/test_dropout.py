@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from src.models.nets.dropout import DroppedEmbedding, LockedDropout, check_dropout
+from src.models.nets.dropout import DroppedEmbedding, LockedDropout, check_dropout, drop_weights, keep, random_mask
 
 
 def test_locked_dropout_drops_the_same_features_at_every_time_step():
@@ -98,3 +98,39 @@ def test_a_rate_out_of_range_is_refused_by_name(rate):
 def test_modules_refuse_it_too(make):
     with pytest.raises(ValueError, match=r"got dropout=1\.0"):
         make(1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_what_is_kept_keeps_its_value_and_its_gradient_and_the_rest_is_0(dtype):
+    values = torch.tensor([[1.5, -2.0, torch.inf], [torch.nan, -0.25, 3.0]], dtype=dtype, requires_grad=True)
+    mask = torch.tensor([[True, False, True], [False, True, False]])
+    kept = keep(values, mask)
+    assert kept.tolist() == [[1.5, 0.0, torch.inf], [0.0, -0.25, 0.0]]
+    kept.backward(torch.full_like(values, 7.0))
+    assert values.grad.tolist() == [[7.0, 0.0, 7.0], [0.0, 7.0, 0.0]]
+
+
+def test_values_that_are_not_contiguous_are_kept_in_their_places():
+    values, mask = torch.randn(5, 3, dtype=torch.float64).t().requires_grad_(), torch.rand(3, 5) < 0.5
+    assert torch.equal(keep(values, mask), values * mask)
+    assert torch.autograd.gradcheck(lambda values: keep(values, mask), values)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.999999])
+def test_a_random_mask_leaves_out_its_share(rate):
+    torch.manual_seed(0)
+    mask = random_mask(torch.empty(400, 251), rate)
+    assert mask.shape == (400, 251)
+    assert mask.float().mean().item() == pytest.approx(1 - rate, abs=0.004)  # 4 deviations of 100,400 draws
+
+
+def test_dropped_weights_are_cast_as_autocast_would():
+    torch.manual_seed(0)
+    weight = torch.randn(3, 5, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        dropped = drop_weights(weight, 0.5)
+    assert dropped.dtype == torch.bfloat16
+    stayed = dropped != 0
+    assert torch.equal(dropped[stayed], (2 * weight)[stayed].bfloat16())
+    dropped.float().sum().backward()
+    assert torch.equal(weight.grad, 2.0 * stayed)
