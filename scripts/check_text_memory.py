@@ -41,7 +41,8 @@ def measure(folder: Path, megabytes: int, tokenizer: str) -> dict[str, float]:
     for split, size in (("train", megabytes), ("valid", 1)):
         write_text(folder / f"{split}.txt", size)
     sources = {split: TextSource([TextFile(folder / f"{split}.txt")]) for split in ("train", "valid")}
-    vocabulary = {"min_freq": 1, "max_vocab_size": 8192 if tokenizer == "bpe" else None, "specials": []}
+    limit = 8192 if tokenizer == "bpe" else None
+    vocabulary = {"vocab": "own", "min_freq": 1, "max_vocab_size": limit, "specials": []}
     streams = TokenStreams("generated", sources, cache_dir=str(folder), tokenizer=tokenizer, vocabulary=vocabulary)
     before, start = peak_mb(), time.perf_counter()
     with open(sys.stderr.fileno(), "w", closefd=False) as sys.stdout:

@@ -41,7 +41,8 @@ def multiplies_in_bf16(accelerator: str) -> bool:
     if accelerator != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_capability() >= (8, 0)
     if accelerator in ("auto", "cpu") and not torch.backends.mps.is_available():
-        capabilities = torch.cpu.get_capabilities()
+        # torch 2.3, which torchtext needs, cannot tell.
+        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
 

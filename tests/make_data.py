@@ -163,7 +163,10 @@ def text_settings(**changes):
         "eval_batch_size": 3,
         "bptt": 7,
         "vary_bptt": False,
+        "documents": False,
+        "document_start": None,
         "tokenizer": "whitespace",
+        "vocab": "own",
         "min_freq": 1,
         "max_vocab_size": None,
         "specials": [],
@@ -185,3 +188,75 @@ def image_settings(**changes):
         "augmentation": lambda images, labels, num_classes: (images.permute(0, 3, 1, 2), labels),
         **changes,
     }
+
+
+def table_settings(**changes):
+    """The arguments that all tables share, for small ones; cache_dir has to be added."""
+    return {
+        "target": "target",
+        "task": "binary",
+        "positive": None,
+        "categorical": "auto",
+        "continuous": "auto",
+        "dates": "auto",
+        "ignored": [],
+        "min_freq": 1,
+        "continuous_scaling": "standardise",
+        "target_scaling": "standardise",
+        "date_parts": ["month", "day_of_week", "elapsed"],
+        "date_format": None,
+        "on_missing_target": "raise",
+        "split": "random",
+        "split_column": None,
+        "valid_fraction": 0.25,
+        "test_fraction": 0.125,
+        "valid_from": None,
+        "test_from": None,
+        "batch_size": 4,
+        "drop_last": False,
+        "keep_on_device": False,
+        "seed": 0,
+        **changes,
+    }
+
+
+# ---- tables ----
+
+
+def write_adult(folder, train_rows=60, test_rows=20):
+    """adult.data and adult.test as UCI publishes them; more years of education, more income."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    lines = [_adult_line(row) for row in range(train_rows + test_rows)]
+    test = [f"{line}." for line in lines[train_rows:]]
+    Path(folder, "adult.data").write_text("\n".join([*lines[:train_rows], "", ""]))
+    Path(folder, "adult.test").write_text("\n".join(["|1x3 Cross validator", *test, "", ""]))
+
+
+def _adult_line(row):
+    education = row * 7 % 16 + 1
+    work = ("Private", "?", "State-gov")[row % 3]
+    numbers = (f"{row % 50 + 17}", work, f"{10_000 + row}", f"Grade-{education}", f"{education}")
+    names = ("Divorced", "Sales", "Unmarried", "White", ("Male", "Female")[row % 2])
+    return ", ".join([*numbers, *names, "0", "0", "40", "Cuba", ">50K" if education > 10 else "<=50K"])
+
+
+def write_rossmann(folder, stores=4, days=30):
+    """Kaggle's train.csv and store.csv, and store_states.csv; shut on Sundays, store 1 always sells nothing."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    header = "Store,DayOfWeek,Date,Sales,Customers,Open,Promo,StateHoliday,SchoolHoliday"
+    lines = [_rossmann_line(day, store) for day in reversed(range(days)) for store in range(1, stores + 1)]
+    Path(folder, "train.csv").write_text("\n".join([header, *lines]) + "\n")
+    header = "Store,StoreType,Assortment,CompetitionDistance,CompetitionOpenSinceMonth,CompetitionOpenSinceYear"
+    lines = [f"{store},{'abcd'[store % 4]},a,{store * 100}.0,,,0,,," for store in range(1, stores + 1)]
+    Path(folder, "store.csv").write_text(
+        "\n".join([f"{header},Promo2,Promo2SinceWeek,Promo2SinceYear,PromoInterval", *lines]) + "\n"
+    )
+    lines = [f"{store},{('BY', 'HE')[store % 2]}" for store in range(1, stores + 1)]
+    Path(folder, "store_states.csv").write_text("\n".join(["Store,State", *lines]) + "\n")
+
+
+def _rossmann_line(day, store):
+    day_of_week = (day + 1) % 7 + 1  # the first day, 2013-01-01, was a Tuesday
+    is_open = int(day_of_week < 7)
+    sales = 1000 * (store - 1) * is_open * (2 + day % 2)
+    return f"{store},{day_of_week},2013-01-{day + 1:02},{sales},{sales // 10},{is_open},{day % 2},0,1"

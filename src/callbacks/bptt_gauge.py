@@ -15,7 +15,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.memory import is_oom_error
 from torch import Tensor
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
@@ -78,7 +77,8 @@ class StepGauge(pl.Callback):
             torch.cuda.synchronize(pl_module.device)
         started = time.perf_counter()
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = float(get_total_norm([p.grad for p in parameters if p.grad is not None]))
+        norms = [torch.linalg.vector_norm(p.grad) for p in parameters if p.grad is not None]
+        norm = math.hypot(*torch.stack(norms).tolist())
         if math.isfinite(norm) or getattr(trainer.precision_plugin, "scaler", None) is None:
             self._norms.append(norm)
         self._spent += time.perf_counter() - started
@@ -118,4 +118,4 @@ def peak_mb(device: torch.device) -> float:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory was used up, on a GPU or on the CPU."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or is_oom_error(error)
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or is_oom_error(error)

@@ -15,6 +15,9 @@ LEAST = 5  # tokens of a varied window
 class BPTTLoader:
     """Yields (tokens, targets), both int64 (time, batch): targets[t] is the token after tokens[t].
 
+    With `starts`, the places of documents' first tokens, it yields (tokens, targets, is_start), the last bool: where
+    one is in tokens, that the net may begin anew before it. It is a target all the same, after another document's end.
+
     The stream is cut into batch_size * world_size tracks of one length, of which this rank reads batch_size. A batch
     goes on where the one before it stopped, so a hidden state can be carried over; an epoch begins at the tracks'
     beginnings. Every token is seen once an epoch, but for a tail of fewer tokens than there are tracks. Its state is
@@ -32,6 +35,7 @@ class BPTTLoader:
         self,
         tokens: Tensor | np.ndarray,
         *,
+        starts: np.ndarray | None = None,
         batch_size: int,
         bptt: int,
         vary: bool = False,
@@ -42,6 +46,7 @@ class BPTTLoader:
     ) -> None:
         """tokens: (length,), of any integer type, in memory or in a memory map, which is read window by window.
 
+        starts: (documents,), in rising order.
         Raises ValueError if there are too few tokens for every track to have one and its target.
         """
         if tokens.ndim != 1:
@@ -49,6 +54,7 @@ class BPTTLoader:
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
         self.tokens = tokens.cpu().numpy() if isinstance(tokens, Tensor) else np.asarray(tokens)
+        self.starts = starts
         self.batch_size = batch_size
         self.vary = vary
         self.seed = seed
@@ -60,7 +66,7 @@ class BPTTLoader:
                 "more; lower batch_size"
             )
         self.track_length = -(-num_pairs // self.num_tracks) if keep_tail else num_pairs // self.num_tracks
-        self._starts = (rank * batch_size + np.arange(batch_size)) * self.track_length
+        self._first = (rank * batch_size + np.arange(batch_size)) * self.track_length
         self.bptt = bptt
         self.epoch = -1
         self.next_batch = 0
@@ -86,7 +92,7 @@ class BPTTLoader:
         """The number of windows in an epoch, the same in every epoch and on every rank."""
         return len(self._lengths)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         # Here and not after the last window: Lightning stops at len() and never runs what comes after it.
         if not self._resumed:
             self.epoch += 1
@@ -99,13 +105,18 @@ class BPTTLoader:
             self.next_batch += 1
             yield self._window(start, stop)
 
-    def _window(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        places = np.arange(start, stop)[:, None] + self._starts
+    def _window(self, start: int, stop: int) -> tuple[Tensor, ...]:
+        places = np.arange(start, stop)[:, None] + self._first
         last = len(self.tokens) - 2
         targets = self.tokens[np.minimum(places, last) + 1].astype(np.int64)
         targets[places > last] = IGNORED
         tokens = self.tokens[np.minimum(places, last)].astype(np.int64)
-        return torch.from_numpy(tokens), torch.from_numpy(targets)
+        batch = torch.from_numpy(tokens), torch.from_numpy(targets)
+        return batch if self.starts is None else (*batch, torch.from_numpy(self._is_start(self.starts, places)))
+
+    def _is_start(self, starts: np.ndarray, places: np.ndarray) -> np.ndarray:
+        nearest = np.searchsorted(starts, places).clip(max=len(starts) - 1)
+        return starts[nearest] == places
 
     def _fixed_lengths(self) -> np.ndarray:
         full, rest = divmod(self.track_length, self.bptt)

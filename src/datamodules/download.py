@@ -12,6 +12,7 @@ from rich.progress import DownloadColumn, TransferSpeedColumn
 from src.datamodules.progress import progress_bar
 
 TIMEOUT_S = 20  # without a word from the other side
+HEADERS = {"User-Agent": "fastlight"}  # some hosts refuse Python's own
 
 
 def fetch(folder: Path, files: dict[str, tuple[str, str]]) -> dict[str, Path]:
@@ -45,7 +46,7 @@ def _download(address: str, checksum: str, path: Path) -> None:
     part = path.with_name(path.name + ".part")
     md5 = hashlib.md5(usedforsecurity=False)
     with (
-        urllib.request.urlopen(address, timeout=TIMEOUT_S) as response,
+        urllib.request.urlopen(urllib.request.Request(address, headers=HEADERS), timeout=TIMEOUT_S) as response,
         part.open("wb") as file,
         progress_bar(DownloadColumn(), TransferSpeedColumn()) as bar,
     ):

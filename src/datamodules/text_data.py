@@ -7,9 +7,11 @@ import numpy as np
 import pytorch_lightning as pl
 
 from src.datamodules.bptt_loader import BPTTLoader
+from src.datamodules.documents import NOWHERE, check_pattern
 from src.datamodules.text_source import TextSource
 from src.datamodules.token_streams import TokenStreams
 from src.datamodules.tokenization import check_name, decode, encode
+from src.datamodules.vocabulary import check_vocab
 
 
 class TextData(pl.LightningDataModule):
@@ -20,7 +22,9 @@ class TextData(pl.LightningDataModule):
 
     batch_size, eval_batch_size: tracks per device, for training and for the rest.  bptt: tokens of a window; may be set
     at any time and holds for loaders made from then on.  vary_bptt: windows of random length while training.
-    tokenizer: see tokenization.  min_freq, max_vocab_size, specials: see vocabulary.
+    documents: batches have a third part, bool: where a document begins, that the net may begin anew. Each file begins
+    one, and so does each match of document_start: see documents.
+    tokenizer: see tokenization.  vocab, min_freq, max_vocab_size, specials: see vocabulary.
     """
 
     set_name: str
@@ -33,7 +37,10 @@ class TextData(pl.LightningDataModule):
         eval_batch_size: int,
         bptt: int,
         vary_bptt: bool,
-        tokenizer: Literal["whitespace", "basic_english", "char", "byte", "bpe"],
+        documents: bool,
+        document_start: str | None,
+        tokenizer: Literal["whitespace", "basic_english", "torchtext", "char", "byte", "bpe"],
+        vocab: Literal["own", "torchtext"],
         min_freq: int,
         max_vocab_size: int | None,
         specials: list[str],
@@ -50,10 +57,13 @@ class TextData(pl.LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.bptt = self._chosen_bptt = bptt
         self.vary_bptt = vary_bptt
+        self.document_start = check_pattern(document_start or NOWHERE) if documents else None
         self.tokenizer = check_name(tokenizer)
+        self.vocab = check_vocab(vocab, tokenizer)
         self.vocabulary = {"min_freq": min_freq, "max_vocab_size": max_vocab_size, "specials": list(specials)}
         self.seed = seed
         self.tokens: dict[str, np.ndarray] = {}
+        self.starts: dict[str, np.ndarray] = {}
 
     def sources(self) -> dict[str, TextSource]:
         """The texts of the splits `train`, `valid` and `test`."""
@@ -67,7 +77,8 @@ class TextData(pl.LightningDataModule):
             self.sources(),
             cache_dir=self.cache_dir,
             tokenizer=self.tokenizer,
-            vocabulary=self.vocabulary,
+            vocabulary={"vocab": self.vocab, **self.vocabulary},
+            document_start=self.document_start,
         )
 
     def prepare_data(self) -> None:
@@ -76,6 +87,7 @@ class TextData(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         if not self.tokens:
             self._spec, self.tokens = self.streams.read()
+            self.starts = self.streams.starts()
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -110,6 +122,7 @@ class TextData(pl.LightningDataModule):
         trainer = self.trainer
         return BPTTLoader(
             self.tokens[split],
+            starts=self.starts.get(split),
             batch_size=batch_size,
             bptt=self.bptt,
             vary=vary,

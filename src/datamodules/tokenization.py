@@ -3,6 +3,7 @@
 A `spec` is {"vocab_size": int, "vocabulary": list of str, "tokenizer": {"name": str, ...}}. The tokenizers:
 whitespace     words between white space, for text that was tokenized before; <eos> ends each line
 basic_english  lower case, punctuation apart or dropped, as torchtext's tokenizer of that name; <eos> ends each line
+torchtext      torchtext's own basic_english, the same tokens; loads only with torch 2.3
 char           characters, line ends among them
 byte           the bytes of the text in UTF-8; any file will do
 bpe            pairs of bytes merged by frequency, trained on the text, by the library `tokenizers`; nothing is unknown
@@ -11,17 +12,19 @@ bpe            pairs of bytes merged by frequency, trained on the text, by the l
 import io
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from itertools import repeat
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-TokenizerName = Literal["whitespace", "basic_english", "char", "byte", "bpe"]
-TOKENIZERS: tuple[TokenizerName, ...] = ("whitespace", "basic_english", "char", "byte", "bpe")
+TokenizerName = Literal["whitespace", "basic_english", "torchtext", "char", "byte", "bpe"]
+TOKENIZERS: tuple[TokenizerName, ...] = get_args(TokenizerName)
 UNKNOWN = "<unk>"
 LINE_END = "<eos>"
 APART = ".,()!?'"
-DROPPED = '";:'
+DROPPED = ";:"
 
 Encoder = Callable[[str], np.ndarray]  # any integer type
 
@@ -69,7 +72,9 @@ def encoder(spec: dict[str, Any]) -> Encoder:
 
 
 def check_name(name: str) -> TokenizerName:
-    """Raises ValueError if there is no tokenizer of that name."""
+    """Raises ValueError if there is no tokenizer of that name, or it needs torchtext, which cannot be imported."""
+    if name == "torchtext":
+        torchtext("data")
     for known in TOKENIZERS:
         if name == known:
             return known
@@ -86,18 +91,47 @@ def split_lines(text: str) -> list[str]:
 
 def split_words(text: str, name: str) -> list[str]:
     """The words of a text, with <eos> for each line end."""
+    text = text.replace("\n", f" {LINE_END} ")
+    if name == "torchtext":
+        return torchtext("data").get_tokenizer("basic_english")(text)
     if name == "basic_english":
-        text = text.lower().replace("<br />", " ")
+        text = text.lower().replace('"', "").replace("<br />", " ")
         for character in APART:
             text = text.replace(character, f" {character} ")
         for character in DROPPED:
-            text = text.replace(character, " " if character != '"' else "")
-    return text.replace("\n", f" {LINE_END} ").split()
+            text = text.replace(character, " ")
+    return text.split()
 
 
 def _encode_words(name: str, numbers: dict[str, int], unknown: int, text: str) -> np.ndarray:
     words = split_words(text, name)
     return np.fromiter(map(numbers.get, words, repeat(unknown)), np.uint32, len(words))
+
+
+def torchtext(part: Literal["data", "vocab"]) -> Any:
+    """A part of the library torchtext. Raises ValueError, with the versions, where it cannot be imported."""
+    try:
+        import_module("torchtext").disable_torchtext_deprecation_warning()
+        return import_module(f"torchtext.{part}")
+    except (ImportError, OSError) as error:  # OSError: its compiled part was made for another torch
+        raise ValueError(
+            f"torchtext cannot be imported (found {_version('torch')}, {_version('torchtext')}): its last "
+            "release, 0.18.0, loads only with torch 2.3, which `make test-torchtext` installs on the side; "
+            "datamodule.tokenizer=basic_english and datamodule.vocab=own give the same tokens without it"
+        ) from error
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"no {package}"
+
+
+def without_torchtext(spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec with our own tokenizer in torchtext's place: it gives the same tokens, and loads anywhere."""
+    is_torchtext = spec["tokenizer"]["name"] == "torchtext"
+    return spec | {"tokenizer": {"name": "basic_english"}} if is_torchtext else spec
 
 
 # ---- characters and bytes ----

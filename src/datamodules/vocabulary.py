@@ -2,23 +2,52 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from src.datamodules.tokenization import LINE_END, UNKNOWN, check_name, code_points, split_lines, split_words
+from src.datamodules.tokenization import (
+    LINE_END,
+    UNKNOWN,
+    check_name,
+    code_points,
+    split_lines,
+    split_words,
+    torchtext,
+)
+
+VocabName = Literal["own", "torchtext"]
+
+
+def check_vocab(vocab: VocabName, tokenizer: str) -> VocabName:
+    """Raises ValueError for another name, a tokenizer that brings its tokens, or where torchtext cannot be imported."""
+    if vocab not in get_args(VocabName):
+        raise ValueError(f"datamodule.vocab must be own or torchtext, got {vocab}")
+    if vocab == "torchtext":
+        if tokenizer in ("byte", "bpe"):
+            raise ValueError(f"datamodule.vocab=torchtext counts words or characters, not tokens of {tokenizer=}")
+        torchtext("vocab")
+    return vocab
 
 
 def build_spec(
-    tokenizer: str, texts: Iterable[str], *, min_freq: int, max_vocab_size: int | None, specials: list[str]
+    tokenizer: str,
+    texts: Iterable[str],
+    *,
+    vocab: VocabName,
+    min_freq: int,
+    max_vocab_size: int | None,
+    specials: list[str],
 ) -> dict[str, Any]:
     """A spec (see tokenization) for texts: special tokens, then the most frequent first, equals in Unicode's order.
 
+    vocab: `own`, or torchtext's build_vocab_from_iterator, which finds the same.
     min_freq: tokens that are rarer become <unk>.  max_vocab_size: so many at most, specials among them; `bpe` merges
     until it has as many.  specials: tokens to add that the text may lack. Bytes are always the 256 that there are.
-    Raises ValueError if the tokenizer is unknown or the limits leave no room.
+    Raises ValueError if the tokenizer is unknown, the limits leave no room, or torchtext cannot be imported.
     """
     name = check_name(tokenizer)
+    check_vocab(vocab, name)
     if min_freq < 1:
         raise ValueError(f"datamodule.min_freq must be positive, got {min_freq}")
     if name == "byte":
@@ -33,6 +62,9 @@ def build_spec(
     first = list(dict.fromkeys([*own, *specials]))
     if max_vocab_size is not None and max_vocab_size <= len(first):
         raise ValueError(f"datamodule.max_vocab_size must be above {len(first)}, got {max_vocab_size}")
+    if vocab == "torchtext":
+        pieces = texts if name == "char" else (split_words(text, name) for text in texts)
+        return _spec(_torchtext_tokens(pieces, first, min_freq, max_vocab_size), {"name": name})
     counts = _count_characters(texts) if name == "char" else _count_words(texts, name)
     for token in first:
         counts.pop(token, None)
@@ -42,6 +74,16 @@ def build_spec(
 
 def _spec(vocabulary: list[str], tokenizer: dict[str, Any]) -> dict[str, Any]:
     return {"vocab_size": len(vocabulary), "vocabulary": vocabulary, "tokenizer": tokenizer}
+
+
+def _torchtext_tokens(
+    pieces: Iterable[Iterable[str]], first: list[str], min_freq: int, max_size: int | None
+) -> list[str]:
+    # Without the special tokens: those in the text would take up room below max_tokens a second time.
+    apart = set(first)
+    others = ([token for token in piece if token not in apart] for piece in pieces)
+    build = torchtext("vocab").build_vocab_from_iterator
+    return build(others, min_freq=min_freq, specials=first, max_tokens=max_size).get_itos()
 
 
 def _count_words(texts: Iterable[str], name: str) -> Counter[str]:

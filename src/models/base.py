@@ -148,6 +148,8 @@ class BaseModel(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["schedule_steps"] = self.schedule_steps
+        for scheduler in checkpoint.get("lr_schedulers", []):
+            scheduler.pop("anneal_func", None)  # in torch 2.3, which torchtext needs: a function, no plain data
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = checkpoint.get("hyper_parameters", {}).get("spec")

@@ -3,7 +3,8 @@
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+# torch 2.3, which torchtext needs, has no RMSNorm.
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, getattr(nn, "RMSNorm", nn.LayerNorm))
 
 
 def layer_groups(net: nn.Module) -> list[list[nn.Module]]:

@@ -207,7 +207,7 @@ def test_a_length_that_will_exceed_the_budget_is_not_tried():
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError()], ids=["gpu", "cpu"]
+    "error", [torch.cuda.OutOfMemoryError("CUDA out of memory. Tried 2 GiB"), MemoryError()], ids=["gpu", "cpu"]
 )
 def test_running_out_of_memory_ends_the_search_and_leaves_no_trace(error):
     class Exhausting(Reader):

@@ -77,6 +77,29 @@ def test_the_length_is_the_number_of_windows():
             assert len(batches) == len(epoch(batches)) == len(epoch(batches))
 
 
+# ---- documents ----
+
+
+def test_a_third_part_says_where_documents_begin():
+    # Tracks 0 1 2 3 and 4 5 6 7; documents begin at 0, 1 and 6, and at 8, which is a target only.
+    starts = np.array([0, 1, 6, 8])
+    (*_, first), (_, targets, second) = loader(9, starts=starts)
+    assert first.tolist() == [[True, False], [True, False], [False, True]]
+    assert second.tolist() == [[False, False]]
+    assert targets.tolist() == [[4, 8]]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"vary": True}, {"batch_size": 4, "keep_tail": True}, {"rank": 1, "world_size": 3}]
+)
+def test_documents_change_neither_windows_nor_targets(settings):
+    starts = np.arange(0, 100, 7)
+    for batch, (*plain, is_start) in zip(loader(100, **settings), loader(100, starts=starts, **settings), strict=True):
+        assert all(map(torch.equal, batch, plain))
+        tokens, targets = batch
+        assert torch.equal(is_start, (tokens % 7 == 0) & (targets != IGNORED))  # the tokens are their own places
+
+
 # ---- varied windows ----
 
 

@@ -10,9 +10,11 @@ from src.datamodules.download import fetch
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     requests: list
+    agents: list = []
 
     def do_GET(self):
         self.requests.append(self.path)
+        self.agents.append(self.headers["User-Agent"])
         super().do_GET()
 
     def log_message(self, *arguments):
@@ -45,6 +47,14 @@ def test_missing_files_are_fetched(site, tmp_path):
     paths = fetch(tmp_path / "data" / "set", files)
     assert paths["a.gz"] == tmp_path / "data" / "set" / "a.gz"
     assert [path.read_bytes() for path in paths.values()] == [b"alpha", b"beta" * 100_000]
+
+
+def test_a_download_bears_a_name_of_its_own(site, tmp_path):
+    # Some hosts refuse Python-urllib.
+    address, _ = site
+    Handler.agents.clear()
+    fetch(tmp_path / "data", {"a.gz": (address + "a.gz", md5(b"alpha"))})
+    assert Handler.agents == ["fastlight"]
 
 
 def test_a_file_that_is_there_is_taken_as_it_is(site, tmp_path):

@@ -54,6 +54,27 @@ def test_validation_and_test_see_every_token(make):
         assert len(counted) == size - 1
 
 
+def test_with_documents_all_batches_say_where_they_begin(make, tmp_path):
+    (tmp_path / "train").write_text("one two\nthree\n" * 40)
+    data = make(documents=True, document_start="^")
+    line_end = data.spec["vocabulary"].index("<eos>")
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        tokens = torch.from_numpy(loader.tokens.astype("int64"))
+        begins = torch.cat([torch.tensor([True]), tokens[:-1] == line_end])
+        found = torch.cat([is_start for _, _, is_start in loader])
+        places = torch.arange(found.numel()).view(found.shape[::-1]).T.clamp(max=len(tokens) - 1)
+        assert torch.equal(found, begins[places])
+
+
+def test_a_pattern_alone_asks_for_no_documents(make):
+    assert len(next(iter(make(document_start="^").train_dataloader()))) == 2
+
+
+def test_a_wrong_pattern_is_refused_at_once(make):
+    with pytest.raises(ValueError, match="document_start must be a regular expression, got '\\('"):
+        make(documents=True, document_start="(")
+
+
 def test_only_training_windows_vary(make):
     data = make(bptt=20, vary_bptt=True, batch_size=1)
     assert len({len(tokens) for tokens, _ in data.train_dataloader()}) > 2

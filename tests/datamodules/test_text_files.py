@@ -92,6 +92,20 @@ def test_a_column_of_csv_files_is_text(make, folder):
     assert data.spec["vocabulary"][:3] == ["<unk>", "<eos>", "more"]
 
 
+def test_each_file_is_a_document(make, folder):
+    for name in "abcd":
+        (folder / f"{name}.txt").write_text(f"{name} one\n{name} two\n" * 5)
+    data = make(documents=True)
+    words = [data.spec["vocabulary"][number] for number in data.tokens["train"][data.starts["train"]]]
+    assert words == ["a", "b", "c", "d"]
+
+
+def test_each_row_of_a_column_may_be_a_document(make, folder):
+    (folder / "reviews.csv").write_text("review\n" + "good film\n" * 60)
+    data = make(train_files=["*.csv"], column="review", documents=True, document_start="^")
+    assert data.starts["train"].tolist() == list(range(0, 3 * 48, 3))
+
+
 def test_bytes_are_split_exactly(make, folder):
     (folder / "enwik").write_text("é" * 500)
     data = make(train_files=["enwik"], tokenizer="byte", valid_fraction=0.05, test_fraction=0.05)

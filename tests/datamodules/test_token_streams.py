@@ -24,10 +24,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def streams(folder, tokenizer="whitespace", exact=False, **changes):
+def streams(folder, tokenizer="whitespace", exact=False, document_start=None, **changes):
     sources = {split: TextSource([TextFile(folder / f"{split}.txt")], exact=exact) for split in TEXTS}
-    vocabulary = {"min_freq": 1, "max_vocab_size": None, "specials": [], **changes}
-    return TokenStreams("set", sources, cache_dir=str(folder / "cache"), tokenizer=tokenizer, vocabulary=vocabulary)
+    vocabulary = {"vocab": "own", "min_freq": 1, "max_vocab_size": None, "specials": [], **changes}
+    choices = {"tokenizer": tokenizer, "vocabulary": vocabulary, "document_start": document_start}
+    return TokenStreams("set", sources, cache_dir=str(folder / "cache"), **choices)
 
 
 def built(folder, *choices, **changes):
@@ -80,6 +81,44 @@ def test_bytes_may_be_anything(folder):
     assert bytes(tokens["train"].astype(np.uint8)) == content
 
 
+# ---- documents ----
+
+
+@pytest.mark.parametrize("tokenizer", ["whitespace", "basic_english", "char", "byte", "bpe"])
+def test_the_first_tokens_of_documents_are_known_and_the_tokens_are_the_same(folder, tokenizer, monkeypatch):
+    monkeypatch.setattr("src.datamodules.text_source.PIECE", 50)
+    documents = [f"= {number}\nnaïve.\n" for number in range(200)]
+    (folder / "train.txt").write_text("".join(documents))
+    limit = {"max_vocab_size": 300} if tokenizer == "bpe" else {}
+    exact = tokenizer == "byte"
+    cut, whole = (built(folder, tokenizer, exact, start, **limit) for start in ("^= ", None))
+    spec, tokens = cut.read()
+    starts = cut.starts()["train"]
+    assert [part.tolist() for part in np.split(tokens["train"], starts[1:])] == [encode(d, spec) for d in documents]
+    assert whole.read()[1]["train"].tolist() == tokens["train"].tolist()
+    assert cut.counts()["train"]["documents"] == 200
+    assert {split: stream.tolist() for split, stream in cut.starts().items() if split != "train"} == {
+        "valid": [0],
+        "test": [0],
+    }
+
+
+def test_without_documents_there_are_neither_starts_nor_files_of_them(folder):
+    made = built(folder)
+    assert made.starts() == {}
+    assert sorted(path.suffix for path in made.folder.iterdir()) == [".bin"] * 3 + [".json"] * 2
+
+
+def test_the_number_of_documents_is_told(folder, capsys):
+    built(folder, document_start="^")
+    assert capsys.readouterr().out.endswith("set: train 2, valid 1, test 1 documents\n")
+
+
+def test_documents_that_are_not_found_are_an_error(folder):
+    with pytest.raises(ValueError, match=r"the training text begins but one: .*train\.txt; correct datamodule\.docum"):
+        built(folder, document_start="^= ")
+
+
 # ---- the cache ----
 
 
@@ -92,6 +131,7 @@ def test_encoding_is_done_once(folder, monkeypatch):
 def test_everything_that_changes_the_tokens_changes_the_key(folder):
     folders = [streams(folder).folder, streams(folder, "char").folder, streams(folder, min_freq=2).folder]
     folders += [streams(folder, max_vocab_size=4).folder, streams(folder, specials=["<pad>"]).folder]
+    folders += [streams(folder, document_start="^").folder, streams(folder, document_start="a").folder]
     (folder / "valid.txt").write_text("a\n")
     folders.append(streams(folder).folder)
     assert len(set(folders)) == len(folders)

@@ -6,7 +6,7 @@ TEXT = "b b b\na a <unk> c\n"
 
 
 def vocabulary(tokenizer="whitespace", texts=(TEXT,), **changes):
-    limits = {"min_freq": 1, "max_vocab_size": None, "specials": [], **changes}
+    limits = {"vocab": "own", "min_freq": 1, "max_vocab_size": None, "specials": [], **changes}
     return build_spec(tokenizer, texts, **limits)["vocabulary"]
 
 
