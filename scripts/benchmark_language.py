@@ -58,6 +58,7 @@ PAPER_DROPOUT: Choices = {
     "hidden_dropout": 0.3,
     "output_dropout": 0.4,
 }
+DECODER: Choices = {"tie_weights": True, "cutoffs": None}
 ALPHA, BETA = 2.0, 1.0
 CHUNK = 512  # conf/model/language_model.yaml's
 QRNN_CHOICES = {"pooling": "fo", "window": 2, "zoneout": 0.1, "dense": False, "weight_dropout": 0.1}
@@ -155,11 +156,11 @@ def ours(net: nn.Module) -> Step:
 
 VARIANTS: dict[str, Callable[[], Step]] = {
     "plain": lambda: plain(SMALL),
-    "lstm": lambda: ours(AWDLSTM(VOCAB_SIZE, **SMALL, **SMALL_DROPOUT, weight_dropout=0.2, tie_weights=True)),
-    "qrnn": lambda: ours(QRNN(VOCAB_SIZE, **SMALL, **SMALL_DROPOUT, **QRNN_CHOICES, tie_weights=True)),
+    "lstm": lambda: ours(AWDLSTM(VOCAB_SIZE, **SMALL, **SMALL_DROPOUT, weight_dropout=0.2, **DECODER)),
+    "qrnn": lambda: ours(QRNN(VOCAB_SIZE, **SMALL, **SMALL_DROPOUT, **QRNN_CHOICES, **DECODER)),
     "paper_plain": lambda: plain(PAPER),
-    "paper_lstm": lambda: ours(AWDLSTM(VOCAB_SIZE, **PAPER, **PAPER_DROPOUT, weight_dropout=0.5, tie_weights=True)),
-    "paper_qrnn": lambda: ours(QRNN(VOCAB_SIZE, **PAPER_QRNN, **PAPER_DROPOUT, **QRNN_CHOICES, tie_weights=True)),
+    "paper_lstm": lambda: ours(AWDLSTM(VOCAB_SIZE, **PAPER, **PAPER_DROPOUT, weight_dropout=0.5, **DECODER)),
+    "paper_qrnn": lambda: ours(QRNN(VOCAB_SIZE, **PAPER_QRNN, **PAPER_DROPOUT, **QRNN_CHOICES, **DECODER)),
 }
 
 

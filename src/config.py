@@ -138,7 +138,7 @@ TRAIN = Program(
     signature_of_function(
         "def train(*, task: Literal['fit', 'test', 'validate'], seed: int, run_dir: str, data_dir: str,"
         " cache_dir: str, checkpoint: str | None, resume: bool, debug: bool,"
-        " datamodule: dict, model: dict, callbacks: dict, trainer: dict, logger: dict): ..."
+        " scoring: dict[str, str], datamodule: dict, model: dict, callbacks: dict, trainer: dict, logger: dict): ..."
     ),
     _check_train_files,
 )

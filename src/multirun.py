@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-SHOWN = ("test/accuracy", "test/loss", "val/accuracy", "val/loss", "time/fit_s")
+SHOWN = ("test/accuracy", "test/perplexity", "test/loss", "val/accuracy", "val/perplexity", "val/loss", "time/fit_s")
 
 
 class MultirunTable(Callback):

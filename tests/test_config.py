@@ -106,6 +106,12 @@ def test_the_default_config_is_right(config):
     check(config)
 
 
+@pytest.mark.parametrize("callbacks", ["default", "lr_finder", "[text,bptt_finder,lr_finder]", "[lr_finder,images]"])
+@pytest.mark.parametrize(("model", "scored"), [("image_classifier", "val/accuracy"), ("language_model", "val/loss")])
+def test_what_the_best_checkpoint_is_chosen_by_is_the_model_s_affair(callbacks, model, scored):
+    assert composed(f"model={model}", f"callbacks={callbacks}").callbacks.best.monitor == scored
+
+
 def test_a_whole_number_serves_as_a_float(config):
     config.model.lr = 1
     check(config)

@@ -69,6 +69,7 @@ def language_model(net=TinyLanguageNet, **changes):
         "loss_chunk": 7,
         "projection": "fp32",
         "cache": None,
+        "dynamic": None,
         "compile": False,
     }
     return LanguageModel(**(choices | changes))

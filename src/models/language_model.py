@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from src.models.base import BaseModel
+from src.models.decoder_loss import decoder_loss, decoder_losses
+from src.models.dynamic_evaluation import DynamicEvaluation
 from src.models.generation import generate
 from src.models.nets.language_features import LanguageFeatures
 from src.models.neural_cache import NeuralCache
-from src.models.token_loss import IGNORED, token_loss, token_losses
+from src.models.token_loss import IGNORED
 
 PROJECTIONS = {"auto": None, "bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -22,17 +24,19 @@ class LanguageModel(BaseModel):
 
     Batches are (tokens, targets), int64 (time, batch), window after window of the same tracks; a target of -100 does
     not count. The net's state goes from each window to the next, without its history, and is None (zeros) at the
-    beginning of an epoch, a validation and a test; a checkpoint keeps the training's.
+    beginning of an epoch, a validation and a test; a checkpoint keeps the training's. Where batches have a third part,
+    bool, it says before which tokens the net's state is zero, as there a document begins.
     alpha: weight of AR, the mean square of the last layer's dropped-out output.  beta: of TAR, the mean square of the
     changes from step to step of the output before dropout. Neither is part of a logged loss.
     loss_chunk: tokens whose logits exist at one time.  projection: what the decoder multiplies in, in training and
-    scoring: bf16, fp32, or auto, which is what the trainer's precision says.
+    scoring: bf16, fp32, or auto, which is what the trainer's precision says. An adaptive decoder needs neither.
     cache: mixes into the test's probabilities what followed similar states a short while ago (NeuralCache).
+    dynamic: lets a copy of the net learn from the test's text, after scoring it (DynamicEvaluation).
     Where the training loader varies its windows, each step's lr is scaled by the window's length over `bptt`.
 
     Scores are sums of token losses over numbers of tokens, in float64 from window to window. They do not depend on how
-    the stream is cut into windows. They do depend on the batch size, since each track begins without a past, and, if
-    the loader keeps no tail, lacks it: the number to report is that of batch size 1.
+    the stream is cut into windows, but with `dynamic`. They do depend on the batch size, since each track begins
+    without a past, and, if the loader keeps no tail, lacks it: the number to report is that of batch size 1.
 
     Source: Merity et al. 2017, arXiv:1708.02182, sections 4.1 (lr) and 4.6 (AR, TAR).
     """
@@ -45,6 +49,7 @@ class LanguageModel(BaseModel):
         loss_chunk: int,
         projection: str,
         cache: NeuralCache | None,
+        dynamic: DynamicEvaluation | None,
         **base: Any,
     ) -> None:
         super().__init__(**base)
@@ -58,6 +63,7 @@ class LanguageModel(BaseModel):
         self.beta = beta
         self.loss_choices = {"chunk_size": loss_chunk, "dtype": PROJECTIONS[projection]}
         self.cache = cache
+        self.dynamic = dynamic
         self.state: Any = None
         self.scoring_state: Any = None
         self._num_tracks: dict[str, int] = {}  # by stage
@@ -68,10 +74,10 @@ class LanguageModel(BaseModel):
     def build(self, spec: dict[str, Any]) -> None:
         self.net = self.make_net(vocab_size=spec["vocab_size"])
 
-    def forward(self, tokens: Tensor, state: Any = None) -> LanguageFeatures:
-        """tokens: (time, batch).  state: as the window before returned it; None at the beginning."""
+    def forward(self, tokens: Tensor, state: Any = None, *starts: Tensor) -> LanguageFeatures:
+        """tokens: (time, batch).  state: as the window before returned it; None at first.  starts: see above."""
         assert self.net is not None
-        return self.net(tokens, state)
+        return self.net(tokens, state, *starts)
 
     def on_train_start(self) -> None:
         self.state = mapped(lambda tensor: tensor.to(self.device), self.state)  # a checkpoint's is on the CPU
@@ -79,23 +85,24 @@ class LanguageModel(BaseModel):
     def on_train_epoch_start(self) -> None:
         self.state = None
 
-    def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         if batch_idx == 0:
             self.state = None  # again: a run resumed right after an epoch's last window has no epoch start
         self._lengths.append(len(batch[0]))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        tokens, targets = batch
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        tokens, targets, *starts = batch
         self._check_tracks("train", tokens, self.state)
-        dropped, raw, state = self(tokens, self.state)
+        dropped, raw, state = self(tokens, self.state, *starts)
         self.state = mapped(Tensor.detach, state)
-        loss = token_loss(dropped, targets, *self._decoder(), **self.loss_choices)
+        decoder = self.net.decoder  # pyright: ignore[reportOptionalMemberAccess]
+        loss = decoder_loss(decoder, dropped, targets, **self.loss_choices)
         self.log("train/loss", loss.detach(), on_step=True, on_epoch=False, batch_size=tokens.numel())
         return loss + self._penalty(dropped.float(), raw.float())
 
     def _penalty(self, dropped: Tensor, raw: Tensor) -> Tensor | float:
         penalty = self.alpha * dropped.square().mean() if self.alpha else 0.0
-        if self.beta and len(raw) > 1:
+        if self.beta and len(raw) > 1:  # the jump to a new document is a change, too: one in thousands of steps
             penalty += self.beta * (raw[1:] - raw[:-1]).square().mean()
         return penalty
 
@@ -122,32 +129,50 @@ class LanguageModel(BaseModel):
 
     def on_test_epoch_start(self) -> None:
         self._begin_scoring()
+        if self.dynamic is not None:
+            assert self.net is not None
+            self.dynamic.begin(self.net, self.trainer.world_size)
 
     def _begin_scoring(self) -> None:
         self.scoring_state, self._sums, self._counts = None, [], []
         if self.cache is not None:
             self.cache.reset()
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._score(*batch)
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        self._score(self.net, *batch)
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._score(*batch, cache=self.cache)
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        if self.dynamic is None:
+            self._score(self.net, *batch, cache=self.cache)
+            return
+        net: Any = self.dynamic.net
+        with torch.inference_mode(False), torch.enable_grad():
+            # Copies: Lightning's own can be part of no gradient.
+            tokens, targets, *starts = (tensor.clone() for tensor in batch)
+            features = self._score(net, tokens, targets, *starts, cache=self.cache)
+            self.dynamic.learn(decoder_loss(net.decoder, features, targets, **self.loss_choices))
 
-    def _score(self, tokens: Tensor, targets: Tensor, cache: NeuralCache | None = None) -> None:
+    def _score(
+        self, net: Any, tokens: Tensor, targets: Tensor, *starts: Tensor, cache: NeuralCache | None = None
+    ) -> Tensor:
+        """Note the losses of a window; returns its features."""
         self._check_tracks("scoring", tokens, self.scoring_state)
-        dropped, _, self.scoring_state = self(tokens, self.scoring_state)
-        losses = token_losses(dropped, targets, *self._decoder(), **self.loss_choices)
+        dropped, _, state = net(tokens, self.scoring_state, *starts)
+        self.scoring_state = mapped(Tensor.detach, state)
+        losses = decoder_losses(net.decoder, dropped, targets, **self.loss_choices)
         if cache is not None:
-            losses = torch.where(targets != IGNORED, -cache.mixed(dropped, targets, -losses), 0.0)
+            losses = torch.where(targets != IGNORED, -cache.mixed(dropped.detach(), targets, -losses), 0.0)
         self._sums.append(losses.sum())
         self._counts.append((targets != IGNORED).sum())
+        return dropped
 
     def on_validation_epoch_end(self) -> None:
         self._log_scores("val")
 
     def on_test_epoch_end(self) -> None:
         self._log_scores("test")
+        if self.dynamic is not None:
+            self.dynamic.end()
 
     def _log_scores(self, stage: str) -> None:
         # Only here are they fetched from the device: no window waits for it. Gathered over all ranks.
@@ -169,10 +194,6 @@ class LanguageModel(BaseModel):
         found = list(islice(drawn, length))
         self.net.train(was_training)
         return found
-
-    def _decoder(self) -> tuple[Tensor, Tensor | None]:
-        decoder: Any = self.net.decoder  # pyright: ignore[reportOptionalMemberAccess]
-        return decoder.weight, decoder.bias
 
     def _check_tracks(self, stage: str, tokens: Tensor, state: Any) -> None:
         # An error and no reset: tokens in the middle of a text would be trained on or scored without their past.

@@ -3,6 +3,7 @@ import math
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -14,7 +15,9 @@ from torch.testing import assert_close
 from src.callbacks.loader_state import LoaderState
 from src.callbacks.random_state import RandomState
 from src.datamodules.bptt_loader import BPTTLoader
+from src.models.dynamic_evaluation import DynamicEvaluation
 from src.models.language_model import mapped
+from src.models.nets.awd_lstm import AWDLSTM
 from src.models.nets.language_features import LanguageFeatures
 from src.models.schedules import constant
 from tests.programs import same
@@ -202,10 +205,45 @@ def test_bfloat16_scores_within_a_thousandth():
     assert scores(model, TinyText())["val/loss"] == pytest.approx(exact, rel=1e-3)
 
 
+# ---- documents ----
+
+DOCUMENTS = [0, 9, 23, 24]  # where they begin in a stream of 41 tokens
+
+
+def small_lstm(**facts):
+    rates = {f"{name}_dropout": 0.0 for name in ("embedding", "input", "hidden", "output", "weight")}
+    return AWDLSTM(**facts, embedding_size=6, hidden_size=5, num_layers=2, tie_weights=True, cutoffs=None, **rates)
+
+
+def loss_by_document(model, tokens):
+    """The mean loss of a stream's tokens, each foretold from nothing but the document of the one before."""
+    documents = torch.tensor_split(tokens[:-1], DOCUMENTS[1:])
+    logits = torch.cat([model.net.decoder(model(document[:, None]).dropped) for document in documents])
+    return F.cross_entropy(logits.squeeze(1), tokens[1:]).item()
+
+
+@pytest.mark.parametrize("changes", [{}, {"dynamic": DynamicEvaluation(lr=1e-9, decay=0.0)}], ids=["", "dynamic"])
+@pytest.mark.parametrize("method", ["validate", "test"])
+@pytest.mark.parametrize("bptt", [4, 40])
+def test_each_document_is_scored_by_itself_and_every_token_counts(method, bptt, changes):
+    model, tokens = built(language_model(small_lstm, **changes)), stream(41)
+    loader = BPTTLoader(tokens, starts=np.array(DOCUMENTS), batch_size=1, bptt=bptt, keep_tail=True)
+    (found,) = getattr(trainer(), method)(model, loader, verbose=False)
+    assert next(iter(found.values())) == pytest.approx(loss_by_document(model, tokens), rel=1e-6)
+
+
+def test_each_document_is_trained_on_by_itself():
+    model, tokens = built(language_model(small_lstm)), stream(41)
+    model.log = lambda *args, **kwargs: None
+    loader = BPTTLoader(tokens, starts=np.array(DOCUMENTS), batch_size=1, bptt=8)
+    losses = [model.training_step(batch, 0).item() for batch in loader]
+    assert sum(losses) / len(losses) == pytest.approx(loss_by_document(model, tokens), rel=1e-6)
+
+
 # ---- checkpoints ----
 
 
-def stopped_and_resumed(path, step, **choices):
+def stopped_and_resumed(path, step, data=TinyText, **choices):
     """A checkpoint's worth of training, stopped after `step` and gone on with in a new process's stead."""
 
     def model():
@@ -216,7 +254,6 @@ def stopped_and_resumed(path, step, **choices):
         return {"weights": model.state_dict(), "state": model.state, "optimizer": run.optimizers[0].state_dict()}
 
     resumable = RandomState, LoaderState
-    data = TinyText
     whole = model()
     run = trained(whole, data(), 2, *(each() for each in resumable), **choices)
     with pytest.raises(Stopped):
@@ -239,6 +276,15 @@ def stopped_and_resumed(path, step, **choices):
 )
 def test_a_stopped_run_goes_on_with_the_same_state_bit_for_bit(tmp_path, step, choices):
     whole, resumed = stopped_and_resumed(str(tmp_path / "stopped.ckpt"), step, **choices)
+    assert same(whole, resumed)
+
+
+@pytest.mark.parametrize("step", [4, 11])
+def test_a_stopped_run_of_windows_of_random_length_goes_on_bit_for_bit_too(tmp_path, step):
+    data = partial(TinyText, tokens=stream(271), bptt=11, vary=True)
+    lengths = {len(tokens) for tokens, _ in data().train_dataloader()}
+    assert len(lengths) > 3
+    whole, resumed = stopped_and_resumed(str(tmp_path / "stopped.ckpt"), step, data)
     assert same(whole, resumed)
 
 

@@ -1,5 +1,7 @@
 """AWD-LSTM: an LSTM language net with dropout wherever it can be."""
 
+from collections.abc import Sequence
+
 from src.models.nets.recurrent_net import RecurrentNet
 from src.models.nets.weight_drop_lstm import WeightDropLSTM
 
@@ -25,6 +27,7 @@ class AWDLSTM(RecurrentNet):
         output_dropout: float,
         weight_dropout: float,
         tie_weights: bool,
+        cutoffs: Sequence[int] | None,
     ) -> None:
         """Raises ValueError if a size is not positive or a rate not within [0, 1)."""
 
@@ -42,6 +45,7 @@ class AWDLSTM(RecurrentNet):
             hidden_dropout=hidden_dropout,
             output_dropout=output_dropout,
             tie_weights=tie_weights,
+            cutoffs=cutoffs,
             dense=False,
             weight_dropout=weight_dropout,
         )

@@ -31,6 +31,7 @@ class QRNN(RecurrentNet):
         output_dropout: float,
         weight_dropout: float,
         tie_weights: bool,
+        cutoffs: Sequence[int] | None,
     ) -> None:
         """pooling: "f", "fo" or "ifo".  window: inputs that a step of the first layer sees, 1 or 2; or each layer's.
 
@@ -56,6 +57,7 @@ class QRNN(RecurrentNet):
             hidden_dropout=hidden_dropout,
             output_dropout=output_dropout,
             tie_weights=tie_weights,
+            cutoffs=cutoffs,
             dense=dense,
             weight_dropout=weight_dropout,
             zoneout=zoneout,

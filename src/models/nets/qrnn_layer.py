@@ -1,11 +1,14 @@
 """One QRNN layer: gates from a convolution over time, then a gated blend over time."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.kernels.forget_mult import forget_mult
-from src.models.nets.dropout import check_dropout, drop_weights
+from src.models.nets.dropout import check_dropout, drop_weights, keep, random_mask
+from src.models.nets.run_segments import run_segments
 
 # The gates that each pooling computes, in the order of the linear map's rows.
 GATES = {"f": "zf", "fo": "zfo", "ifo": "zfoi"}
@@ -42,16 +45,23 @@ class QRNNLayer(nn.Module):
         self.weight_dropout = weight_dropout
         self.linear = nn.Linear(window * input_size, len(self.gates) * hidden_size)
 
-    def forward(self, features: Tensor, state: QRNNLayerState | None = None) -> tuple[Tensor, QRNNLayerState]:
+    def forward(
+        self, features: Tensor, state: QRNNLayerState | None = None, starts: Tensor | None = None
+    ) -> tuple[Tensor, QRNNLayerState]:
         """features: (time, batch, input_size).  state: as the call before returned it; zeros if None.
 
+        starts: (time, batch), bool: before which steps a track's state is zero; the dropped weights stay dropped.
         Returns the hidden values of all time steps, (time, batch, hidden_size), and the state after the last.
         Raises ValueError if features and state do not fit.
         """
-        cell, *last_input = self._checked(features, state)
+        state = self._checked(features, state)
         weight = self.linear.weight
         if self.training and self.weight_dropout:
             weight = drop_weights(weight, self.weight_dropout)
+        return run_segments(partial(self._run, weight), features, state, starts)
+
+    def _run(self, weight: Tensor, features: Tensor, state: QRNNLayerState) -> tuple[Tensor, QRNNLayerState]:
+        cell, *last_input = state
         gates = F.linear(self._windows(features, *last_input), weight, self.linear.bias)
         z, f, *others = gates.chunk(len(self.gates), -1)
         o, i = [gate.sigmoid() for gate in others] + [None] * (2 - len(others))
@@ -75,7 +85,7 @@ class QRNNLayer(nn.Module):
         """
         if not self.zoneout:
             return f
-        return f * (torch.empty_like(f).bernoulli_(1 - self.zoneout) if self.training else 1 - self.zoneout)
+        return keep(f, random_mask(f, self.zoneout)) if self.training else f * (1 - self.zoneout)
 
     def _checked(self, features: Tensor, state: QRNNLayerState | None) -> QRNNLayerState:
         if features.ndim != 3 or features.shape[2] != self.input_size:

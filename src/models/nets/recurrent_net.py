@@ -1,11 +1,12 @@
 """What the recurrent language nets share: all but their layers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from src.models.nets.adaptive_decoder import AdaptiveDecoder
 from src.models.nets.dropout import DroppedEmbedding, LockedDropout, check_dropout
 from src.models.nets.language_features import LanguageFeatures
 
@@ -31,11 +32,13 @@ class RecurrentNet(nn.Module):
         hidden_dropout: float,
         output_dropout: float,
         tie_weights: bool,
+        cutoffs: Sequence[int] | None,
         dense: bool,
         **layer_rates: float,
     ) -> None:
         """make_layer: called with depth, input size and width.  layer_rates: the layers' own, which are checked, too.
 
+        cutoffs: see AdaptiveDecoder; a linear decoder if None.
         dense: each layer sees the embedded words and all layers before it, side by side.
         Raises ValueError if a size is not positive or a rate not within [0, 1).
         """
@@ -45,6 +48,8 @@ class RecurrentNet(nn.Module):
                 f"{type(self).__name__}'s sizes must be positive, "
                 f"got {vocab_size=}, {embedding_size=}, {hidden_size=}, {num_layers=}"
             )
+        if tie_weights and cutoffs is not None:
+            raise ValueError(f"an adaptive decoder has no weight to tie: tie_weights must be false, got {cutoffs=}")
         rates = {
             "embedding_dropout": embedding_dropout,
             "input_dropout": input_dropout,
@@ -63,26 +68,29 @@ class RecurrentNet(nn.Module):
             self.layers.append(make_layer(depth, seen, sizes[depth + 1]))
         self.dropouts = nn.ModuleList(LockedDropout(hidden_dropout) for _ in range(num_layers - 1))
         self.dropouts.append(LockedDropout(output_dropout))
-        self.decoder = nn.Linear(sizes[-1], vocab_size)
-        nn.init.zeros_(self.decoder.bias)
-        if tie_weights:
-            self.decoder.weight = self.embedding.weight
+        if cutoffs is None:
+            self.decoder = linear_decoder(sizes[-1], vocab_size, self.embedding.weight if tie_weights else None)
         else:
-            nn.init.uniform_(self.decoder.weight, -0.1, 0.1)
+            self.decoder = AdaptiveDecoder(sizes[-1], vocab_size, cutoffs=cutoffs)
 
-    def forward(self, tokens: Tensor, state: Any = None) -> LanguageFeatures:
+    def forward(self, tokens: Tensor, state: Any = None, starts: Tensor | None = None) -> LanguageFeatures:
         """tokens: (time, batch), int64.  state: a part for each layer, as the call before returned it; zeros if None.
 
-        Raises ValueError if tokens and state do not fit.
+        starts: (time, batch), bool: at these tokens a document begins, and the state before them is zero.
+        Raises ValueError if tokens, state and starts do not fit.
         """
         if tokens.ndim != 2:
             raise ValueError(f"tokens must be (time, batch), got {tuple(tokens.shape)}")
         if state is not None and len(state) != len(self.layers):
             raise ValueError(f"the state must have a part for each of {len(self.layers)} layers, got {len(state)}")
+        if starts is not None:
+            if starts.shape != tokens.shape:
+                raise ValueError(f"starts must be {tuple(tokens.shape)} as tokens are, got {tuple(starts.shape)}")
+            starts = starts.cpu()  # the layers' loops depend on it: fetched once
         raw = dropped = self.input_dropout(self.embedding(tokens))
         seen, states = [dropped], []
         for layer, dropout, before in zip(self.layers, self.dropouts, state or [None] * len(self.layers), strict=True):
-            raw, after = layer(torch.cat(seen, -1) if self.dense else dropped, before)
+            raw, after = layer(torch.cat(seen, -1) if self.dense else dropped, before, starts)
             dropped = dropout(raw)
             seen.append(dropped)
             states.append(after)
@@ -90,6 +98,18 @@ class RecurrentNet(nn.Module):
 
     def layer_groups(self) -> list[list[nn.Module]]:
         """The embedding, each layer, the decoder; a tied weight is the embedding's alone."""
-        tied = self.decoder.weight is self.embedding.weight
-        decoder = nn.ParameterList([self.decoder.bias]) if tied else self.decoder
+        decoder = self.decoder
+        if isinstance(decoder, nn.Linear) and decoder.weight is self.embedding.weight:
+            decoder = nn.ParameterList([decoder.bias])
         return [[self.embedding], *([layer] for layer in self.layers), [decoder]]
+
+
+def linear_decoder(size: int, vocab_size: int, tied_weight: nn.Parameter | None) -> nn.Linear:
+    """A decoder with the given weight; with one of its own if None."""
+    decoder = nn.Linear(size, vocab_size)
+    nn.init.zeros_(decoder.bias)
+    if tied_weight is not None:
+        decoder.weight = tied_weight
+    else:
+        nn.init.uniform_(decoder.weight, -0.1, 0.1)
+    return decoder

@@ -1,5 +1,6 @@
 """One LSTM layer with DropConnect on its hidden-to-hidden weights, run by the fused kernels."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from src.models.nets.bf16_lstm import BF16LSTM, is_faster
 from src.models.nets.dropout import check_dropout, drop_weights
+from src.models.nets.run_segments import run_segments
 
 LSTMState = tuple[Tensor, Tensor]
 
@@ -25,27 +27,28 @@ class WeightDropLSTM(nn.Module):
         self.lstm = nn.LSTM(input_size, hidden_size)
         self.weight_dropout = weight_dropout
 
-    def forward(self, features: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
+    def forward(
+        self, features: Tensor, state: LSTMState | None = None, starts: Tensor | None = None
+    ) -> tuple[Tensor, LSTMState]:
         """features: (time, batch, input_size).  state: hidden and cell, (1, batch, hidden_size) each; zeros if None.
 
+        starts: (time, batch), bool: before which steps a track's state is zero; the dropped weights stay dropped.
         Returns the hidden values of all time steps, (time, batch, hidden_size), and the state after the last.
         Raises ValueError if features and state do not fit.
         """
-        hidden, cell = self._checked(features, state)
+        state = self._checked(features, state)
         weights = tuple(self.lstm.parameters())
         is_dropping = self.training and self.weight_dropout > 0
         if is_dropping:
             weight_ih, weight_hh, *biases = weights
             weights = (weight_ih, drop_weights(weight_hh, self.weight_dropout), *biases)
         if is_faster(features, weights):
-            output, last_cell = BF16LSTM.apply(features, hidden[0], cell[0], *weights)
-            return output, (output[-1:], last_cell[None])
-        if not is_dropping:
-            return self.lstm(features, (hidden, cell))
-        if features.is_cuda:
-            weights = PackedWeights.apply(*weights)
-        output, hidden, cell = run_layer(features, (hidden, cell), weights)
-        return output, (hidden, cell)
+            run = partial(run_bf16, weights)
+        elif not is_dropping:
+            run = self.lstm
+        else:
+            run = partial(run_layer, PackedWeights.apply(*weights) if features.is_cuda else weights)
+        return run_segments(run, features, state, starts)
 
     def _checked(self, features: Tensor, state: LSTMState | None) -> LSTMState:
         if features.ndim != 3 or features.shape[2] != self.lstm.input_size:
@@ -64,10 +67,18 @@ class WeightDropLSTM(nn.Module):
         return hidden, cell
 
 
-def run_layer(features: Tensor, state: LSTMState, weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+def run_layer(weights: tuple[Tensor, ...], features: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
     """What torch.nn.LSTM calls, but with weights that need not be parameters."""
     choices = {"has_biases": True, "num_layers": 1, "dropout": 0.0, "train": True}
-    return torch.lstm(features, state, weights, **choices, bidirectional=False, batch_first=False)
+    output, hidden, cell = torch.lstm(features, state, weights, **choices, bidirectional=False, batch_first=False)
+    return output, (hidden, cell)
+
+
+def run_bf16(weights: tuple[Tensor, ...], features: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    """The same by BF16LSTM."""
+    hidden, cell = state
+    output, last_cell = BF16LSTM.apply(features, hidden[0], cell[0], *weights)
+    return output, (output[-1:], last_cell[None])
 
 
 class PackedWeights(torch.autograd.Function):

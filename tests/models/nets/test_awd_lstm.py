@@ -6,6 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from src.models.layer_groups import layer_groups
+from src.models.nets.adaptive_decoder import AdaptiveDecoder
 from src.models.nets.awd_lstm import AWDLSTM
 from tests.programs import composed
 
@@ -16,7 +17,7 @@ RATES = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout
 def make(num_layers=3, tie_weights=True, dropout=0.0, **changes):
     torch.manual_seed(0)
     sizes = {"embedding_size": EMBEDDING, "hidden_size": HIDDEN, "num_layers": num_layers}
-    choices = sizes | dict.fromkeys(RATES, dropout) | changes
+    choices = sizes | dict.fromkeys(RATES, dropout) | {"cutoffs": None} | changes
     return AWDLSTM(VOCAB, tie_weights=tie_weights, **choices)
 
 
@@ -133,6 +134,18 @@ def test_groups_go_from_the_embedding_to_the_decoder(tied):
     assert last == [id(net.decoder.bias)] if tied else [id(net.decoder.weight), id(net.decoder.bias)]
 
 
+def test_cutoffs_give_an_adaptive_decoder_as_the_last_group():
+    net = make(tie_weights=False, cutoffs=[4])
+    assert isinstance(net.decoder, AdaptiveDecoder)
+    assert net.decoder(net(tokens()).dropped).shape == (6, BATCH, VOCAB)
+    assert layer_groups(net)[-1] == [net.decoder]
+
+
+def test_cutoffs_leave_no_weight_to_tie():
+    with pytest.raises(ValueError, match=r"tie_weights must be false, got cutoffs=\[4\]"):
+        make(tie_weights=True, cutoffs=[4])
+
+
 def test_a_copy_is_tied_to_itself():
     net = make(dropout=0.5)
     net(tokens())
@@ -196,6 +209,11 @@ def test_tokens_without_a_batch_are_refused():
         make()(tokens()[:, 0])
 
 
+def test_beginnings_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"starts must be \(6, 2\) as tokens are, got \(2, 6\)"):
+        make()(torch.zeros(6, 2, dtype=torch.int64), None, torch.zeros(2, 6, dtype=torch.bool))
+
+
 def test_a_state_of_another_depth_is_refused():
     with pytest.raises(ValueError, match="each of 3 layers, got 2"):
         make()(tokens(), make(num_layers=2)(tokens()).state)
@@ -210,4 +228,4 @@ def test_a_state_of_another_batch_is_refused():
 def test_its_config_names_all_choices():
     config = composed("model/net=awd_lstm")
     choices = {name for name in config.model.net if not name.startswith("_")}
-    assert choices == {"embedding_size", "hidden_size", "num_layers", "tie_weights", *RATES}
+    assert choices == {"embedding_size", "hidden_size", "num_layers", "tie_weights", "cutoffs", *RATES}

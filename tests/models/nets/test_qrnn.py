@@ -25,6 +25,7 @@ def make(vocab_size=11, **changes):
         "output_dropout": 0.0,
         "weight_dropout": 0.0,
         "tie_weights": True,
+        "cutoffs": None,
     }
     return QRNN(vocab_size, **(choices | changes))
 
@@ -141,6 +142,8 @@ def test_layer_groups_hold_each_parameter_once():
     assert [id(parameter) for parameter in groups[-1][0].parameters()] == [id(net.decoder.bias)]
     untied = make(tie_weights=False)
     assert layer_groups(untied)[-1] == [untied.decoder]
+    adaptive = make(tie_weights=False, cutoffs=[4])
+    assert layer_groups(adaptive)[-1] == [adaptive.decoder]
 
 
 def test_bf16_autocast_comes_close_and_gives_gradients():

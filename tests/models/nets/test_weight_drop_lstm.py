@@ -185,7 +185,8 @@ def test_under_autocast_the_mask_is_as_exact(features, dropped):
     net = make()
     with torch.autocast("cpu", torch.bfloat16):
         output, _ = net(features, state())
-    assert_close(output.float(), by_hand(net.lstm, features, dropped[0], state())[0], rtol=0.05, atol=0.02)
+    assert dropped[0].dtype == torch.bfloat16
+    assert_close(output.float(), by_hand(net.lstm, features, dropped[0].float(), state())[0], rtol=0.05, atol=0.02)
 
 
 def test_weights_are_dropped_at_their_rate_and_scaled():
