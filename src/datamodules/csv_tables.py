@@ -1,0 +1,153 @@
+"""Reads CSV files, plain, .gz, .xz or .zip, as Arrow tables; says at which line one is broken."""
+
+import csv
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+from rich.progress import Progress
+
+SUFFIXES = (".csv", ".csv.gz", ".csv.xz", ".csv.zip")
+DAMAGES = (pa.ArrowInvalid, EOFError, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error)
+# What a column of text may turn out to be: the first that fits.
+KINDS = (pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("s"))
+
+
+def is_csv(path: Path) -> bool:
+    """Whether the file is named as a CSV is."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def read_csv(path: Path, text: Collection[str], bar: Progress) -> pa.Table:
+    """The whole table. A column is a number, a date or text by all its values, but text if it is named there.
+
+    Raises ValueError for a file that is broken, with the line, or not UTF-8.
+    """
+    options = _options(path, text)
+    with _opened(path, bar) as file, _faults_told(path):
+        table = arrow_csv.read_csv(file, **options)
+    # A quote that nobody closes takes all that follows it into the last row; what is no UTF-8 is read as bytes.
+    if any("\n" in str(value) for row in table[-1:].to_pylist() for value in row.values()) or any(
+        pa.types.is_binary(kind) for kind in table.schema.types
+    ):
+        _check_rows(path)
+    return table
+
+
+def csv_batches(path: Path, bar: Progress) -> Iterator[pa.RecordBatch]:
+    """The table piece by piece, all of it text; the same errors as for `read_csv`."""
+    options = _options(path, None)
+    with _opened(path, bar) as file, _faults_told(path):
+        yield from arrow_csv.open_csv(file, **options)
+
+
+def typed(table: pa.Table, text: Collection[str]) -> pa.Table:
+    """The table with each column of text as a number or date if all its values are, but for those named."""
+    pairs = zip(table.column_names, table.columns, strict=True)
+    return pa.table([column if name in text else _typed(column) for name, column in pairs], table.column_names)
+
+
+def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    for kind in KINDS:
+        try:
+            return column.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    return column
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Turns what a reader says of a damaged file into a ValueError that names it."""
+    try:
+        yield
+    except DAMAGES as error:
+        raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}; write or fetch it again") from error
+
+
+@contextmanager
+def _opened(path: Path, bar: Progress | None = None) -> Iterator[IO[bytes]]:
+    """The content of a file, decompressed; the bar counts the bytes on disk."""
+    with path.open("rb") as raw, damage_told(path):
+        file: Any = raw
+        if bar is not None:
+            file = bar.wrap_file(raw, total=path.stat().st_size, description=f"reading {path.name}")
+        if path.suffix.lower() == ".zip":
+            archive = zipfile.ZipFile(file)
+            names = [name for name in archive.namelist() if name.endswith(".csv") and not name.startswith("__MACOSX")]
+            if len(names) != 1:
+                raise ValueError(f"{path} must hold one .csv, got {', '.join(names) or 'none'}; unpack it")
+            file = archive.open(names[0])
+        elif path.suffix.lower() != ".csv":
+            file = {".gz": gzip.open, ".xz": lzma.open}[path.suffix.lower()](file)
+        yield file
+
+
+def _header(path: Path) -> tuple[str, list[str]]:
+    """The separator, which is the most frequent one in the first line, and the names of the columns."""
+    with _opened(path) as file, _encoding_told(path):
+        lines = io.TextIOWrapper(file, "utf-8-sig", newline="")
+        line = lines.readline()
+        separator = max(",;\t|", key=line.count)
+        return separator, next(csv.reader(chain([line], lines), delimiter=separator), [])
+
+
+def _options(path: Path, text: Collection[str] | None) -> dict[str, Any]:
+    """What pyarrow has to know. text: the columns of text, all if None."""
+    separator, names = _header(path)
+    if not names:
+        raise empty(path)
+    kept = {name: pa.string() for name in names if text is None or name in text}
+    return {
+        "parse_options": arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        "convert_options": arrow_csv.ConvertOptions(column_types=kept, strings_can_be_null=True),
+    }
+
+
+def empty(path: Path) -> ValueError:
+    """The error of a file without rows."""
+    return ValueError(f"{path} is empty: a table has a header and rows")
+
+
+@contextmanager
+def _faults_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        _check_rows(path)
+        raise ValueError(f"{path} is no CSV that can be read: {error}") from error
+
+
+@contextmanager
+def _encoding_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8, it holds a byte 0x{error.object[error.start]:02x}; "
+            "convert it, e.g. iconv -f latin1 -t utf-8"
+        ) from None
+
+
+def _check_rows(path: Path) -> None:
+    """Raise ValueError with the line at which the first row begins that is broken."""
+    separator, names = _header(path)
+    with _opened(path) as file, _encoding_told(path):
+        rows = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""), delimiter=separator, strict=True)
+        line = 1
+        try:
+            for row in rows:
+                if row and len(row) != len(names):
+                    raise ValueError(f"{path}, line {line}: {len(row)} values, but the header has {len(names)} columns")
+                line = rows.line_num + 1
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {line}: {error}; is a quote missing?") from None
