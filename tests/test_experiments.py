@@ -5,7 +5,14 @@ import re
 import pytest
 
 from src.config import check
-from tests.make_data import write_cifar_binary, write_idx_set, write_image_folder, write_wikitext
+from tests.make_data import (
+    write_adult,
+    write_cifar_binary,
+    write_idx_set,
+    write_image_folder,
+    write_rossmann,
+    write_wikitext,
+)
 from tests.programs import ROOT, composed, metrics_of, run_here
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
@@ -37,6 +44,8 @@ def data_dir(tmp_path_factory):
     write_idx_set(folder / "fashion-mnist")
     write_cifar_binary(folder / "cifar-10")
     write_wikitext(folder / "wikitext-2")
+    write_adult(folder / "adult")
+    write_rossmann(folder / "rossmann")
     return folder
 
 

@@ -1,0 +1,141 @@
+"""A multi-layer perceptron on entity embeddings and continuous columns, for tables."""
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from src.models.nets.ensemble_layers import MemberLinear, MemberScaling
+from src.models.nets.entity_embedding import EntityEmbedding
+from src.models.nets.numerical_embedding import PeriodicEmbedding, PiecewiseLinearEmbedding
+
+# Dimensions for a column of so many codes.
+WIDTH_RULES = {
+    "power": lambda size: 1.6 * size**0.56,  # fast.ai's
+    "half": lambda size: size / 2,
+    "sqrt": lambda size: size**0.5,
+}
+
+
+class EntityMLP(nn.Module):
+    """Embeddings of the categories beside the continuous columns, then linear layers, ReLU, batch norm, dropout.
+
+    The arguments before `*` are facts of the table: `continuous_bins` are for `numerical=piecewise_linear`,
+    `target_range` ([low, high] of each output) for `y_range`.
+    embedding_width: of each column's vectors: a rule of WIDTH_RULES, or a number for all; at most max_embedding_width.
+    numerical: the continuous columns as they are, after a batch norm, or each as a vector of numerical_width.
+    num_frequencies, frequency_scale: see PeriodicEmbedding.
+    num_members: 2 or more: an ensemble of so many nets that share most of their weights (see ensemble_layers).
+    y_range: a sigmoid keeps the outputs within target_range and a tenth of it on either side.
+
+    Sources: Guo and Berkhahn 2016, arXiv:1604.06737; the layers' order and y_range are fast.ai's. The authors' packages
+    tabm 0.0.3 and rtdl_num_embeddings 0.0.12 hold the options, too, but tabm feeds categories one-hot, and what would
+    be left to take from both are four layers of ten lines.
+    """
+
+    def __init__(
+        self,
+        category_sizes: list[int],
+        num_continuous: int,
+        num_outputs: int,
+        continuous_bins: list[list[float]],
+        target_range: list[list[float]],
+        *,
+        embedding_width: str | int,
+        max_embedding_width: int,
+        embedding_dropout: float,
+        unknown_dropout: float,
+        numerical: Literal["none", "piecewise_linear", "periodic"],
+        numerical_width: int,
+        num_frequencies: int,
+        frequency_scale: float,
+        widths: list[int],
+        dropout: float,
+        batch_norm: bool,
+        num_members: int,
+        y_range: bool,
+    ) -> None:
+        super().__init__()
+        if not category_sizes and not num_continuous:
+            raise ValueError("EntityMLP needs a categorical or a continuous column, got none")
+        if num_members < 1:
+            raise ValueError(f"num_members must be positive, got {num_members}")
+        embedding_widths = widths_by_rule(category_sizes, embedding_width, max_embedding_width)
+        self.embedding = EntityEmbedding(
+            category_sizes, embedding_widths, dropout=embedding_dropout, unknown_dropout=unknown_dropout
+        )
+        input_size = sum(embedding_widths) + num_continuous * (1 if numerical == "none" else numerical_width)
+        if numerical == "none" or not num_continuous:
+            self.numerical = nn.BatchNorm1d(num_continuous) if num_continuous else nn.Identity()
+        elif numerical == "piecewise_linear":
+            self.numerical = PiecewiseLinearEmbedding(continuous_bins, width=numerical_width)
+        elif numerical == "periodic":
+            self.numerical = PeriodicEmbedding(
+                num_continuous, width=numerical_width, num_frequencies=num_frequencies, frequency_scale=frequency_scale
+            )
+        else:
+            raise ValueError(f"numerical must be none, piecewise_linear or periodic, got {numerical}")
+        self.hidden = hidden_layers([input_size, *widths], dropout, batch_norm)
+        output_size = widths[-1] if widths else input_size
+        if num_members == 1:
+            self.members = nn.Identity()
+            self.head = nn.Linear(output_size, num_outputs)
+        else:
+            self.members = MemberScaling(num_members, input_size)
+            self.head = MemberLinear(num_members, output_size, num_outputs)
+        self.range = SigmoidRange(target_range) if y_range else nn.Identity()
+
+    def forward(self, categories: Tensor, continuous: Tensor) -> Tensor:
+        """categories: int64 (batch, columns).  continuous: (batch, num_continuous).
+
+        Returns logits, or scaled values: (batch, num_outputs), of an ensemble (batch, num_members, num_outputs).
+        """
+        x = torch.cat([self.embedding(categories), self.numerical(continuous)], dim=1)
+        x = self.members(x)
+        # For the hidden layers the members are so many more rows.
+        x = self.hidden(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+        return self.range(self.head(x))
+
+    def layer_groups(self) -> list[list[nn.Module]]:
+        """What reads the columns, the hidden layers, the head."""
+        groups: list[list[nn.Module]] = [[self.embedding, self.numerical, self.members], [self.hidden], [self.head]]
+        return [group for group in groups if any(True for module in group for _ in module.parameters())]
+
+
+def widths_by_rule(category_sizes: list[int], rule: str | int, max_width: int) -> list[int]:
+    """The width of each column's vectors, 1 or more; ValueError if there is no such rule."""
+    if isinstance(rule, str) and rule not in WIDTH_RULES:
+        raise ValueError(f"embedding_width must be {', '.join(WIDTH_RULES)} or a number, got {rule}")
+    widths = [rule if isinstance(rule, int) else round(WIDTH_RULES[rule](size)) for size in category_sizes]
+    return [max(1, min(width, max_width)) for width in widths]
+
+
+def hidden_layers(sizes: list[int], dropout: float, batch_norm: bool) -> nn.Sequential:
+    """Linear layers from size to size, with ReLU, batch norm and dropout after each."""
+    layers = nn.Sequential()
+    for before, after in pairwise(sizes):
+        layers.extend([nn.Linear(before, after), nn.ReLU()])
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(after))
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return layers
+
+
+class SigmoidRange(nn.Module):
+    """Brings numbers between `low` and `high` of each output, and a tenth beyond: a sigmoid never reaches its ends."""
+
+    low: Tensor
+    size: Tensor
+
+    def __init__(self, target_range: list[list[float]]) -> None:
+        super().__init__()
+        if not target_range:
+            raise ValueError("y_range is for regression: this table has classes; set y_range=false")
+        low, high = torch.tensor(target_range).T
+        self.register_buffer("low", low - 0.1 * (high - low))
+        self.register_buffer("size", 1.2 * (high - low))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.low + self.size * x.sigmoid()

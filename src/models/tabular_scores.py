@@ -1,0 +1,82 @@
+"""Scores of a table's predictions, over all rows at once: exact however they were cut into batches and ranks."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
+from torchmetrics.utilities import dim_zero_cat
+
+
+class TabularScores(Metric):
+    """Keeps all predictions and targets, 4 bytes for each number, and scores them at the end, on the CPU in float64.
+
+    score: of predictions (rows, outputs) and targets, the scores by their names.
+    """
+
+    predictions: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self, score: Callable[[Tensor, Tensor], dict[str, Tensor]]) -> None:
+        super().__init__()
+        self.score = score
+        self.add_state("predictions", default=[], dist_reduce_fx="cat")
+        self.add_state("targets", default=[], dist_reduce_fx="cat")
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Keep the predictions of a batch."""
+        self.predictions.append(predictions)
+        self.targets.append(targets)
+
+    def compute(self) -> dict[str, Tensor]:
+        """All rows' scores."""
+        predictions, targets = dim_zero_cat(self.predictions).cpu().double(), dim_zero_cat(self.targets).cpu()
+        return {name: score.float() for name, score in self.score(predictions, targets).items()}
+
+
+def class_scores(log_probabilities: Tensor, classes: Tensor) -> dict[str, Tensor]:
+    """Log loss, AUROC, accuracy and calibration error (15 bins).
+
+    AUROC is the mean over the classes, each against all others; of two classes both are the same. Calibration is that
+    of the second of two classes, of the most probable one of more.
+    """
+    probabilities = log_probabilities.exp()
+    num_classes = probabilities.shape[1]
+    if num_classes == 2:
+        calibration = binary_calibration_error(probabilities[:, 1].contiguous(), classes, validate_args=False)
+    else:
+        calibration = multiclass_calibration_error(probabilities, classes, num_classes, validate_args=False)
+    areas = [area_under_roc(log_probabilities[:, number], classes == number) for number in range(num_classes)]
+    return {
+        "loss": F.nll_loss(log_probabilities, classes),
+        "auroc": torch.stack(areas).nanmean(),
+        "accuracy": (probabilities.argmax(1) == classes).double().mean(),
+        "calibration_error": calibration,
+    }
+
+
+def area_under_roc(scores: Tensor, positive: Tensor) -> Tensor:
+    """The chance that a positive row scores above a negative one, equal scores counting half; NaN without both."""
+    _, place, counts = scores.unique(return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum(0) - (counts - 1) / 2)[place]
+    num_positive = positive.sum()
+    above = ranks[positive].sum() - num_positive * (num_positive + 1) / 2
+    return above / (num_positive * (~positive).sum())
+
+
+def regression_scores(predictions: Tensor, targets: Tensor, names: list[str]) -> dict[str, Tensor]:
+    """RMSE and MAE; where all targets are positive, the same of relative errors, RMSPE and MAPE.
+
+    Of several targets, these are the means over the targets; each one's own come with its name: `rmse_NAME`.
+    """
+    errors = predictions - targets
+    by_target = {"rmse": errors.square().mean(0).sqrt(), "mae": errors.abs().mean(0)}
+    if (targets > 0).all():
+        relative = errors / targets
+        by_target |= {"rmspe": relative.square().mean(0).sqrt(), "mape": relative.abs().mean(0)}
+    scores = {name: values.mean() for name, values in by_target.items()}
+    if len(names) > 1:
+        scores |= {f"{score}_{n}": v for score, values in by_target.items() for n, v in zip(names, values, strict=True)}
+    return scores
