@@ -15,12 +15,14 @@ from tests.make_data import (
 )
 from tests.programs import ROOT, composed, metrics_of, run_here
 
+# What a user has to say, too.
+OWN = {"table": ["datamodule.train_files=own.csv", "datamodule.target=late", "datamodule.task=binary"]}
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_composes_and_fits_the_code(name, tmp_path):
-    config = composed(f"experiment={name}", f"run_dir={tmp_path}")
+    config = composed(f"experiment={name}", f"run_dir={tmp_path}", *OWN.get(name, []))
     if config.model.get("backbone"):
         config.model.backbone = __file__  # any file that is there
     check(config)
@@ -46,6 +48,8 @@ def data_dir(tmp_path_factory):
     write_wikitext(folder / "wikitext-2")
     write_adult(folder / "adult")
     write_rossmann(folder / "rossmann")
+    rows = [f"{row % 3},{row % 7 / 2},{('no', 'yes')[row % 2]}" for row in range(60)]
+    (folder / "own.csv").write_text("\n".join(["day,wind,late", *rows]))
     return folder
 
 
@@ -62,7 +66,7 @@ def shortened(name, run_dir, data_dir):
     places = [f"run_dir={run_dir}", f"data_dir={data_dir}", f"cache_dir={run_dir}/cache"]
     short = [f"trainer.limit_{split}_batches=2" for split in ("train", "val", "test")]
     short += ["trainer.log_every_n_steps=1", "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1"]
-    return composed(f"experiment={name}", *places, *short, "datamodule.batch_size=8")
+    return composed(f"experiment={name}", *places, *short, "datamodule.batch_size=8", *OWN.get(name, []))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -58,6 +58,19 @@ class BaseModel(pl.LightningModule):
         """Make `self.net`, and whatever else depends on the data, from its facts."""
         raise NotImplementedError
 
+    def net_for(self, facts: dict[str, Any]) -> nn.Module:
+        """The net, made from those of the facts that it names. Raises ValueError if it needs others."""
+        accepted = named_arguments(self.make_net, facts)
+        try:
+            inspect.signature(self.make_net).bind(**accepted)
+        except TypeError as error:
+            name = getattr(getattr(self.make_net, "func", self.make_net), "__name__", "the net")
+            raise ValueError(
+                f"{name} does not fit {type(self).__name__} and its data, {error}: choose another model/net, or an "
+                "experiment of this kind of data"
+            ) from None
+        return self.make_net(**accepted)
+
     def configure_model(self) -> None:
         if self.net is not None:
             return

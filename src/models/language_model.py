@@ -72,7 +72,7 @@ class LanguageModel(BaseModel):
         self._counts: list[Tensor] = []
 
     def build(self, spec: dict[str, Any]) -> None:
-        self.net = self.make_net(vocab_size=spec["vocab_size"])
+        self.net = self.net_for({"vocab_size": spec["vocab_size"]})
 
     def forward(self, tokens: Tensor, state: Any = None, *starts: Tensor) -> LanguageFeatures:
         """tokens: (time, batch).  state: as the window before returned it; None at first.  starts: see above."""

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from src.models.base import BaseModel, named_arguments
+from src.models.base import BaseModel
 from src.models.tabular_scores import TabularScores, class_scores, regression_scores
 
 FACTS = ("category_sizes", "num_continuous", "num_outputs", "continuous_bins", "target_range")
@@ -49,7 +49,7 @@ class TabularModel(BaseModel):
         self.label_smoothing = label_smoothing
 
     def build(self, spec: dict[str, Any]) -> None:
-        self.net = self.make_net(**named_arguments(self.make_net, {name: spec[name] for name in FACTS}))
+        self.net = self.net_for({name: spec[name] for name in FACTS})
         self.is_regression = spec["task"] == "regression"
         weights, classes = self.class_weights, spec["class_names"]
         if weights is not None and len(weights) != len(classes):

@@ -226,3 +226,11 @@ def test_gradients_are_clipped_for_a_fused_optimizer_in_any_precision(precision,
     clip = {"gradient_clip_val": 1e-3, "gradient_clip_algorithm": algorithm}
     trainer(1, seen, precision=precision, **clip).fit(classifier(optimizer=fused), TinyPictures())
     assert seen.values == pytest.approx([1e-3] * 3, rel=1e-2)
+
+
+def test_a_net_for_other_data_is_an_error_that_says_so():
+    def net(vocab_size, *, size):
+        raise AssertionError
+
+    with pytest.raises(ValueError, match=r"net does not fit ImageClassifier and its data, missing .*'vocab_size'"):
+        built(classifier(net=partial(net, size=3)))
