@@ -1,4 +1,4 @@
-"""Ask a trained model: `python predict.py checkpoint=PATH input=PICTURES` or `... checkpoint=PATH prompt=TEXT`.
+"""Ask a trained model: `python predict.py checkpoint=PATH input=PICTURES`, `... input=TABLE` or `... prompt=TEXT`.
 
 Nothing here imports torch before keys and files are known to be right, so that --help and mistakes answer at once.
 """
@@ -19,9 +19,9 @@ from src.signatures import signature_of_function
 def _check_files(config: dict[Any, Any]) -> None:
     check_checkpoint(config["checkpoint"])
     if (config["input"] is None) == (config["prompt"] is None):
-        raise ConfigError("give input=PATH, pictures to name, or prompt=TEXT, words to continue: one of them")
+        raise ConfigError("give input=PATH, pictures or a table, or prompt=TEXT, words to continue: one of them")
     if config["input"] is not None:
-        find_pictures(config["input"])
+        _check_input(config)
     for key in ("batch_size", "length"):
         if config[key] < 1:
             raise ConfigError(f"{key} must be positive, got {config[key]}")
@@ -29,11 +29,20 @@ def _check_files(config: dict[Any, Any]) -> None:
         raise ConfigError(f"output={config['output']} is a folder; name a file in it")
 
 
+def _check_input(config: dict[Any, Any]) -> None:
+    from src.predict_table import check_table, is_table  # pandas and pyarrow: a second that --help does not wait for
+
+    if is_table(config["input"]):
+        check_table(config["input"], config["output"])
+    else:
+        find_pictures(config["input"])
+
+
 PREDICT = Program(
     "predict",
     signature_of_function(
         "def predict(*, checkpoint: str, device: str, debug: bool,"
-        " input: str | None, output: str, batch_size: int, flip_tta: bool,"
+        " input: str | None, output: str, batch_size: int, flip_tta: bool, id: str | None,"
         " prompt: str | None, length: int, temperature: float, top_k: int | None, top_p: float | None, seed: int"
         "): ..."
     ),
@@ -47,7 +56,7 @@ def run(cfg: DictConfig) -> int:
 
     model = load_model(cfg.checkpoint).to(choose_device(cfg.device))
     if cfg.prompt is None:
-        return predict_pictures(model, cfg.input, Path(cfg.output), cfg.batch_size, cfg.flip_tta)
+        return _predict_input(model, cfg)
     from src.predict_text import predict_text
 
     predict_text(
@@ -60,6 +69,15 @@ def run(cfg: DictConfig) -> int:
         seed=cfg.seed,
     )
     return 0
+
+
+def _predict_input(model: Any, cfg: DictConfig) -> int:
+    from src.predict_table import is_table, predict_table
+
+    if is_table(cfg.input):
+        predict_table(model, cfg.input, Path(cfg.output), cfg.id)
+        return 0
+    return predict_pictures(model, cfg.input, Path(cfg.output), cfg.batch_size, cfg.flip_tta)
 
 
 def choose_device(name: str) -> str:

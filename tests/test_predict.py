@@ -148,14 +148,17 @@ def test_the_program_writes_a_table_and_shows_its_first_rows(checkpoint, picture
         (["checkpoint={checkpoint}", "input=nowhere"], "input=nowhere is no file and no folder, and as a pattern"),
         (["checkpoint={checkpoint}", "input=empty"], "input=empty holds no picture (.jpg"),
         (["checkpoint={checkpoint}", "input={checkpoint}", "batch_size=0"], "batch_size must be positive, got 0"),
-        (["checkpoint={checkpoint}"], "give input=PATH, pictures to name, or prompt=TEXT, words to continue: one of"),
-        (["checkpoint={checkpoint}", "input=x", "prompt=x"], "give input=PATH, pictures to name, or prompt=TEXT"),
+        (["checkpoint={checkpoint}"], "give input=PATH, pictures or a table, or prompt=TEXT, words to continue:"),
+        (["checkpoint={checkpoint}", "input=x", "prompt=x"], "give input=PATH, pictures or a table, or prompt=TEXT"),
+        (["checkpoint={checkpoint}", "input=nowhere.csv"], "there is no file nowhere.csv"),
+        (["checkpoint={checkpoint}", "input=a.csv", "output=b.txt"], "output=b.txt must end in .csv or .parquet"),
         (["checkpoint={checkpoint}", "prompt=x", "length=0"], "length must be positive, got 0"),
         (["checkpoint={checkpoint}", "input=a (1).png"], "'input=a (1).png' is no key=value; quote"),
     ],
 )
 def test_a_slip_is_answered_in_words_before_torch_is_there(checkpoint, tmp_path, arguments, message):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "a.csv").touch()
     arguments = [argument.format(checkpoint=checkpoint) for argument in arguments]
     finished = program_without_torch("predict.py", *arguments, cwd=tmp_path)
     assert finished.returncode == 1, finished.stderr

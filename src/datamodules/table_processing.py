@@ -116,16 +116,24 @@ class TableProcessing:
         Raises ValueError for a missing column, a non-number or no date.
         """
         columns_of(frame, self.columns)
+        return self.codes(frame), self.numbers(frame)
+
+    def codes(self, frame: pd.DataFrame) -> np.ndarray:
+        """The category codes alone, from a table that may lack the continuous columns."""
         categories = np.empty((len(frame), len(self.category_names)), np.int64)
         for number, values in enumerate(self._category_columns(frame)):
             categories[:, number] = encode_categories(values, self.fitted["categories"][values.name])
+        return categories
+
+    def numbers(self, frame: pd.DataFrame) -> np.ndarray:
+        """The scaled numbers alone, from a table that may lack the categorical columns."""
         continuous = np.empty((len(frame), len(self.continuous_names)), np.float32)
         number = 0
         for values in self._number_columns(frame):
             for column in encode_continuous(values, self.fitted["continuous"][values.name]):
                 continuous[:, number] = column
                 number += 1
-        return categories, continuous
+        return continuous
 
     def encode_target(self, frame: pd.DataFrame) -> np.ndarray:
         """Class numbers, int64 (rows,), or scaled values, float32 (rows, targets).

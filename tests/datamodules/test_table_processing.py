@@ -80,6 +80,13 @@ def test_new_rows_need_no_target():
     assert_array_equal(made.encode(FRAME.drop(columns="sales"))[1], made.encode(FRAME)[1])
 
 
+def test_codes_and_numbers_are_found_without_the_columns_of_the_other():
+    made = fitted()
+    categories, continuous = made.encode(FRAME)
+    assert_array_equal(made.codes(FRAME[["shop", "code", "open", "sold"]]), categories)
+    assert_array_equal(made.numbers(FRAME[["price", "size", "sold"]]), continuous)
+
+
 def test_rows_are_encoded_alike_alone_and_together():
     made = fitted()
     alone = [made.encode(FRAME[row : row + 1]) for row in range(len(FRAME))]
