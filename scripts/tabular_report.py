@@ -1,0 +1,66 @@
+"""The comparison's results as a table and a picture."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from src.callbacks.figure import new_figure
+
+# Okabe and Ito's colours, for the colour-blind.
+STYLES = {
+    "codes": ("#000000", "o"),
+    "native": ("#E69F00", "s"),
+    "targets": ("#0072B2", "^"),
+    "embeddings": ("#D55E00", "D"),
+}
+FEATURES = tuple(STYLES)
+Cells = dict[str, dict[str, tuple[float, float]]]  # mean and spread, by model and features
+
+
+def summary(results: Sequence[dict[str, Any]], score: str) -> Cells:
+    """Mean and standard deviation over the seeds, by model and features; the net comes last."""
+    cells: Cells = {}
+    for model in sorted(dict.fromkeys(r["model"] for r in results), key="net".__eq__):
+        for features in FEATURES:
+            values = [r[f"test/{score}"] for r in results if (r["model"], r["features"]) == (model, features)]
+            if values:
+                cells.setdefault(model, {})[features] = (statistics.mean(values), statistics.pstdev(values))
+    return cells
+
+
+def as_markdown(cells: Cells, score: str, num_seeds: int) -> str:
+    """A line for each model, 80 columns wide at most."""
+    rows = [[f"test/{score}", *FEATURES], ["---"] * (len(FEATURES) + 1)]
+    for model, row in cells.items():
+        rows.append([model, *(as_text(*row[name], num_seeds) if name in row else "-" for name in FEATURES)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows)
+
+
+def as_text(mean: float, std: float, num_seeds: int) -> str:
+    """0.0707±0.0004"""
+    digits = max(0, 3 - math.floor(math.log10(abs(mean)))) if mean else 0
+    return f"{mean:.{digits}f}" + (f"±{std:.{digits}f}" if num_seeds > 1 else "")
+
+
+def draw(cells: Cells, results: list[dict[str, Any]], score: str, path: Path) -> None:
+    """A line for each model: a dot for each kind of features, the seeds behind it."""
+    figure = new_figure(7, 1.2 + 0.55 * len(cells))
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots()
+    for shift, (features, (colour, marker)) in zip((-0.24, -0.08, 0.08, 0.24), STYLES.items(), strict=True):
+        style = {"color": colour, "marker": marker, "linestyle": "none", "markeredgewidth": 0}
+        means = [(row[features][0], line + shift) for line, row in enumerate(cells.values()) if features in row]
+        axes.plot(*zip(*means, strict=True), **style, markersize=8, label=features)
+        lines = {model: line + shift for line, model in enumerate(cells)}
+        seeds = [(r[f"test/{score}"], lines[r["model"]]) for r in results if r["features"] == features]
+        axes.plot(*zip(*seeds, strict=True), **style, markersize=4, alpha=0.4)
+    axes.set_yticks(range(len(cells)), list(cells))
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.set_xlabel(f"test/{score} ({'more' if score == 'auroc' else 'less'} is better)")
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside upper center", ncols=len(STYLES), frameon=False)
+    figure.savefig(path)
