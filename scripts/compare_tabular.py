@@ -198,8 +198,8 @@ def compare(cfg: DictConfig, *, models: Sequence[str], seeds: int, in_fold: bool
     print("", as_markdown(cells, table.score, seeds), "", sep="\n")
     where = "learned on the rows they are used on" if in_fold else "out of fold: each net and rival on half of the rows"
     print(f"embeddings: {where}")
-    if len(table.targets("train")) > max_rows:
-        slow = [name for name in models if RIVALS[name].is_slow]
+    slow = [name for name in models if RIVALS[name].is_slow]
+    if slow and len(table.targets("train")) > max_rows:
         print(f"{' and '.join(slow)}: on {max_rows:,} of {len(table.targets('train')):,} training rows")
     means = {model: {features: round(mean, 5) for features, (mean, _) in row.items()} for model, row in cells.items()}
     print(json.dumps({"score": table.score, **means, "seeds": seeds, "seconds": round(time.perf_counter() - started)}))

@@ -48,7 +48,8 @@ def class_scores(log_probabilities: Tensor, classes: Tensor) -> dict[str, Tensor
         calibration = binary_calibration_error(probabilities[:, 1].contiguous(), classes, validate_args=False)
     else:
         calibration = multiclass_calibration_error(probabilities, classes, num_classes, validate_args=False)
-    areas = [area_under_roc(log_probabilities[:, number], classes == number) for number in range(num_classes)]
+    scored = range(num_classes) if num_classes > 2 else [1]
+    areas = [area_under_roc(log_probabilities[:, number], classes == number) for number in scored]
     return {
         "loss": F.nll_loss(log_probabilities, classes),
         "auroc": torch.stack(areas).nanmean(),

@@ -5,6 +5,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
+from src.models.nets.dropout import Dropout
+
 UNKNOWN = 1  # the code of the categories that training has not seen
 INIT_STD = 0.01  # fast.ai's: an unknown category starts, and without data stays, next to no category at all
 
@@ -42,7 +44,7 @@ class EntityEmbedding(nn.Module):
         self._keep("columns", [column for column, width in enumerate(widths) for _ in range(width)])
         self._keep("places", [place for width in widths for place in range(width)])
         self.unknown_dropout = unknown_dropout
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def _keep(self, name: str, numbers: list[int]) -> None:
         self.register_buffer(name, torch.tensor(numbers, dtype=torch.int64), persistent=False)

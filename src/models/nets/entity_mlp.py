@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from src.models.nets.dropout import Dropout
 from src.models.nets.ensemble_layers import MemberLinear, MemberScaling
 from src.models.nets.entity_embedding import EntityEmbedding
 from src.models.nets.numerical_embedding import PeriodicEmbedding, PiecewiseLinearEmbedding
@@ -119,7 +120,7 @@ def hidden_layers(sizes: list[int], dropout: float, batch_norm: bool) -> nn.Sequ
         if batch_norm:
             layers.append(nn.BatchNorm1d(after))
         if dropout:
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
     return layers
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.kernels.forget_mult import forget_mult
-from src.models.nets.dropout import check_dropout, drop_weights, keep, random_mask
+from src.models.nets.dropout import check_dropout, drop, keep, random_mask
 from src.models.nets.run_segments import run_segments
 
 # The gates that each pooling computes, in the order of the linear map's rows.
@@ -57,7 +57,7 @@ class QRNNLayer(nn.Module):
         state = self._checked(features, state)
         weight = self.linear.weight
         if self.training and self.weight_dropout:
-            weight = drop_weights(weight, self.weight_dropout)
+            weight = drop(weight, self.weight_dropout)
         return run_segments(partial(self._run, weight), features, state, starts)
 
     def _run(self, weight: Tensor, features: Tensor, state: QRNNLayerState) -> tuple[Tensor, QRNNLayerState]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from src.models.nets.bf16_lstm import BF16LSTM, is_faster
-from src.models.nets.dropout import check_dropout, drop_weights
+from src.models.nets.dropout import check_dropout, drop
 from src.models.nets.run_segments import run_segments
 
 LSTMState = tuple[Tensor, Tensor]
@@ -41,7 +41,7 @@ class WeightDropLSTM(nn.Module):
         is_dropping = self.training and self.weight_dropout > 0
         if is_dropping:
             weight_ih, weight_hh, *biases = weights
-            weights = (weight_ih, drop_weights(weight_hh, self.weight_dropout), *biases)
+            weights = (weight_ih, drop(weight_hh, self.weight_dropout), *biases)
         if is_faster(features, weights):
             run = partial(run_bf16, weights)
         elif not is_dropping:

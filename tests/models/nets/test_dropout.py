@@ -2,7 +2,31 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from src.models.nets.dropout import DroppedEmbedding, LockedDropout, check_dropout, drop_weights, keep, random_mask
+from src.models.nets.dropout import (
+    Dropout,
+    DroppedEmbedding,
+    LockedDropout,
+    check_dropout,
+    drop,
+    keep,
+    random_mask,
+)
+
+
+def test_dropout_zeroes_single_values_at_its_rate_and_scales_the_rest():
+    torch.manual_seed(0)
+    values = torch.ones(400, 251, requires_grad=True)
+    dropped = Dropout(0.3)(values)
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.3, abs=0.006)  # 4 deviations of 100,400 draws
+    assert_close(dropped[dropped != 0].unique(), torch.tensor([1 / 0.7]))
+    dropped.sum().backward()
+    assert torch.equal(values.grad, dropped)
+
+
+@pytest.mark.parametrize("module", [Dropout(0.0), Dropout(0.5).eval()])
+def test_dropout_of_rate_0_or_in_eval_mode_changes_nothing(module):
+    features = torch.randn(3, 5)
+    assert module(features) is features
 
 
 def test_locked_dropout_drops_the_same_features_at_every_time_step():
@@ -94,7 +118,7 @@ def test_a_rate_out_of_range_is_refused_by_name(rate):
         check_dropout(hidden_dropout=0.5, input_dropout=rate)
 
 
-@pytest.mark.parametrize("make", [LockedDropout, lambda rate: DroppedEmbedding(4, 5, dropout=rate)])
+@pytest.mark.parametrize("make", [Dropout, LockedDropout, lambda rate: DroppedEmbedding(4, 5, dropout=rate)])
 def test_modules_refuse_it_too(make):
     with pytest.raises(ValueError, match=r"got dropout=1\.0"):
         make(1.0)
@@ -128,7 +152,7 @@ def test_dropped_weights_are_cast_as_autocast_would():
     torch.manual_seed(0)
     weight = torch.randn(3, 5, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
-        dropped = drop_weights(weight, 0.5)
+        dropped = drop(weight, 0.5)
     assert dropped.dtype == torch.bfloat16
     stayed = dropped != 0
     assert torch.equal(dropped[stayed], (2 * weight)[stayed].bfloat16())

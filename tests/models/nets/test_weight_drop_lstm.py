@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from src.models.nets.dropout import drop_weights
+from src.models.nets.dropout import drop
 from src.models.nets.weight_drop_lstm import PackedWeights, WeightDropLSTM
 
 TIME, BATCH, INPUT, HIDDEN = 6, 3, 7, 5
@@ -45,11 +45,11 @@ def dropped(monkeypatch):
     drawn = []
 
     def keep(weight, dropout):
-        drawn.append(drop_weights(weight, dropout))
+        drawn.append(drop(weight, dropout))
         drawn[-1].retain_grad()
         return drawn[-1]
 
-    monkeypatch.setattr("src.models.nets.weight_drop_lstm.drop_weights", keep)
+    monkeypatch.setattr("src.models.nets.weight_drop_lstm.drop", keep)
     return drawn
 
 
@@ -193,7 +193,7 @@ def test_weights_are_dropped_at_their_rate_and_scaled():
     torch.manual_seed(0)
     weight = torch.ones(400, 250)
     for rate in (0.05, 0.5, 0.8):
-        dropped = drop_weights(weight, rate)
+        dropped = drop(weight, rate)
         assert (dropped == 0).float().mean().item() == pytest.approx(rate, abs=0.0065)  # 4 deviations of 100,000 draws
         assert_close(
             dropped[dropped != 0], torch.tensor(1 / (1 - rate)).expand((dropped != 0).sum()), rtol=1e-4, atol=0
@@ -202,7 +202,7 @@ def test_weights_are_dropped_at_their_rate_and_scaled():
 
 def test_dropped_weights_are_independent_of_their_neighbours():
     torch.manual_seed(0)
-    kept = (drop_weights(torch.ones(400, 250), 0.5) != 0).double().flatten()
+    kept = (drop(torch.ones(400, 250), 0.5) != 0).double().flatten()
     for distance in (1, 2, 3, 4, 250):
         both = (kept[distance:] * kept[:-distance]).mean().item()
         assert both == pytest.approx(0.25, abs=0.006)
@@ -210,7 +210,7 @@ def test_dropped_weights_are_independent_of_their_neighbours():
 
 @pytest.mark.parametrize("shape", [(4, 1), (3, 5), (20, 5)])
 def test_any_number_of_weights_can_be_dropped(shape):
-    assert drop_weights(torch.ones(shape), 0.5).shape == shape
+    assert drop(torch.ones(shape), 0.5).shape == shape
 
 
 def test_packed_weights_lie_one_behind_the_other_and_pass_their_gradients():
