@@ -1,19 +1,16 @@
 """CIFAR-10 in each of the forms in which people have it."""
 
-import os
-import shutil
 import tarfile
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
-
-from filelock import FileLock
 
 from src.datamodules.cifar_files import find_official, read_official
 from src.datamodules.decoded_folder import DecodedFolder
 from src.datamodules.download import fetch
 from src.datamodules.image_data import ImageData
 from src.datamodules.images import Images
+from src.datamodules.whole_folder import make_whole
 
 
 class CIFAR10(ImageData):
@@ -74,14 +71,10 @@ class CIFAR10(ImageData):
 def unpack(archive: Path, cache_dir: Path) -> Path:
     """The folder of the same name in the cache, made of an archive of picture files once."""
     folder = cache_dir / archive.name.split(".")[0]
-    if folder.is_dir():
-        return folder
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.is_dir():
-            part = folder.with_suffix(".part")
-            shutil.rmtree(part, ignore_errors=True)
-            with tarfile.open(archive) as file:
-                file.extractall(part, filter="data")
-            os.replace(part, folder)
+    make_whole(folder, lambda part: _extract(archive, part))
     return folder
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive) as file:
+        file.extractall(folder, filter="data")

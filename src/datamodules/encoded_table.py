@@ -1,8 +1,6 @@
 """The rows of a table as a net reads them: arrays in files, made once, that all later runs read."""
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 from rich.progress import MofNCompleteColumn, ProgressColumn, Task
 from rich.text import Text
 from torch import Tensor
 
 from src.datamodules.progress import progress_bar
 from src.datamodules.table_processing import TableProcessing
+from src.datamodules.whole_folder import make_whole
 
 CHUNK = 1 << 18  # rows that are encoded at once
 MAX_BINS = 48
@@ -45,18 +43,9 @@ class EncodedTable:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def build(self, write: Callable[[Path], None]) -> None:
-        """Let `write` fill the folder, unless it is there; of several processes, one works and the others wait."""
-        if self.folder.is_dir():
-            return
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder.with_name(f"{self.folder.name}.lock")):
-            if not self.folder.is_dir():
-                part = self.folder.with_name(f"{self.folder.name}.part")
-                shutil.rmtree(part, ignore_errors=True)
-                part.mkdir()
-                write(part)
-                os.replace(part, self.folder)
+    def build(self, write: Callable[[Path], object]) -> None:
+        """Let `write` fill the folder, unless it is there."""
+        make_whole(self.folder, write)
 
     def read(self) -> tuple[dict[str, Any], dict[str, TableRows]]:
         """The spec, and the rows of each split, in memory maps. Raises FileNotFoundError before `build`."""

@@ -28,6 +28,8 @@ class Table(TableData):
         super().__init__(**table_data)
         self.data_dir = data_dir
         files = {"train": train_files, "valid": valid_files, "test": test_files}
+        if self.splitting.kind == "column" and (valid_files or test_files):
+            raise ValueError("datamodule.split=column and valid_files or test_files both name held-out rows: give one")
         self.files = {name: [f] if isinstance(f, str) else f for name, f in files.items() if f is not None}
         self.set_name = Path(self.files["train"][0]).name.split(".")[0].strip("*") or "table"
 

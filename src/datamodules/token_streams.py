@@ -3,14 +3,12 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from rich.progress import DownloadColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
@@ -19,6 +17,7 @@ from src.datamodules.progress import progress_bar
 from src.datamodules.text_source import TextSource
 from src.datamodules.tokenization import UNKNOWN, encoder, without_torchtext
 from src.datamodules.vocabulary import build_spec
+from src.datamodules.whole_folder import make_whole
 
 VERSION = 1  # to be raised when the same text and choices give other tokens
 
@@ -57,24 +56,18 @@ class TokenStreams:
         return hashlib.sha256("\0\0".join(facts).encode()).hexdigest()[:16]
 
     def build(self) -> None:
-        """Encode, unless that is done; of several processes that ask, one works and the others wait.
+        """Encode, unless that is done.
 
         Raises ValueError for a split without text, text that is not UTF-8 (but for tokenizer=byte), or a training text
         that should have documents and is one.
         """
-        if self.folder.is_dir():
-            return
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder.with_name(f"{self.folder.name}.lock")):
-            if not self.folder.is_dir():
-                part = self.folder.with_name(f"{self.folder.name}.part")
-                shutil.rmtree(part, ignore_errors=True)
-                part.mkdir()
-                with progress_bar(DownloadColumn(), MegabytesPerSecond()) as bar:
-                    self._build(part, bar)
-                os.replace(part, self.folder)
+        make_whole(self.folder, self._build)
 
-    def _build(self, folder: Path, bar: Progress) -> None:
+    def _build(self, folder: Path) -> None:
+        with progress_bar(DownloadColumn(), MegabytesPerSecond()) as bar:
+            self._write(folder, bar)
+
+    def _write(self, folder: Path, bar: Progress) -> None:
         texts = (text for text, _ in self._texts("train", bar, f"{self.name}: vocabulary"))
         spec = build_spec(self.tokenizer, texts, **self.vocabulary)
         counts = {split: self._encode(split, spec, folder, bar) for split in self.sources}

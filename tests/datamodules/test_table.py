@@ -63,6 +63,11 @@ def test_files_of_other_splits_are_not_trained_on(make, write):
     assert sizes(make("*.csv", "b.csv", test_fraction=0))["train"] == 16
 
 
+def test_files_and_a_column_may_not_both_name_the_splits(make):
+    with pytest.raises(ValueError, match="both name held-out rows"):
+        make("a.csv", "b.csv", split="column", split_column="code")
+
+
 def test_a_whole_path_leads_out_of_data_dir(make, write, tmp_path):
     write("a.csv", 16)
     (tmp_path / "data" / "a.csv").rename(tmp_path / "a.csv")

@@ -66,17 +66,10 @@ class EntityMLP(nn.Module):
         self.embedding = EntityEmbedding(
             category_sizes, embedding_widths, dropout=embedding_dropout, unknown_dropout=unknown_dropout
         )
-        input_size = sum(embedding_widths) + num_continuous * (1 if numerical == "none" else numerical_width)
-        if numerical == "none" or not num_continuous:
-            self.numerical = nn.BatchNorm1d(num_continuous) if num_continuous else nn.Identity()
-        elif numerical == "piecewise_linear":
-            self.numerical = PiecewiseLinearEmbedding(continuous_bins, width=numerical_width)
-        elif numerical == "periodic":
-            self.numerical = PeriodicEmbedding(
-                num_continuous, width=numerical_width, num_frequencies=num_frequencies, frequency_scale=frequency_scale
-            )
-        else:
-            raise ValueError(f"numerical must be none, piecewise_linear or periodic, got {numerical}")
+        self.numerical, numerical_size = numerical_layer(
+            numerical, num_continuous, continuous_bins, numerical_width, num_frequencies, frequency_scale
+        )
+        input_size = sum(embedding_widths) + numerical_size
         self.hidden = hidden_layers([input_size, *widths], dropout, batch_norm)
         output_size = widths[-1] if widths else input_size
         if num_members == 1:
@@ -110,6 +103,24 @@ def widths_by_rule(category_sizes: list[int], rule: str | int, max_width: int) -
         raise ValueError(f"embedding_width must be {', '.join(WIDTH_RULES)} or a number, got {rule}")
     widths = [rule if isinstance(rule, int) else round(WIDTH_RULES[rule](size)) for size in category_sizes]
     return [max(1, min(width, max_width)) for width in widths]
+
+
+def numerical_layer(
+    kind: str, num_continuous: int, bins: list[list[float]], width: int, num_frequencies: int, frequency_scale: float
+) -> tuple[nn.Module, int]:
+    """What reads the continuous columns, and how many numbers it gives; ValueError if there is no such kind."""
+    if kind not in ("none", "piecewise_linear", "periodic"):
+        raise ValueError(f"numerical must be none, piecewise_linear or periodic, got {kind}")
+    if not num_continuous:
+        return nn.Identity(), 0
+    if kind == "none":
+        return nn.BatchNorm1d(num_continuous), num_continuous
+    if kind == "piecewise_linear":
+        return PiecewiseLinearEmbedding(bins, width=width), num_continuous * width
+    layer = PeriodicEmbedding(
+        num_continuous, width=width, num_frequencies=num_frequencies, frequency_scale=frequency_scale
+    )
+    return layer, num_continuous * width
 
 
 def hidden_layers(sizes: list[int], dropout: float, batch_norm: bool) -> nn.Sequential:
