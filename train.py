@@ -8,8 +8,11 @@ import os
 import hydra
 from omegaconf import DictConfig
 
-from src.config import check, checkpoint_to_load, save_config, use_run_dir
+from src.config import check, save_config, use_run_dir, with_local_data
 from src.errors import ROOT, readable_errors
+from src.ranks import check_ranks
+from src.run_dir import checkpoint_to_load, own_run_dir, show_results
+from src.signals import exit_on_signals
 
 
 def run(cfg: DictConfig) -> None:
@@ -18,15 +21,13 @@ def run(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    datamodule = instantiate(cfg.datamodule, _convert_="all")
+    datamodule = instantiate(with_local_data(cfg).datamodule, _convert_="all")
     model = instantiate(cfg.model, _convert_="all")
     config = save_config(cfg)
     model.hparams.update(model=config["model"])
-    callbacks = instantiate(cfg.callbacks, _convert_="all")
-    loggers = instantiate(cfg.logger, _convert_="all")
-    trainer = instantiate(
-        cfg.trainer, callbacks=list(callbacks.values()), logger=list(loggers.values()), _convert_="all"
-    )
+    parts = {name: list(instantiate(cfg[name], _convert_="all").values()) for name in ("callbacks", "logger")}
+    trainer = instantiate(cfg.trainer, **parts, _convert_="all")
+    check_ranks(trainer, cfg.datamodule.batch_size)
     for logger in trainer.loggers:
         logger.log_hyperparams(config)
 
@@ -39,19 +40,17 @@ def run(cfg: DictConfig) -> None:
     else:
         score = trainer.test if cfg.task == "test" else trainer.validate
         score(model, datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
-    if trainer.is_global_zero:
-        for name, value in sorted(trainer.callback_metrics.items()):
-            print(f"{name:26}{value:#.4g}")
-        print(f"{cfg.run_dir}: {', '.join(sorted(os.listdir(cfg.run_dir)))}")
+    show_results(cfg.run_dir, trainer.callback_metrics)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
     """Check the config, then run it in its run_dir."""
-    with readable_errors("train"):
+    with readable_errors("train"), exit_on_signals(requeue=bool(cfg.resume)):
         use_run_dir(cfg)
         check(cfg)
-        run(cfg)
+        with own_run_dir(cfg):
+            run(cfg)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,17 @@
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from hydra.utils import instantiate
+
+from src.checkpoint_io import read_checkpoint
 
 
 def load_model(path: str | Path) -> pl.LightningModule:
     """The model of a fastlight checkpoint, on the CPU, in evaluation mode.
 
-    Reads plain data and tensors only (weights_only). Raises FileNotFoundError if there is no such file, ValueError if
-    it is no checkpoint of fastlight's.
+    Raises FileNotFoundError if there is no such file, ValueError if it is damaged or no checkpoint of fastlight's.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"checkpoint {path} does not exist")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # torch's own text advises to load it unsafely
-        raise ValueError(f"{path} is no checkpoint of plain data and tensors, which alone are loaded") from error
+    checkpoint = read_checkpoint(path)
     saved = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
     if "model" not in saved or "spec" not in saved:
         raise ValueError(f"{path} is no checkpoint of fastlight's: it lacks hyper_parameters.model and .spec")

@@ -6,7 +6,6 @@ them from source text (`src.signatures`), compares names and plain types, and lo
 
 import ast
 import os
-import secrets
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import ConfigError, nearest
+from src.ranks import is_rank_zero, run_name
+from src.remote import Copy, folder_for, is_address, send_run
+from src.run_dir import check_start
 from src.signatures import Signature, accepts, signature_of, signature_of_function
 
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
@@ -39,8 +42,9 @@ def _experiment(_root_: DictConfig) -> str:
     return choices["experiment"]
 
 
-OmegaConf.register_new_resolver("run_id", lambda: secrets.token_hex(2), use_cache=True, replace=True)
+OmegaConf.register_new_resolver("run_name", run_name, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("experiment", _experiment, replace=True)
+OmegaConf.register_new_resolver("folder_for", folder_for, replace=True)
 
 
 def check(cfg: DictConfig, program: Program | None = None) -> None:
@@ -97,6 +101,8 @@ def _check_argument(name: str, key: str, value: Any, signature: Signature, owner
         if signature.takes_any_key:
             return
         raise ConfigError(f"{owner} has no argument {name}{nearest(key, signature.annotations)}")
+    if value == "None":
+        raise ConfigError(f"{name}=None is a text here: write {name}=null")
     annotation = signature.annotations[key]
     is_object = isinstance(value, dict) and "_target_" in value
     if annotation is not None and not is_object and not accepts(annotation, value):
@@ -122,13 +128,11 @@ def check_checkpoint(checkpoint: str, key: str = "checkpoint") -> None:
 
 
 def _check_train_files(config: dict[Any, Any]) -> None:
-    last = _last_checkpoint(config["run_dir"])
     if config["checkpoint"]:
         check_checkpoint(config["checkpoint"])
     if config["model"].get("backbone"):
         check_checkpoint(config["model"]["backbone"], "model.backbone")
-    if config["resume"] and not last.is_file():
-        raise ConfigError(f"resume=true continues the run in run_dir, but {last} does not exist; give run_dir=PATH")
+    check_start(config)
     if config["task"] != "fit" and not config["checkpoint"]:
         raise ConfigError(f"task={config['task']} scores a trained model: give checkpoint=PATH")
 
@@ -137,7 +141,8 @@ TRAIN = Program(
     "train",
     signature_of_function(
         "def train(*, task: Literal['fit', 'test', 'validate'], seed: int, run_dir: str, data_dir: str,"
-        " cache_dir: str, checkpoint: str | None, resume: bool, debug: bool,"
+        " cache_dir: str, checkpoint: str | None,"
+        " resume: Literal[True, False, 'auto'], overwrite: bool, debug: bool,"
         " scoring: dict[str, str], datamodule: dict, model: dict, callbacks: dict, trainer: dict, logger: dict): ..."
     ),
     _check_train_files,
@@ -148,17 +153,25 @@ TRAIN = Program(
 
 
 def use_run_dir(cfg: DictConfig) -> None:
-    """Set run_dir to the folder that Hydra made for this job: multirun jobs and ranks each know their own."""
-    cfg.run_dir = HydraConfig.get().runtime.output_dir
+    """Set run_dir to the folder that Hydra made for this job: multirun jobs and ranks each know their own.
+
+    Where run_dir is an address that folder stands for it, and gets what is there.
+    """
+    hydra = HydraConfig.get()
+    given, cfg.run_dir = cfg.run_dir, hydra.runtime.output_dir
+    if is_address(given) and (is_rank_zero() or cfg.resume):
+        Copy(f"{given}/{hydra.sweep.subdir}" if hydra.mode == RunMode.MULTIRUN else given, Path(cfg.run_dir)).fetch()
 
 
-def _last_checkpoint(run_dir: str) -> Path:
-    return Path(run_dir) / "checkpoints" / "last.ckpt"
-
-
-def checkpoint_to_load(cfg: DictConfig) -> str | None:
-    """The checkpoint that the run starts from: the last one of run_dir if `resume`, else `checkpoint`."""
-    return str(_last_checkpoint(cfg.run_dir)) if cfg.resume else cfg.checkpoint
+def with_local_data(cfg: DictConfig) -> DictConfig:
+    """The config as it is, or, where data_dir is an address, with a folder of cache_dir that has what is there."""
+    if not is_address(cfg.data_dir):
+        return cfg
+    local = cfg.copy()
+    local.data_dir = folder_for(cfg.data_dir, f"{cfg.cache_dir}/data")
+    if Copy(cfg.data_dir, Path(local.data_dir)).fetch() == 0:
+        raise FileNotFoundError(f"data_dir={cfg.data_dir} holds no files")
+    return local
 
 
 def save_config(cfg: DictConfig) -> dict[str, Any]:
@@ -170,17 +183,20 @@ def save_config(cfg: DictConfig) -> dict[str, Any]:
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     path = Path(cfg.run_dir) / "config.yaml"
-    if int(os.environ.get("LOCAL_RANK", "0")) == 0 and (cfg.task == "fit" or not path.is_file()):
-        portable = _with_reference({**config, "resume": False}, cfg.run_dir)
+    if is_rank_zero() and (cfg.task == "fit" or not path.is_file()):
+        portable = {**_with_reference(config, cfg.run_dir), "run_dir": cfg.run_dir, "resume": False, "overwrite": False}
         if cfg.resume and path.is_file():
             _tell_changes(path, portable)
         text = OmegaConf.to_yaml(OmegaConf.create(portable))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(
+        staged = path.with_suffix(".tmp")
+        staged.write_text(
             f"# Repeat: python train.py --config-path={path.parent} --config-name=config run_dir=NEW\n"
             "defaults:\n- _self_\n- override hydra/hydra_logging: disabled\n- override hydra/job_logging: disabled\n"
-            f"hydra:\n  run:\n    dir: ${{run_dir}}\n  output_subdir: null\n{text}"
+            f"hydra:\n  run:\n    dir: ${{folder_for:${{run_dir}},${{cache_dir}}/runs}}\n  output_subdir: null\n{text}"
         )
+        os.replace(staged, path)
+        send_run(path.parent)  # an address that cannot be written fails now, not after the first epoch
     return config  # pyright: ignore[reportReturnType]
 
 
@@ -192,11 +208,11 @@ def _tell_changes(path: Path, config: dict[Any, Any]) -> None:
         sys.stderr.write(f"note: resumed with other values than before: {', '.join(changed)}\n")
 
 
-def _with_reference(node: Any, run_dir: str, key: str | None = None) -> Any:
+def _with_reference(node: Any, run_dir: str) -> Any:
     """The config with ${run_dir} again where paths begin with it, so that a repeat writes into its own folder."""
     if isinstance(node, dict):
-        return {k: _with_reference(v, run_dir, k) for k, v in node.items()}
-    if isinstance(node, str) and node.startswith(run_dir) and key != "run_dir":
+        return {key: _with_reference(value, run_dir) for key, value in node.items()}
+    if isinstance(node, str) and node.startswith(run_dir):
         return node.replace(run_dir, "${run_dir}", 1)
     return node
 

@@ -24,10 +24,16 @@ from src.signatures import signature_of
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
+# What gloo and NCCL say of another process that is gone.
+LOST = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
 
 
 class ConfigError(ValueError):
     """A mistake in a config or on the command line, worded for the person who made it."""
+
+
+class JobFailed(Exception):
+    """A job of a multirun failed; the text is what it has told its own terminal or log."""
 
 
 @contextmanager
@@ -35,21 +41,31 @@ def readable_errors(config_name: str) -> Iterator[None]:
     """Turn a user's mistake into one or two lines and exit status 1; a bug, or debug=true, keeps its traceback.
 
     Stands around the whole program, and again inside its job: there it speaks before Hydra adds a line of its own.
-    In a multirun the other jobs go on, and Hydra raises the first failure again at the end.
+    In a multirun the other jobs go on, and Hydra raises the first failure again at the end. But where a job is several
+    processes, none may leave the others to wait for it in the next job.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, where it would print a trace of its own
     try:
         yield
+    except JobFailed as failure:
+        if failure.__cause__ is None:  # it came pickled, from a job on another machine: only the text is left
+            sys.stderr.write(str(failure))
+        sys.exit(1)
     except Exception as error:
         message = explain(error, sys.argv[1:], config_name)
-        if message is None or "debug=true" in sys.argv:
-            raise
-        if not getattr(error, "was_reported", False):
-            sys.stderr.write(f"error: {message}\n")
-        if _in_multirun_job():
-            error.was_reported = True  # pyright: ignore[reportAttributeAccessIssue]
-            raise
+        report = traceback.format_exc() if message is None or _wants_traceback() else f"error: {message}\n"
+        sys.stderr.write(report)
+        if _in_multirun_job() and "LOCAL_RANK" not in os.environ:
+            raise JobFailed(report) from error
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped by SIGINT\n")
+        sys.exit(130)
+
+
+def _wants_traceback() -> bool:
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else sys.argv
+    return "debug=true" in overrides
 
 
 def _in_multirun_job() -> bool:
@@ -58,6 +74,8 @@ def _in_multirun_job() -> bool:
 
 def explain(error: Exception, overrides: list[str], config_name: str) -> str | None:
     """What the user did wrong, in one or two lines; None for an error that is not the user's."""
+    if isinstance(error, MissingConfigException) and "submitit" in str(error):
+        return "hydra/launcher=slurm needs submitit: pip install --constraint constraints.txt --editable '.[slurm]'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"there is no {group} {name}{nearest(name, error.options)}; there are {', '.join(error.options)}"
@@ -70,8 +88,10 @@ def explain(error: Exception, overrides: list[str], config_name: str) -> str | N
         return f"{key} must be given: {key}=..."
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _explain_override(error, overrides, config_name)
-    if type(error).__name__ == "MisconfigurationException" or _raised_on_purpose(error):
+    if type(error).__name__ == "MisconfigurationException" or _raised_on_purpose(error) or _raised_by_submitit(error):
         return str(error)
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in LOST):
+        return "another process of this run has failed; its own error says why"
     return None
 
 
@@ -82,6 +102,12 @@ def _raised_on_purpose(error: Exception) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
     own = (ROOT / "src", ROOT / "predict.py")
     return isinstance(error, ConfigError) or any(frames and Path(frames[-1].filename).is_relative_to(o) for o in own)
+
+
+def _raised_by_submitit(error: Exception) -> bool:
+    """What sbatch said, or that a job of an array was killed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and "submitit" in Path(frames[-1].filename).parts
 
 
 def _explain_override(error: Exception, overrides: list[str], config_name: str) -> str:

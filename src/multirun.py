@@ -9,44 +9,62 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-SHOWN = ("test/accuracy", "test/perplexity", "test/loss", "val/accuracy", "val/perplexity", "val/loss", "time/fit_s")
+from src.ranks import is_rank_zero
+
+SCORES = ("accuracy", "auroc", "rmse", "perplexity", "loss")
+SHOWN = (*(f"test/{score}" for score in SCORES), *(f"val/{score}" for score in SCORES), "time/fit_s")
 
 
 class MultirunTable(Callback):
     """Prints a table of the jobs' overrides and scores, and writes all of metrics.json to multirun.csv.
 
-    Jobs that differ in their seed alone are followed by a row of their mean and standard deviation.
+    Jobs that differ in their seed alone are followed by a row of their mean and standard deviation. Each job leaves its
+    overrides in its folder, as job.json: it may have run in another process, on another machine.
     """
 
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        for path in Path(config.hydra.sweep.dir).glob("*/job.json") if is_rank_zero() else ():
+            path.unlink()  # of an earlier sweep in the same folder
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         assert job_return.hydra_cfg is not None
-        path = Path(job_return.hydra_cfg.hydra.runtime.output_dir) / "metrics.json"
-        changes = dict(override.split("=", 1) for override in job_return.overrides or () if "=" in override)
-        metrics = json.loads(path.read_text()) if path.is_file() else {}
-        self.rows.append({"job": path.parent.name, **changes, **metrics})
+        if job_return.hydra_cfg.hydra.mode == RunMode.MULTIRUN and is_rank_zero():
+            folder = Path(job_return.hydra_cfg.hydra.runtime.output_dir)
+            changes = dict(override.split("=", 1) for override in job_return.overrides or () if "=" in override)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "job.json").write_text(json.dumps(changes))
         # Trainer, model and data hold one another: without this a job's data stayed in memory during the next ones.
         gc.collect()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if not self.rows:
-            return
         folder = Path(config.hydra.sweep.dir)
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        rows = rows_of(folder)
+        if not rows or not is_rank_zero():
+            return
+        names = list(dict.fromkeys(name for row in rows for name in row))
         with (folder / "multirun.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
-            writer.writerows(self.rows)
-        changed = [n for n in names if "/" not in n and len({str(row.get(n)) for row in self.rows}) > 1]
+            writer.writerows(rows)
+        changed = [n for n in names if "/" not in n and len({str(row.get(n)) for row in rows}) > 1]
         shown = [n for n in SHOWN if n in names]
-        print_table([*self.rows, *over_seeds(self.rows, changed, shown)], [*changed, *shown])
+        print_table([*rows, *over_seeds(rows, changed, shown)], [*changed, *shown])
         print(f"{folder}: multirun.csv, and each job's folder")
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    """Each job of a multirun's folder, in the order of their numbers: its overrides and its metrics."""
+    rows = []
+    for path in sorted(folder.glob("*/job.json"), key=lambda path: (len(path.parent.name), path.parent.name)):
+        metrics = path.with_name("metrics.json")
+        scores = json.loads(metrics.read_text()) if metrics.is_file() else {}
+        rows.append({"job": path.parent.name, **json.loads(path.read_text()), **scores})
+    return rows
 
 
 def over_seeds(rows: list[dict[str, Any]], changed: list[str], scores: list[str]) -> list[dict[str, Any]]:

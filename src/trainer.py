@@ -4,26 +4,40 @@ import ctypes
 import logging
 import sys
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+
+from src.checkpoint_io import CheckpointIO
 
 
 class Trainer(pl.Trainer):
     """A Trainer whose `precision` may be "auto", quiet when nobody watches, and frugal with page faults.
 
     precision: "auto" is bf16-mixed where the hardware multiplies in bf16, 32-true elsewhere; all of Lightning's too.
+    on_save_error: see src/checkpoint_io.py, which writes and reads all checkpoints.
+    Raises ValueError if a GPU is asked for and there is none.
     """
 
-    def __init__(self, *, precision: str, accelerator: str = "auto", **kwargs: Any) -> None:
-        # Lightning's advice and announcements. Its warnings stay, but for one about its own use of torch 2.13, and for
-        # two that a resumed run gives: its folder is not empty, and another's checkpoint lay elsewhere.
-        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-        for known in (".*treespec, LeafSpec", "Checkpoint directory .* is not empty", "The dirpath has changed"):
-            warnings.filterwarnings("ignore", message=known)
+    def __init__(
+        self,
+        *,
+        precision: str,
+        accelerator: str = "auto",
+        on_save_error: Literal["stop", "continue"] = "stop",
+        plugins: list[Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        silence_lightning()
         keep_freed_memory()
+        if accelerator in ("gpu", "cuda") and torch.accelerator.current_accelerator(check_available=True) is None:
+            raise ValueError(
+                f"trainer.accelerator={accelerator} (trainer=fsdp has it) needs a GPU, and torch finds none; "
+                "trainer=ddp_cpu is for several processes on the CPU"
+            )
         if precision == "auto":
             precision = "bf16-mixed" if multiplies_in_bf16(accelerator) else "32-true"
         callbacks = kwargs.get("callbacks") or []
@@ -32,8 +46,30 @@ class Trainer(pl.Trainer):
             accelerator=accelerator,
             enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
             enable_model_summary=False,  # the progress bar says it in a line
+            plugins=[*(plugins or []), CheckpointIO(on_save_error), *launched_by_slurm()],
             **kwargs,
         )
+
+
+def silence_lightning() -> None:
+    """Leave out Lightning's advice and announcements, and those of its warnings that mean nothing here."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for known in (
+        ".*treespec, LeafSpec",  # its own use of torch 2.13
+        "Checkpoint directory .* is not empty",  # a resumed run
+        "The dirpath has changed",  # another's checkpoint
+        "Grad strides do not match bucket view strides",  # DDP, of weights with a size of 1: not an error
+        "The `srun` command is available",  # a run beside SLURM
+    ):
+        warnings.filterwarnings("ignore", message=known)
+
+
+def launched_by_slurm() -> list[SLURMEnvironment]:
+    """What is to know of the tasks that srun started, without Lightning's requeue, in which two ranks wait for ever."""
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    return [SLURMEnvironment(auto_requeue=False)]
 
 
 def multiplies_in_bf16(accelerator: str) -> bool:

@@ -34,6 +34,8 @@ def refused(folder, *arguments):
         ("seed=1.5", "seed must be int, got 1.5"),
         ("seed=true", "seed must be int, got True"),
         ("model.net.widths=3", "model.net.widths must be list[int], got 3"),
+        ("checkpoint=None", "checkpoint=None is a text here: write checkpoint=null"),
+        ("resume=yes", "resume must be True, False or auto, got 'yes'"),
         ("task=tset", "task must be fit, test or validate, got 'tset'"),
         ("model.backbone=eight.ckpt", "model.backbone=eight.ckpt is not a file"),
         ("task=test", "task=test scores a trained model: give checkpoint=PATH"),
@@ -61,7 +63,25 @@ def test_a_missing_checkpoint_is_answered_with_the_nearest_file(tmp_path):
 
 def test_resuming_where_nothing_ran_says_to_give_the_folder(tmp_path):
     message = refused(tmp_path, "resume=true", "run_dir=none/here")
-    assert message.endswith(f"{tmp_path}/none/here/checkpoints/last.ckpt does not exist; give run_dir=PATH")
+    assert message.endswith(f"{tmp_path}/none/here/checkpoints has no checkpoint; give run_dir=PATH")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        ["resume=auto"],
+        ["task=fit", "checkpoint=run/checkpoints/best.ckpt"],
+        ["model.backbone=run/checkpoints/best.ckpt"],
+    ],
+)
+def test_what_overwriting_would_clear_is_nothing_to_start_from(tmp_path, start):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    kept = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    kept.touch()
+    start = [argument.replace("=run/", f"={tmp_path}/run/") for argument in start]
+    with pytest.raises(ConfigError, match=r"^overwrite=true clears run_dir, and with it what the run is to start from"):
+        check(composed(f"run_dir={tmp_path}/run", "overwrite=true", *start))
+    assert kept.is_file()
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -6,6 +7,7 @@ import time
 
 import pytest
 
+from src.errors import ConfigError
 from tests.programs import ENVIRONMENT, ROOT, checkpoint_of, metrics_of, program, same, train_here
 from tests.stop_at import Stopped
 
@@ -44,6 +46,50 @@ def test_a_stopped_run_ends_like_an_uninterrupted_one(tmp_path, step, saves, ove
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "loops", "epoch", "global_step"):
         assert same(a[part], b[part]), part
     assert same(a["callbacks"]["RandomState"], b["callbacks"]["RandomState"])
+    assert (whole / "metrics.csv").read_text() == (stopped / "metrics.csv").read_text()
+
+
+def damage(path):
+    """Flip one bit in the midst of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_run_whose_last_checkpoint_is_damaged_goes_on_from_the_next_one(tmp_path, capsys):
+    whole = train_here(tmp_path / "whole")
+    stop(tmp_path / "stopped", 9, True)
+    damage(tmp_path / "stopped" / "checkpoints" / "last.ckpt")
+    stopped = train_here(tmp_path / "stopped", "resume=true")
+    note = r"note: resumed from \S+/best.ckpt, since last.ckpt is damaged \(the checksum of \S+ does not match\)\n"
+    assert re.search(note, capsys.readouterr().err)
+    assert same(checkpoint_of(whole)["state_dict"], checkpoint_of(stopped)["state_dict"])
+    assert (whole / "metrics.csv").read_text() == (stopped / "metrics.csv").read_text()
+
+
+def test_a_run_without_a_whole_checkpoint_is_not_begun_anew_in_silence(tmp_path):
+    stop(tmp_path, 9, True)
+    for name in ("last", "best"):
+        damage(tmp_path / "checkpoints" / f"{name}.ckpt")
+    with pytest.raises(
+        ConfigError, match=r"no checkpoint to resume from in \S+: last.ckpt is damaged .*, best.ckpt is"
+    ):
+        train_here(tmp_path, "resume=auto")
+
+
+def test_a_run_dir_that_has_moved_keeps_its_best_checkpoint(tmp_path):
+    first_is_best = ["scoring.monitor=val/loss", "scoring.mode=max"]
+    stop(tmp_path / "before", 9, True, *first_is_best)
+    (tmp_path / "before").rename(tmp_path / "after")
+    train_here(tmp_path / "after", "resume=true", *first_is_best)
+    assert checkpoint_of(tmp_path / "after", "best")["epoch"] == 0
+
+
+def test_resume_auto_begins_a_run_and_continues_it(tmp_path):
+    whole = train_here(tmp_path / "whole")
+    stop(tmp_path / "stopped", 9, True, "resume=auto")
+    stopped = train_here(tmp_path / "stopped", "resume=auto")
+    assert same(checkpoint_of(whole)["state_dict"], checkpoint_of(stopped)["state_dict"])
     assert (whole / "metrics.csv").read_text() == (stopped / "metrics.csv").read_text()
 
 

@@ -3,7 +3,19 @@ import os
 
 import pytest
 
-from tests.programs import checkpoint_of, metrics_of, program, same, scores_of, train_here
+from tests.programs import (
+    ROOT,
+    SMALL,
+    checkpoint_of,
+    metrics_of,
+    program,
+    program_without_torch,
+    same,
+    scores_of,
+    train_here,
+)
+
+SECRETS = {"WANDB_API_KEY": "5ec7e7" * 6 + "abcd", "AWS_SECRET_ACCESS_KEY": "wJalr-planted-K7MDENG"}
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +49,7 @@ def test_a_run_without_a_terminal_draws_no_bars(digits_run):
 
 
 def test_the_last_checkpoint_is_the_last_even_if_an_earlier_one_was_better(digits_run):
-    assert checkpoint_of(digits_run, "last")["epoch"] == 14
+    assert checkpoint_of(digits_run, "last")["epoch"] == 15  # 0 to 14 are done
 
 
 def test_config_yaml_repeats_the_run(small_run, tmp_path):
@@ -48,6 +60,7 @@ def test_config_yaml_repeats_the_run(small_run, tmp_path):
     assert finished.returncode == 0, finished.stderr
     assert scores_of(tmp_path / "again") == scores_of(small_run)
     assert same(checkpoint_of(tmp_path / "again")["state_dict"], checkpoint_of(small_run)["state_dict"])
+    assert str(small_run) not in (tmp_path / "again" / "config.yaml").read_text()  # all of it in its own folder
 
 
 def test_the_same_seed_gives_the_same_run(small_run, tmp_path):
@@ -80,6 +93,51 @@ def test_testing_in_the_run_dir_keeps_what_the_training_wrote(tmp_path):
     assert metrics_of(tmp_path) == {**before, "memory/peak_mb": metrics_of(tmp_path)["memory/peak_mb"]}
     assert (tmp_path / "metrics.csv").read_text().startswith(rows)
     assert (tmp_path / "config.yaml").read_text() == config
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_a_finished_run_is_not_trained_over(digits_run):
+    before = contents(digits_run)
+    finished = program_without_torch("train.py", f"run_dir={digits_run}", cwd=digits_run)
+    expected = (
+        f"run_dir={digits_run} holds a finished run: continue it with resume=true, or clear it with overwrite=true"
+    )
+    assert (finished.returncode, finished.stderr) == (1, f"error: {expected}\n")
+    assert contents(digits_run) == before
+
+
+def test_a_run_that_cannot_save_ends_with_status_1_and_one_line(tmp_path):
+    limited = "import resource, runpy, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+    (tmp_path / "limited.py").write_text(f"{limited}sys.argv.pop(0)\nrunpy.run_path(sys.argv[0], run_name='__main__')")
+    arguments = [ROOT / "train.py", *SMALL, "callbacks=default", f"run_dir={tmp_path}/run", "trainer.max_epochs=1"]
+    finished = program(tmp_path / "limited.py", *arguments, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    path = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    expected = f"error: cannot save {path}: File too large; there is none from before\n"
+    assert (finished.returncode, finished.stderr) == (1, expected)
+    assert not (tmp_path / "run" / "finished").exists()
+
+
+@pytest.fixture(scope="session")
+def run_with_secrets(tmp_path_factory):
+    """A run that records for W&B and as CSV, with two secrets in its environment."""
+    run_dir = tmp_path_factory.mktemp("secrets") / "run"
+    arguments = [*SMALL, "logger=[csv,wandb]", "trainer.max_epochs=1", f"run_dir={run_dir}"]
+    finished = program("train.py", *arguments, cwd=run_dir.parent, **SECRETS)
+    assert finished.returncode == 0, finished.stderr
+    (run_dir / "stdout.txt").write_text(finished.stdout)
+    (run_dir / "stderr.txt").write_text(finished.stderr)
+    return run_dir
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_secret_of_the_environment_is_written_anywhere(run_with_secrets, secret):
+    files = [path for path in run_with_secrets.rglob("*") if path.is_file()]
+    kinds = {path.suffix for path in files}
+    assert kinds >= {".ckpt", ".csv", ".yaml", ".json", ".wandb", ".txt", ".log"}
+    assert [path for path in files if SECRETS[secret].encode() in path.read_bytes()] == []
 
 
 def test_a_multirun_gives_each_job_its_folder_and_prints_a_table(tmp_path):

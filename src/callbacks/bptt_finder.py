@@ -106,8 +106,10 @@ class BPTTFinder(pl.Callback):
         saved = checkpoint.get("callbacks", {}).get(self.state_key)
         if saved:
             self.found, self.seconds, self.apply = saved["found"], saved["seconds"], saved["is_applied"]
-            if self.found is not None and self.apply:
-                set_bptt(trainer, self.found)
+            if self.found is not None:
+                pl_module.hparams["bptt/suggested"] = self.found
+                if self.apply:
+                    set_bptt(trainer, self.found)
 
     # ---- within fit ----
 

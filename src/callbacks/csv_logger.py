@@ -13,9 +13,10 @@ from pytorch_lightning.utilities import rank_zero_only
 class CSVLogger(Logger):
     """One row for each call, on disk at once; columns are added as they come up, empty where a row has no value.
 
-    A resumed training finds the rows of the stopped one: those from its own first step on are replaced, the rest
-    stays. A new training starts a new file; testing and validating add rows to what is there. Which of the three it is
-    stands in the config that train.py logs (task, resume, checkpoint).
+    A resumed training finds the rows of the stopped one. Those that the checkpoint counts stay (ResumeState keeps the
+    number), and of the others those from before its own first step: an epoch's own row comes after its checkpoint. A
+    new training starts a new file; testing and validating add rows to what is there. Which of the three it is stands in
+    the config that train.py logs (task, resume, checkpoint).
     Lightning's CSVLogger deletes the older file in every case.
     """
 
@@ -24,6 +25,7 @@ class CSVLogger(Logger):
         self.path = Path(save_dir) / "metrics.csv"
         self._columns: list[str] = []
         self._started = False
+        self._num_rows = 0
         self._config: dict[str, Any] = {"resume": True}
 
     @property
@@ -43,16 +45,25 @@ class CSVLogger(Logger):
         """Learn which run this is; config.yaml has the config."""
         self._config = params if isinstance(params, dict) else vars(params)
 
+    def state_dict(self) -> dict[str, int]:
+        return {"rows": self._num_rows}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self._num_rows = state_dict["rows"]
+
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         row = {"step": step or 0, **{name: float(value) for name, value in metrics.items()}}
         if not self._started:
             self._started = True
-            self._write(self._rows_to_keep(row["step"]), row)
+            kept = self._rows_to_keep(row["step"])
+            self._num_rows = len(kept)
+            self._write(kept, row)
         elif not set(row) <= set(self._columns):
             self._write(self._read(), row)
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self._columns).writerow(row)
+        self._num_rows += 1
 
     def _rows_to_keep(self, first_step: int) -> list[dict[str, Any]]:
         config = self._config
@@ -60,7 +71,8 @@ class CSVLogger(Logger):
             return self._read()
         if not config.get("resume") and not config.get("checkpoint"):
             return []
-        return [row for row in self._read() if int(row["step"]) < first_step]
+        rows, counted = self._read(), self._num_rows
+        return [*rows[:counted], *(row for row in rows[counted:] if int(row["step"]) < first_step)]
 
     def _read(self) -> list[dict[str, Any]]:
         if not self.path.is_file():

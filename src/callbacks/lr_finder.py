@@ -108,6 +108,8 @@ class LRFinder(pl.Callback):
             self.found, self._module_lr, self.seconds = saved["found"], saved["module_lr"], saved["seconds"]
             if self._module_lr is not None:
                 set_module_lr(pl_module, self._module_lr)
+            if self.found:
+                pl_module.hparams["lr/suggested"] = list(self.found.values())[-1]
 
     # ---- within fit ----
 

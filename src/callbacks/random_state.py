@@ -7,35 +7,55 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
+from src.ranks import of_all_ranks
+
 
 class RandomState(pl.Callback):
-    """Keeps the state of torch's, CUDA's, numpy's and Python's generators in the checkpoint, as plain data."""
+    """Keeps all ranks' states of torch's, CUDA's, numpy's and Python's generators in the checkpoint, as plain data.
+
+    All ranks build the net from one seed; from the first step on each draws numbers of its own, for its own rows.
+    A run that goes on with another number of devices does so with other numbers.
+    """
 
     def __init__(self) -> None:
-        self._loaded: dict[str, Any] | None = None
+        self._loaded: list[dict[str, Any]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        _, keys, position, has_gauss, gauss = np.random.get_state()
-        version, internal, gauss_next = random.getstate()
-        return {
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "numpy": [keys.tolist(), position, has_gauss, gauss],  # pyright: ignore[reportAttributeAccessIssue]
-            "python": [version, list(internal), gauss_next],
-        }
+        return {"ranks": of_all_ranks(random_state())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loaded = state_dict
+        self._loaded = state_dict["ranks"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Only now: between loading and the first step, building and checking draw random numbers of their own.
-        if self._loaded is None:
-            return
-        state, self._loaded = self._loaded, None
-        torch.set_rng_state(state["torch"])
-        if torch.cuda.is_available() and state["cuda"]:
-            torch.cuda.set_rng_state_all(state["cuda"])
-        keys, position, has_gauss, gauss = state["numpy"]
-        np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, gauss))
-        version, internal, gauss_next = state["python"]
-        random.setstate((version, tuple(internal), gauss_next))
+        loaded, self._loaded = self._loaded, []
+        if len(loaded) == trainer.world_size:
+            set_random_state(loaded[trainer.global_rank])
+        elif trainer.global_rank:
+            seed = torch.initial_seed() + trainer.global_rank
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+
+
+def random_state() -> dict[str, Any]:
+    """The states of this process's generators."""
+    _, keys, position, has_gauss, gauss = np.random.get_state()
+    version, internal, gauss_next = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [keys.tolist(), position, has_gauss, gauss],  # pyright: ignore[reportAttributeAccessIssue]
+        "python": [version, list(internal), gauss_next],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Have this process's generators go on where `random_state` found them."""
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+    keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, gauss))
+    version, internal, gauss_next = state["python"]
+    random.setstate((version, tuple(internal), gauss_next))

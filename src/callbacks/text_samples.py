@@ -1,6 +1,8 @@
 """Shows, after each validation, how the language model continues a few words."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
@@ -10,7 +12,8 @@ class TextSamples(pl.Callback):
     """Appends a continuation of each prompt to a file, with epoch and step, and gives them to the loggers of text.
 
     The datamodule turns text into tokens and back (`encode`, `decode`), the model draws them (`continued`). The draws
-    have a generator of their own: training goes on as if there were no samples.
+    have a generator of their own: training goes on as if there were no samples. A resumed run goes on where the file
+    ended at its checkpoint; a new one begins anew.
     """
 
     def __init__(self, *, path: str, prompts: list[str], length: int, temperature: float, top_p: float | None) -> None:
@@ -21,6 +24,13 @@ class TextSamples(pl.Callback):
         self.prompts = prompts
         self.length = length
         self.sampling = {"temperature": temperature, "top_p": top_p}
+        self._num_bytes = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"bytes": self.path.stat().st_size if self.path.is_file() else 0}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._num_bytes = state_dict["bytes"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         datamodule = getattr(trainer, "datamodule", None)
@@ -29,6 +39,12 @@ class TextSamples(pl.Callback):
                 "text_samples needs a datamodule with encode() and decode() and a model with continued(), got "
                 f"{type(datamodule).__name__} and {type(pl_module).__name__}"
             )
+
+    @rank_zero_only
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.path.is_file():
+            os.truncate(self.path, min(self._num_bytes, self.path.stat().st_size))
+        self._num_bytes = 0
 
     @rank_zero_only
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -4,6 +4,7 @@ import netrc
 import os
 import secrets
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlparse
 
 from pytorch_lightning import loggers
@@ -30,7 +31,7 @@ class WandbLogger(loggers.WandbLogger):
         name: str | None,
         tags: list[str],
         log_model: bool,
-        resume: bool,
+        resume: bool | Literal["auto"],
     ) -> None:
         super().__init__(
             save_dir=save_dir,
@@ -39,7 +40,7 @@ class WandbLogger(loggers.WandbLogger):
             group=group,
             name=name or "/".join(Path(save_dir).absolute().parts[-2:]),
             tags=tags,
-            id=run_id(Path(save_dir) / "wandb" / "id.txt", resume),
+            id=run_id(Path(save_dir) / "wandb" / "id.txt", bool(resume)),
             mode=choose_mode(),
             reinit="create_new",
             settings={"quiet": True},
@@ -82,7 +83,7 @@ def run_id(path: Path, resume: bool) -> str:
     """The id kept in a file if `resume`, else a new one, written there by the first rank."""
     if resume and path.is_file():
         return path.read_text().strip()
-    new = secrets.token_hex(4)
+    new = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)  # a sweep's agent draws it
     if rank_zero_only.rank == 0:  # pyright: ignore[reportFunctionMemberAccess]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{new}\n")

@@ -143,6 +143,11 @@ class BPTTLoader:
         # a schedule has to know its number of steps.
         return np.random.default_rng([self.seed, self.epoch]).permutation(self._lengths)
 
+    def in_words(self, batch: int) -> str:
+        """Which tokens batch number `batch` of the epoch has, for messages."""
+        stops = np.cumsum(self._lengths_of_epoch())
+        return f"tokens {stops[batch - 1] if batch else 0} to {stops[batch]} of each track"
+
     def _shape(self) -> dict[str, Any]:
         cut = {"num_tokens": len(self.tokens), "num_tracks": self.num_tracks, "bptt": self.bptt}
         return {**cut, "varied_by_seed": self.seed if self.vary else None}

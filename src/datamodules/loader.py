@@ -90,6 +90,11 @@ class BatchLoader:
         stop = self.num_rows if is_last and not self.drop_last else (batch + 1) * size
         return order[batch * size : stop][self.rank :: self.world_size]
 
+    def in_words(self, batch: int) -> str:
+        """Which rows this rank has in batch number `batch` of the epoch, for messages."""
+        rows = self._rows(self._order(), batch).tolist()
+        return f"rows {', '.join(map(str, rows[:10]))}{', ...' if len(rows) > 10 else ''}"
+
     def _shape(self) -> dict[str, int]:
         return {"num_rows": self.num_rows, "rows_per_step": self.batch_size * self.world_size}
 

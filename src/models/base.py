@@ -118,6 +118,9 @@ class BaseModel(pl.LightningModule):
             algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
             Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
 
+    def on_step_left_out(self) -> None:
+        """Called in place of a step whose loss was no number: what the model keeps from batch to batch is to go."""
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters for the optimizer: by layer group, lr geometric in depth; biases and norms without decay.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError, MulticlassF1Score
 
+from src.checkpoint_io import read_checkpoint
 from src.models.base import BaseModel
 from src.models.layer_groups import layer_groups
 
@@ -59,13 +60,13 @@ class ImageClassifier(BaseModel):
     def load_backbone(self, path: str) -> None:
         """Copy all weights but the last layer group's from another classifier's checkpoint.
 
-        Raises FileNotFoundError if there is no such file, ValueError if a weight below the head is missing there or has
-        another shape.
+        Raises FileNotFoundError if there is no such file, ValueError if it is damaged or no checkpoint, or if a weight
+        below the head is missing there or has another shape.
         """
         assert self.net is not None
         if not Path(path).is_file():
             raise FileNotFoundError(f"model.backbone {path} does not exist")
-        saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        saved = read_checkpoint(path)["state_dict"]
         head = {id(p) for module in layer_groups(self.net)[-1] for p in module.state_dict(keep_vars=True).values()}
         own = {name: value for name, value in self.net.state_dict(keep_vars=True).items() if id(value) not in head}
         wrong = [n for n, value in own.items() if f"net.{n}" not in saved or saved[f"net.{n}"].shape != value.shape]
@@ -86,7 +87,7 @@ class ImageClassifier(BaseModel):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, targets = batch
         loss = F.cross_entropy(self(images).float(), targets, label_smoothing=self.label_smoothing)
-        self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(images))
+        self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(images), sync_dist=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:

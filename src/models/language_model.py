@@ -15,6 +15,7 @@ from src.models.generation import generate
 from src.models.nets.language_features import LanguageFeatures
 from src.models.neural_cache import NeuralCache
 from src.models.token_loss import IGNORED
+from src.ranks import of_all_ranks
 
 PROJECTIONS = {"auto": None, "bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -97,8 +98,12 @@ class LanguageModel(BaseModel):
         self.state = mapped(Tensor.detach, state)
         decoder = self.net.decoder  # pyright: ignore[reportOptionalMemberAccess]
         loss = decoder_loss(decoder, dropped, targets, **self.loss_choices)
-        self.log("train/loss", loss.detach(), on_step=True, on_epoch=False, batch_size=tokens.numel())
+        size = tokens.numel()
+        self.log("train/loss", loss.detach(), on_step=True, on_epoch=False, batch_size=size, sync_dist=True)
         return loss + self._penalty(dropped.float(), raw.float())
+
+    def on_step_left_out(self) -> None:
+        self.state = None  # what the window left behind is no number either
 
     def _penalty(self, dropped: Tensor, raw: Tensor) -> Tensor | float:
         penalty = self.alpha * dropped.square().mean() if self.alpha else 0.0
@@ -175,9 +180,9 @@ class LanguageModel(BaseModel):
             self.dynamic.end()
 
     def _log_scores(self, stage: str) -> None:
-        # Only here are they fetched from the device: no window waits for it. Gathered over all ranks.
-        gathered: Any = (self.all_gather(torch.stack(values)) for values in (self._sums, self._counts))
-        total, count = (values.cpu().double().sum() for values in gathered)
+        # Only here are they fetched from the device: no window waits for it.
+        own = [torch.stack(values).cpu().double().sum() for values in (self._sums, self._counts)]
+        total, count = torch.stack(of_all_ranks(torch.stack(own))).sum(0)
         self._begin_scoring()
         loss = total / count
         scores = {"loss": loss, "perplexity": loss.exp(), "bits_per_token": loss / math.log(2)}
@@ -208,14 +213,20 @@ class LanguageModel(BaseModel):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         # Cloned: a state may be a view of its whole window, which would be saved with it.
-        state = mapped(Tensor.clone, self.state)
-        checkpoint["hidden_state"] = {"state": state, "num_tracks": self._num_tracks.get("train", 0)}
+        state = mapped(lambda tensor: tensor.cpu().clone(), self.state)
+        checkpoint["hidden_state"] = {
+            "ranks": of_all_ranks(state),
+            "num_tracks": self._num_tracks.get("train", 0),
+            "lengths": list(self._lengths),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        saved = checkpoint.get("hidden_state", {"state": None, "num_tracks": 0})
-        self.state = saved["state"]
+        saved = checkpoint.get("hidden_state", {"ranks": [None], "num_tracks": 0, "lengths": []})
+        # With other devices than before it is of other tracks, which is an error unless an epoch begins.
+        self.state = saved["ranks"][self.global_rank % len(saved["ranks"])]
         self._num_tracks["train"] = saved["num_tracks"]
+        self._lengths = list(saved["lengths"])
 
 
 def mapped(function: Callable[[Tensor], Tensor], state: Any) -> Any:

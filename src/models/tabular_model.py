@@ -24,7 +24,8 @@ class TabularModel(BaseModel):
     Scores: see tabular_scores; those of regression are in the targets' original units, but `loss`.
 
     regression_loss: mse or l1.  class_weights: one for each class, in the order of the table's class_names; null: all
-    count alike. Label smoothing and weights are the training's alone.
+    count alike; of several devices each takes the weighted mean of its own rows. Label smoothing and weights are the
+    training's alone.
     """
 
     loss_weights: Tensor | None
@@ -95,7 +96,7 @@ class TabularModel(BaseModel):
         targets = targets.repeat_interleave(members.shape[1], 0)
         loss = self._loss(members.flatten(0, 1), targets)
         if self._is_logged_step():
-            self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(categories))
+            self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(categories), sync_dist=True)
         return loss
 
     def _is_logged_step(self) -> bool:

@@ -47,6 +47,33 @@ def test_a_resumed_run_replaces_the_rows_from_its_first_step_on(folder):
     assert lines(folder) == ["step,loss", "0,0.0", "1,1.0", "2,9.0"]
 
 
+def test_of_the_rows_of_one_step_those_that_the_checkpoint_counts_stay(folder):
+    csv = logger(folder)
+    csv.log_metrics({"val/loss": 7.0}, step=2)  # between two batches that accumulate
+    counted = csv.state_dict()
+    csv.log_metrics({"loss": 8.0}, step=2)
+    resumed = logger(folder, resume=True)
+    resumed.load_state_dict(counted)
+    resumed.log_metrics({"loss": 9.0}, step=2)
+    assert lines(folder) == ["step,loss,val/loss", "2,,7.0", "2,9.0,"]
+
+
+def test_a_row_that_follows_the_checkpoint_of_an_epochs_end_stays(folder):
+    earlier_run(folder)
+    resumed = logger(folder, resume=True)
+    resumed.load_state_dict({"rows": 2})
+    resumed.log_metrics({"loss": 9.0}, step=3)
+    assert lines(folder) == ["step,loss", "0,0.0", "1,1.0", "2,2.0", "3,9.0"]
+
+
+def test_rows_are_counted_over_a_resumed_run(folder):
+    earlier_run(folder, steps=5)
+    resumed = logger(folder, resume=True)
+    resumed.load_state_dict({"rows": 2})
+    resumed.log_metrics({"loss": 9.0}, step=2)
+    assert resumed.state_dict() == {"rows": 3}
+
+
 def test_a_run_from_a_checkpoint_of_the_same_folder_continues_as_well(folder):
     earlier_run(folder)
     logger(folder, checkpoint="last.ckpt").log_metrics({"loss": 9.0}, step=3)

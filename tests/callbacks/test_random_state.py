@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from src.callbacks.random_state import RandomState
+from tests.tiny import trainer
 
 
 def draws():
@@ -21,7 +22,7 @@ def test_after_the_first_hook_of_training_all_generators_go_on_as_saved():
     state = RandomState().state_dict()
     expected = draws()
     torch.rand(7), np.random.rand(5), random.random()
-    restored(state).on_train_start(None, None)
+    restored(state).on_train_start(trainer(), None)
     assert draws() == expected
 
 
@@ -35,12 +36,12 @@ def test_loading_alone_changes_nothing():
 
 def test_a_state_is_given_back_once():
     callback = restored(RandomState().state_dict())
-    callback.on_train_start(None, None)
+    callback.on_train_start(trainer(), None)
     first = draws()
-    callback.on_train_start(None, None)
+    callback.on_train_start(trainer(), None)
     assert draws() != first
 
 
 def test_the_state_loads_as_plain_data(tmp_path):
     torch.save(RandomState().state_dict(), tmp_path / "state.pt")
-    assert torch.load(tmp_path / "state.pt", weights_only=True)["python"][0] == 3
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["ranks"][0]["python"][0] == 3

@@ -240,3 +240,9 @@ def test_a_batch_size_or_bptt_below_one_is_refused():
         loader(5, batch_size=0)
     with pytest.raises(ValueError, match="bptt must be positive, got 0"):
         loader(5, bptt=0)
+
+
+def test_a_window_is_told_by_its_tokens():
+    windows = BPTTLoader(torch.arange(50), batch_size=2, bptt=10)
+    assert windows.in_words(0) == "tokens 0 to 10 of each track"
+    assert windows.in_words(2) == "tokens 20 to 24 of each track"  # 49 pairs in 2 tracks are 24 each

@@ -166,3 +166,9 @@ def test_a_batch_size_below_one_is_refused():
 def test_too_few_rows_for_a_batch_are_refused():
     with pytest.raises(ValueError, match=r"5 rows give no batch.*need 6 or more; lower batch_size"):
         loader(5, drop_last=True, world_size=2)
+
+
+def test_a_batch_is_told_by_its_rows():
+    batches = BatchLoader(torch.arange(30), batch_size=12, rank=1, world_size=2)
+    assert batches.in_words(0) == "rows 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, ..."
+    assert batches.in_words(1) == "rows 25, 27, 29"

@@ -301,8 +301,8 @@ def test_a_checkpoint_holds_the_state_alone_and_no_window(tmp_path):
     run = trained(model, TinyText(tokens=stream(3001), bptt=1000))
     run.save_checkpoint(tmp_path / "a.ckpt")
     saved = torch.load(tmp_path / "a.ckpt", weights_only=True)["hidden_state"]
-    assert same(saved["state"], model.state)
-    assert saved["state"][0][0].untyped_storage().nbytes() == 4 * 3 * 6
+    assert same(saved["ranks"], [model.state])
+    assert saved["ranks"][0][0][0].untyped_storage().nbytes() == 4 * 3 * 6
 
 
 def test_a_checkpoint_of_another_vocabulary_is_an_error(tmp_path):

@@ -1,0 +1,72 @@
+"""Saves with each checkpoint what Lightning leaves out, so that a resumed run ends like an uninterrupted one."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from src.ranks import of_all_ranks
+
+
+class ResumeState(pl.Callback):
+    """Keeps in the checkpoint, besides what RandomState and LoaderState keep:
+
+    - the gradients of the batches that add up to the next step, each rank its own;
+    - the latest scores, which ReduceLROnPlateau, early stopping and metrics.json ask for;
+    - whether the training was told to stop, as by early stopping;
+    - how far each logger had come, if it has state_dict and load_state_dict.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["resume"] = {
+            "gradients": of_all_ranks(_gradients(pl_module)) if trainer.fit_loop._should_accumulate() else [],
+            "scores": {name: score.cpu().clone() for name, score in trainer.callback_metrics.items()},
+            "should_stop": trainer.should_stop,
+            "loggers": {type(logger).__name__: logger.state_dict() for logger in _stateful_loggers(trainer)},
+        }
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._loaded = checkpoint.get("resume", {}) if trainer.state.fn == "fit" else {}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Here and not in on_train_start, which a run that had come to its end does not reach any more.
+        trainer._logger_connector._callback_metrics.update(self._loaded.get("scores", {}))
+        for logger in _stateful_loggers(trainer):
+            if type(logger).__name__ in self._loaded.get("loggers", {}):
+                logger.load_state_dict(self._loaded["loggers"][type(logger).__name__])
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        loaded, self._loaded = self._loaded, {}
+        gradients = loaded.get("gradients", [])
+        if len(gradients) == trainer.world_size:
+            for name, parameter in pl_module.named_parameters():
+                if name in gradients[trainer.global_rank]:
+                    parameter.grad = gradients[trainer.global_rank][name].to(parameter.device)
+        loop = trainer.fit_loop
+        if loop.resumed_on_epoch_end:  # saved after the epoch's last hooks, but before ReduceLROnPlateau was asked
+            loop.epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=True)
+        if loaded.get("should_stop"):
+            trainer.should_stop = True
+            if loop.restarted_mid_epoch:  # which would have ended the epoch
+                loop.epoch_progress.increment_processed()
+                loop.epoch_progress.increment_completed()
+                loop.epoch_loop._batches_that_stepped += 1
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning leaves out ReduceLROnPlateau at the end of a resumed epoch, for lack of scores: here they are.
+        trainer.fit_loop.restarting = False
+
+
+def _gradients(module: pl.LightningModule) -> dict[str, Tensor]:
+    return {name: p.grad.cpu().clone() for name, p in module.named_parameters() if p.grad is not None}
+
+
+def _stateful_loggers(trainer: pl.Trainer) -> list[Any]:
+    return [logger for logger in trainer.loggers if hasattr(logger, "state_dict")]
