@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from src.ranks import is_rank_zero
+from src.remote import Copy, is_address
 
 SCORES = ("accuracy", "auroc", "rmse", "perplexity", "loss")
 SHOWN = (*(f"test/{score}" for score in SCORES), *(f"val/{score}" for score in SCORES), "time/fit_s")
@@ -54,7 +55,9 @@ class MultirunTable(Callback):
         changed = [n for n in names if "/" not in n and len({str(row.get(n)) for row in rows}) > 1]
         shown = [n for n in SHOWN if n in names]
         print_table([*rows, *over_seeds(rows, changed, shown)], [*changed, *shown])
-        print(f"{folder}: multirun.csv, and each job's folder")
+        if is_address(config.run_dir):
+            Copy(config.run_dir, folder).send()
+        print(f"{config.run_dir}: multirun.csv, and each job's folder")
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
