@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from scripts import compare_tabular
@@ -50,7 +51,8 @@ def compared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compared")
     write_fares(folder)
     places = [f"data_dir={folder}", f"cache_dir={folder}/cache", "--out", str(folder / "out")]
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
+    output = contextlib.redirect_stdout(io.StringIO())
+    with pytest.MonkeyPatch.context() as patch, output as printed, threadpool_limits(1):
         patch.setattr(compare_tabular, "NET_TRIES", compare_tabular.NET_TRIES[:1])
         compare_tabular.main([*CHOICES, *places, "--seeds", "1", "--models", "KNN", "forest"])
     return printed.getvalue().splitlines(), folder / "out"
