@@ -16,7 +16,6 @@ one JSON object: `ratio` is lightning over bare, `ratio_to_plain` lightning over
 
 import argparse
 import json
-import logging
 import os
 import platform
 import statistics
@@ -30,13 +29,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from src.config import check
-from src.errors import CONF, ConfigError, readable_errors
+from src.config import check, composed
+from src.errors import ConfigError, readable_errors
 from src.models.nets.dropout import Dropout
 
 VARIANTS = ("plain", "bare", "lightning")
@@ -126,16 +124,9 @@ def loss_of(net: nn.Module, categories: Tensor, continuous: Tensor, targets: Ten
 def turn(name: str, overrides: list[str]) -> float:
     """CPU seconds of a variant's training."""
     torch.set_num_threads(1)
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         cfg = composed([*overrides, f"run_dir={folder}"])
         return lightning(cfg) if name == "lightning" else loop(cfg, is_plain=name == "plain")
-
-
-def composed(overrides: list[str]) -> DictConfig:
-    """The experiment's config."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", overrides)
 
 
 def rows_per_epoch(cfg: DictConfig) -> int:

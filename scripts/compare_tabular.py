@@ -30,7 +30,6 @@ Source: Guo and Berkhahn 2016, arXiv:1604.06737, table 3.
 import argparse
 import copy
 import json
-import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -41,17 +40,17 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from scripts.tabular_features import Part, Table, as_codes, as_target_means, as_vectors
 from scripts.tabular_report import FEATURES, as_markdown, draw, summary
 from scripts.tabular_rivals import RIVALS, Predictor, Settings, fit_rival
-from src.config import check
-from src.datamodules.encoded_table import TableRows
+from src.config import check, composed
+from src.datamodules.encoded_table import TableRows, edges_of_bins
 from src.datamodules.loader import BatchLoader
-from src.errors import CONF, readable_errors
+from src.errors import readable_errors
+from src.predict_table import predict_values
 
 # Factors to the experiment's settings.
 NET_TRIES: list[Settings] = [
@@ -90,17 +89,9 @@ def train_net(cfg: DictConfig, spec: dict[str, Any], rows: TableRows, factors: S
     return model.eval()
 
 
-@torch.no_grad()
-def predict_net(model: Any, rows: TableRows) -> np.ndarray:
-    """Probabilities, or targets in original units: (rows, outputs)."""
-    batches = zip(rows.categories.split(8192), rows.continuous.split(8192), strict=True)
-    return torch.cat([model.predict(*batch) for batch in batches]).double().numpy()
-
-
 def as_numbers(table: Table, part: Part) -> Table:
     """The table of a net without embeddings: a part's features as continuous columns."""
-    bins = [np.unique(np.quantile(column, np.linspace(0, 1, 49))).tolist() for column in part.inputs["train"].T]
-    bins = [edges if len(edges) > 1 else [edges[0], edges[0] + 1] for edges in bins]
+    bins = [edges_of_bins(column) for column in part.inputs["train"].T]
     spec = {**table.spec, "category_sizes": [], "num_continuous": len(bins), "continuous_bins": bins}
     splits = {
         split: TableRows(rows.categories[:, :0], torch.from_numpy(part.inputs[split]), rows.targets)
@@ -137,7 +128,12 @@ class Comparison:
     def _net(self, features: str, table: Table, seed: int) -> None:
         def fit(factors: Settings) -> Predictor:
             model = train_net(self.cfg, table.spec, table.splits["train"], factors, seed)
-            return lambda split: predict_net(model, table.splits[split])
+
+            def predict(split: str) -> np.ndarray:
+                rows = table.splits[split]
+                return predict_values(model, rows.categories.numpy(), rows.continuous.numpy()).astype(np.float64)
+
+            return predict
 
         self._best_of("net", features, seed, NET_TRIES, fit)
 
@@ -215,10 +211,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--models", nargs="+", choices=RIVALS, default=list(RIVALS), help="beside the net")
     parser.add_argument("--out", type=Path, default=Path("runs/compare_tabular"), help="for the CSV and the picture")
     args = parser.parse_intermixed_args(arguments)
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with readable_errors("train"):
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("train", [*args.overrides, f"run_dir={args.out}", "logger=none", "callbacks=none"])
+        cfg = composed([*args.overrides, f"run_dir={args.out}", "logger=none", "callbacks=none"])
         check(cfg)
         choices = {name: getattr(args, name) for name in ("models", "seeds", "in_fold", "max_rows", "out")}
         compare(cfg, **choices)

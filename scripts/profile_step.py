@@ -9,14 +9,10 @@ one JSON object; `ratio` is the share of the net's forward, backward and optimiz
 import json
 import sys
 import tempfile
-from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-import src.config  # noqa: F401  (registers the resolvers that conf uses)
-
-CONF = Path(__file__).resolve().parent.parent / "conf"
+from src.config import composed
 
 
 def main(overrides: list[str]) -> None:
@@ -25,9 +21,9 @@ def main(overrides: list[str]) -> None:
 
     quick = ["trainer.limit_train_batches=30"] if "--quick" in overrides else []
     overrides = [override for override in overrides if override != "--quick"]
-    with tempfile.TemporaryDirectory() as run_dir, initialize_config_dir(str(CONF), version_base="1.3"):
+    with tempfile.TemporaryDirectory() as run_dir:
         fixed = ["trainer.max_epochs=1", "trainer.limit_val_batches=0", "logger=none", "callbacks=none"]
-        cfg = compose("train", [*overrides, f"run_dir={run_dir}", *fixed, *quick])
+        cfg = composed([*overrides, f"run_dir={run_dir}", *fixed, *quick])
         profiler = SimpleProfiler()
         trainer = instantiate(cfg.trainer, _convert_="all", profiler=profiler, enable_checkpointing=False, logger=False)
         model, datamodule = instantiate(cfg.model, _convert_="all"), instantiate(cfg.datamodule, _convert_="all")

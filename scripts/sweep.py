@@ -8,20 +8,18 @@ experiment/NAME_best.yaml, history.png, importance.png. See docs/sweeps.md.
 """
 
 import argparse
-import fcntl
 import math
 import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+from filelock import FileLock
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage
@@ -43,8 +41,9 @@ class Trials:
     def __init__(self, sweep: Sweep, folder: Path, storage: str | None, *, total: int | None, seed: int) -> None:
         self.sweep, self.folder, self.seed = sweep, folder, seed
         folder.mkdir(parents=True, exist_ok=True)
+        self._alone = FileLock(folder / ".lock")  # one at a time, over all processes that share the folder
         early = sweep.early_terminate
-        with self._alone():
+        with self._alone:
             self._study_arguments: dict[str, Any] = {
                 "study_name": folder.name,
                 "storage": _open_storage(storage or str(folder / "optuna.journal")),
@@ -55,13 +54,6 @@ class Trials:
         grid = math.prod(len(d.choices) for d in sweep.parameters.values() if isinstance(d, CategoricalDistribution))
         most = grid if sweep.method == "grid" else None
         self.total = min(n for n in (total or sweep.run_cap or most or 20, most) if n)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One at a time, over all processes that share the folder."""
-        with (self.folder / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
     def _compare_with_stored(self) -> None:
         """Raise ConfigError if the study was begun with other settings: its trials would not be comparable."""
@@ -82,7 +74,7 @@ class Trials:
 
     def claim(self) -> TrialProcess | None:
         """Start a trial that nobody runs any more, else a new one; None if there are enough."""
-        with self._alone():
+        with self._alone:
             for old in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 lock = hold(self._lock_of(old.number))
                 if lock is not None:

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from src.config import check
-from src.errors import CONF, ConfigError, explain, nearest
+from src.config import check, composed
+from src.errors import ConfigError, explain, nearest
 
 METHODS = ("grid", "random", "bayes")
 ARGUMENTS = "${args_no_hyphens}"
@@ -161,8 +160,7 @@ def check_values(sweep: Sweep) -> None:
         chosen = {name: choices[turn % len(choices)] for name, choices in values.items()}
         overrides = [f"{key}={value}" for key, value in {**sweep.fixed, **chosen, "run_dir": "runs/sweeps"}.items()]
         try:
-            with initialize_config_dir(str(CONF), version_base="1.3"):
-                check(compose("train", overrides))
+            check(composed(overrides))
         except Exception as error:
             message = explain(error, overrides, "train")
             if message is None:

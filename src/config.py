@@ -7,18 +7,20 @@ them from source text (`src.signatures`), compares names and plain types, and lo
 import ast
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.errors import ConfigError, nearest
+from src.errors import CONF, ConfigError, nearest
 from src.ranks import is_rank_zero, run_name
 from src.remote import Copy, folder_for, is_address, send_run
 from src.run_dir import check_start
@@ -45,6 +47,13 @@ def _experiment(_root_: DictConfig) -> str:
 OmegaConf.register_new_resolver("run_name", run_name, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("experiment", _experiment, replace=True)
 OmegaConf.register_new_resolver("folder_for", folder_for, replace=True)
+
+
+def composed(overrides: Sequence[str], name: str = "train") -> DictConfig:
+    """The config that `python train.py OVERRIDES`, or predict.py, would get; Hydra forgets what it had begun before."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(name, list(overrides))
 
 
 def check(cfg: DictConfig, program: Program | None = None) -> None:

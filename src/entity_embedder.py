@@ -11,8 +11,6 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
@@ -21,12 +19,11 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils.validation import check_is_fitted
 
-import src.config  # noqa: F401  (registers the resolvers that conf uses)
 from src.checkpoint import load_model
+from src.config import composed
 from src.datamodules.table_data import TableData
 from src.datamodules.table_processing import TableProcessing
 from src.datamodules.table_targets import Task
-from src.errors import CONF
 from src.models.nets.entity_embedding import EntityEmbedding
 
 Output = Literal["vectors", "inputs"]
@@ -185,10 +182,8 @@ class _Frame(TableData):
 
 def _config(folder: str, overrides: Sequence[str]) -> DictConfig:
     """What `python train.py` would compose, with all that it writes in a folder."""
-    GlobalHydra.instance().clear()
     groups = ["~experiment", "datamodule=table_data", "model=tabular_model", "callbacks=default"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [*groups, *overrides])
+    cfg = composed([*groups, *overrides])
     cfg.run_dir = cfg.cache_dir = folder
     return cfg
 

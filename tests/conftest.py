@@ -1,5 +1,8 @@
+import signal
+
 import pytest
 
+from src.signals import handle, restore
 from tests.programs import program
 
 
@@ -12,3 +15,12 @@ def digits_run(tmp_path_factory):
     (folder / "stdout.txt").write_text(finished.stdout)
     (folder / "stderr.txt").write_text(finished.stderr)
     return folder
+
+
+@pytest.fixture
+def handlers():
+    """The signal handlers that a test begins with, which are put back."""
+    before = handle(signal.SIG_DFL)
+    restore(before)
+    yield before
+    restore(before)

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
 import train
+from src import config
 
 ROOT = Path(__file__).resolve().parent.parent
 # One thread: the same sums in the same order, whatever else the machine does.
@@ -62,9 +61,7 @@ def program_without_torch(name, *arguments, cwd):
 
 def composed(*overrides, name="train"):
     """The config that these overrides give."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose(name, list(map(str, overrides)))
+    return config.composed(list(map(str, overrides)), name)
 
 
 def run_here(config):

@@ -8,18 +8,11 @@ import time
 
 import pytest
 
-from src.signals import Stopped, exit_on_signals, handle, restore
+from src.signals import Stopped, exit_on_signals
 from tests.programs import ENVIRONMENT, ROOT, SMALL, checkpoint_of, program, same, train_here
 from tests.signal_at import signal_at
 
-
-@pytest.fixture(autouse=True)
-def handlers():
-    """Those that a test begins with, which are put back."""
-    before = handle(signal.SIG_DFL)
-    restore(before)
-    yield before
-    restore(before)
+pytestmark = pytest.mark.usefixtures("handlers")
 
 
 def signalled(signum, is_time, *arguments):

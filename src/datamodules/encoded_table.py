@@ -109,13 +109,13 @@ def _spec(processing: TableProcessing, train: TableRows) -> dict[str, Any]:
         "num_continuous": len(processing.continuous_names),
         "num_outputs": processing.num_outputs,
         "class_names": processing.class_names,
-        "continuous_bins": [_bins(values.numpy()) for values in train.continuous.T],
+        "continuous_bins": [edges_of_bins(values.numpy()) for values in train.continuous.T],
         "target_range": [[values.min().item(), values.max().item()] for values in targets],
         "processing": processing.state,
     }
 
 
-def _bins(values: np.ndarray) -> list[float]:
+def edges_of_bins(values: np.ndarray) -> list[float]:
     """The edges of at most MAX_BINS bins with as many of the values each; at least one bin."""
     edges = np.unique(np.quantile(values, np.linspace(0, 1, MAX_BINS + 1)).astype(np.float32))
     return (edges if len(edges) > 1 else np.append(edges, edges + 1)).tolist()

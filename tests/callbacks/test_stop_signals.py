@@ -3,24 +3,16 @@ import threading
 
 import pytest
 
-from src.signals import SIGNALS, Stopped, handle, restore
+from src.signals import SIGNALS, Stopped, handle
 from tests import stop_at
 from tests.programs import checkpoint_of, same, scores_of, train_here
 from tests.signal_at import signal_at
 
+pytestmark = pytest.mark.usefixtures("handlers")
 ACCUMULATION = "trainer.accumulate_grad_batches=4"  # six batches: a step of four and a step of two
 VALIDATION_IN_MID_EPOCH = "trainer.val_check_interval=3"
 VALIDATION_AFTER_EACH_STEP = "trainer.val_check_interval=1"
 EVERY_SECOND_EPOCH = "trainer.check_val_every_n_epoch=2"
-
-
-@pytest.fixture(autouse=True)
-def handlers():
-    """Those that a test begins with, which are put back."""
-    before = handle(signal.SIG_DFL)
-    restore(before)
-    yield before
-    restore(before)
 
 
 @pytest.fixture(scope="module")
