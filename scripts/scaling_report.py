@@ -31,15 +31,13 @@ def by_model(numbers: dict[str, Any], link: Link, ranks: int) -> dict[str, float
     """
     batch, alone, num_bytes = numbers["batch"], numbers["alone"][str(ranks)], numbers["gradient_bytes"]
     compute_s = ranks * batch / alone
-    ddp_s, fsdp_s = link.ddp_s(num_bytes, ranks), link.fsdp_s(num_bytes, ranks)
+    ddp_s = link.ddp_s(num_bytes, ranks)
     return {
         "compute_s": compute_s,
         "ddp_s": ddp_s,
         "ddp": alone * efficiency(compute_s, ddp_s),
         "least_batch": least_batch(batch, compute_s, ddp_s, efficiency=1 / ranks),
         "batch_for_90": least_batch(batch, compute_s, ddp_s, efficiency=0.9),
-        "fsdp_least_batch": least_batch(batch, compute_s, fsdp_s, efficiency=1 / ranks),
-        "fsdp_batch_for_90": least_batch(batch, compute_s, fsdp_s, efficiency=0.9),
     }
 
 
@@ -98,11 +96,9 @@ def model_table(throughput: dict[str, Any], link: Link) -> str:
         for ranks in numbers["ddp"]:
             model = by_model(numbers, link, int(ranks))
             times = [numbers["gradient_bytes"] / 1e6, 1e3 * model["compute_s"], 1e3 * model["ddp_s"]]
-            batches = [
-                round(model[name]) for name in ("least_batch", "batch_for_90", "fsdp_least_batch", "fsdp_batch_for_90")
-            ]
+            batches = [round(model[name]) for name in ("least_batch", "batch_for_90")]
             rows.append([f"{name}, {numbers['unit']}", ranks, numbers["batch"], *times, *batches])
-    return markdown([*head, "FSDP pays from", "90 % from"], rows)
+    return markdown(head, rows)
 
 
 def link_table(communication: dict[str, Any], link: Link) -> str:

@@ -4,7 +4,10 @@ import os
 import secrets
 import sys
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Value = TypeVar("Value")
 
@@ -42,6 +45,18 @@ def of_all_ranks(value: Value) -> list[Value]:
     values: list[Value] = [value] * distributed.get_world_size()
     distributed.all_gather_object(values, value)
     return values
+
+
+def max_over_ranks(number: "Tensor") -> "Tensor":
+    """The largest of all ranks' numbers, in place; all must ask. A GPU's is queued, and not waited for.
+
+    Lightning's own reduce first has all ranks wait for one another in a barrier.
+    """
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(number, op=distributed.ReduceOp.MAX)
+    return number
 
 
 def check_ranks(trainer: Any, batch_size: int) -> None:

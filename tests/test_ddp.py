@@ -71,7 +71,13 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-def settings(kind, devices, run_dir, data_dir, *overrides):
+TRAINERS = {
+    "ddp": ["trainer=ddp_cpu", "trainer.strategy=ddp_fork"],
+    "fsdp": ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.strategy._target_=tests.forked_fsdp.ForkedFSDP"],
+}
+
+
+def settings(kind, devices, run_dir, data_dir, *overrides, by="ddp"):
     """What a training of a kind is given, so that it takes as many rows a step on any number of devices."""
     size, *choices = KINDS[kind]
     choices += [*SMALL, f"data_dir={data_dir}", f"cache_dir={data_dir}/cache", f"run_dir={run_dir}"]
@@ -79,7 +85,7 @@ def settings(kind, devices, run_dir, data_dir, *overrides):
     if kind == "text":
         choices.append(f"datamodule.eval_batch_size={6 // devices}")
     if devices > 1:
-        choices += ["trainer=ddp_cpu", f"trainer.devices={devices}", "trainer.strategy=ddp_fork"]
+        choices += [*TRAINERS[by], f"trainer.devices={devices}"]
     return [*choices, *overrides]
 
 

@@ -5,9 +5,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
-from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
+
+from src.callbacks.sharding import refuse_sharding
 
 
 class Averaging(WeightAveraging):
@@ -39,8 +40,7 @@ class Averaging(WeightAveraging):
         torch._foreach_lerp_(averages, currents, 1 - min(self.decay, (1 + step) / (10 + step)))
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if isinstance(trainer.strategy, DeepSpeedStrategy | FSDPStrategy | ModelParallelStrategy):
-            raise ValueError("averaging copies the whole model and cannot shard it; choose trainer.strategy=ddp")
+        refuse_sharding(trainer, "averaging")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Here and not in setup: the net is built and on its device. The copy's counter stays on the CPU.

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from src.callbacks.agreement import Agreement
+from src.ranks import of_all_ranks
+
 
 class NanGuard(pl.Callback):
     """Lets no step be taken, on any rank, for a loss that is not finite on one of them.
@@ -28,8 +31,7 @@ class NanGuard(pl.Callback):
         self.skipped_steps = 0
         self._losses: list[Tensor] = []  # of the batches since the last step
         self._buffers: list[Tensor] = []  # before them
-        self._is_bad: Tensor | None = None
-        self._is_copied: torch.cuda.Event | None = None
+        self._is_bad: Agreement | None = None
 
     def state_dict(self) -> dict[str, Any]:
         return {"skipped_steps": self.skipped_steps}
@@ -50,20 +52,13 @@ class NanGuard(pl.Callback):
         self._losses.append(loss.detach())
         if trainer.fit_loop._should_accumulate():
             return
-        is_bad = ~torch.stack(self._losses).isfinite().all()
-        if trainer.world_size > 1:
-            is_bad = trainer.strategy.reduce(is_bad.float(), reduce_op="max")  # pyright: ignore[reportArgumentType]
-        self._is_bad = is_bad.to("cpu", non_blocking=True)
-        if is_bad.is_cuda:
-            self._is_copied = torch.cuda.Event()
-            self._is_copied.record()
+        self._is_bad = Agreement((~torch.stack(self._losses).isfinite().all()).int())
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        if self._is_copied is not None:
-            self._is_copied.synchronize()
-        if self._is_bad:
+        assert self._is_bad is not None
+        if self._is_bad.value:
             if self.on_nan == "stop":
                 raise ValueError(self._message(trainer, optimizer))
             self._leave_out(trainer, pl_module, optimizer)
@@ -106,7 +101,8 @@ class NanGuard(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        if not torch.stack([parameter.detach().isfinite().all() for parameter in pl_module.parameters()]).all():
+        is_finite = torch.stack([parameter.detach().isfinite().all() for parameter in pl_module.parameters()]).all()
+        if not all(of_all_ranks(bool(is_finite))):  # under FSDP each has other weights
             raise ValueError(
                 f"weights are not finite after step {trainer.global_step}, though every loss was, and are not saved: "
                 "lower model.lr, or set trainer.gradient_clip_val"

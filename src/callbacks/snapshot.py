@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
+from src.callbacks.sharding import refuse_sharding
+
 GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 # What a data set may refer to that is no part of it.
 NO_SOURCES = (pl.Trainer, nn.Module, Tensor, type, ModuleType, FunctionType)
@@ -38,8 +40,9 @@ def undone(trainer: pl.Trainer) -> Iterator[None]:
 
     It costs a second copy of all that in memory, though not of the data, and nothing on disk. What the module refers to
     and cannot be copied (an open file, a lock) is shared with the block, and so are the lists and arrays of datamodule
-    and data sets. The training loader itself must not be iterated within the block.
+    and data sets. The training loader itself must not be iterated within the block. Raises ValueError under FSDP.
     """
+    refuse_sharding(trainer, "a finder's search")
     module, sources = trainer.lightning_module, _sources(trainer)
     objects = [*module.modules(), *trainer.optimizers, *all_schedulers(trainer), *_loops(trainer)]
     objects += [trainer._logger_connector, *filter(None, [getattr(trainer.precision_plugin, "scaler", None)])]

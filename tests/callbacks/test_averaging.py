@@ -2,10 +2,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.strategies import FSDPStrategy
 
 from src.callbacks.averaging import Averaging
 from src.datamodules.loader import BatchLoader
+from src.fsdp import FSDP
 from tests.tiny import AtBatch, TinyPictures, classifier, save_after, trainer
 
 
@@ -187,6 +187,6 @@ def test_a_decay_out_of_range_is_refused(decay):
 
 def test_a_sharded_model_is_refused():
     run = trainer()
-    run.strategy.__class__ = FSDPStrategy  # a real one needs a GPU
-    with pytest.raises(ValueError, match=r"cannot shard it; choose trainer\.strategy=ddp"):
+    run.strategy.__class__ = FSDP
+    with pytest.raises(ValueError, match="averaging copies the whole model, and trainer=fsdp divides it"):
         Averaging(decay=0.9).setup(run, Slope(), "fit")
