@@ -41,7 +41,7 @@ def _check_input(config: dict[Any, Any]) -> None:
 PREDICT = Program(
     "predict",
     signature_of_function(
-        "def predict(*, checkpoint: str, device: str, debug: bool,"
+        "def predict(*, checkpoint: str, device: str, trust: list[str], debug: bool,"
         " input: str | None, output: str, batch_size: int, flip_tta: bool, id: str | None,"
         " prompt: str | None, length: int, temperature: float, top_k: int | None, top_p: float | None, seed: int"
         "): ..."
@@ -54,7 +54,7 @@ def run(cfg: DictConfig) -> int:
     """Predict what a checked config describes; returns the exit status."""
     from src.checkpoint import load_model
 
-    model = load_model(cfg.checkpoint).to(choose_device(cfg.device))
+    model = load_model(cfg.checkpoint, cfg.trust).to(choose_device(cfg.device))
     if cfg.prompt is None:
         return _predict_input(model, cfg)
     from src.predict_text import predict_text

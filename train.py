@@ -35,8 +35,7 @@ def run(cfg: DictConfig) -> None:
     if cfg.task == "fit":
         trainer.fit(model, datamodule, ckpt_path=checkpoint, weights_only=True)
         if trainer.global_step:  # not after a mere search for a learning rate
-            best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else None
-            trainer.test(model, datamodule, ckpt_path=best or None, weights_only=True, verbose=False)
+            trainer.test(model, datamodule, ckpt_path=trainer.best_checkpoint(), weights_only=True, verbose=False)
     else:
         score = trainer.test if cfg.task == "test" else trainer.validate
         score(model, datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)

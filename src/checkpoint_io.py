@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,21 +28,27 @@ class CheckpointIO(TorchCheckpointIO):
         if on_save_error not in ("stop", "continue"):
             raise ValueError(f"trainer.on_save_error must be stop or continue, got {on_save_error}")
         self.on_save_error = on_save_error
-        self._failed = False
+        self.unsaved: set[str] = set()  # the paths at which the newest checkpoint is not, or not complete
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         try:
             write_checkpoint(checkpoint, Path(path))
             send_run(Path(path).parent.parent)  # which is run_dir, for those in run_dir/checkpoints
-            self._failed = False
+            self.unsaved.discard(str(path))
         except (SaveError, RemoteError) as error:
             if self.on_save_error == "stop":
                 raise
-            self._failed = True
+            self.unsaved.add(str(path))
             sys.stderr.write(f"warning: {error}; the training goes on\n")
 
     def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
         checkpoint = read_checkpoint(path)  # safely, whatever weights_only says
+        if Path(path).name == ".temp.ckpt":  # weights that forked ranks hand over
+            return checkpoint
+        if not isinstance(checkpoint, dict) or "pytorch-lightning_version" not in checkpoint:
+            raise ValueError(
+                f"{path} is no checkpoint of a training; weights alone can be neither continued nor scored"
+            )
         for state in checkpoint.get("callbacks", {}).values():
             if isinstance(state, dict) and "best_model_path" in state:
                 _follow(state, Path(path).resolve().parent)
@@ -49,8 +56,13 @@ class CheckpointIO(TorchCheckpointIO):
 
     def remove_checkpoint(self, path: str | Path) -> None:
         # Lightning removes the older one after saving the newer, and does not know that the newer was not saved.
-        if not self._failed:
+        if not self.unsaved:
             super().remove_checkpoint(path)
+
+
+def is_unsaved(trainer: Any, path: str | Path) -> bool:
+    """Whether the newest checkpoint of this path could not be written; rank 0 knows, which writes."""
+    return str(path) in getattr(trainer.strategy.checkpoint_io, "unsaved", ())
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
@@ -68,7 +80,8 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(unfinished, path)
-            _sync_folder(path.parent)
+            with suppress(OSError):  # some file systems cannot; the file itself is on the disk
+                _sync_folder(path.parent)
         finally:
             unfinished.unlink(missing_ok=True)
     except (OSError, RuntimeError) as error:

@@ -164,9 +164,14 @@ TRAIN = Program(
 def use_run_dir(cfg: DictConfig) -> None:
     """Set run_dir to the folder that Hydra made for this job: multirun jobs and ranks each know their own.
 
-    Where run_dir is an address that folder stands for it, and gets what is there.
+    Where run_dir is an address that folder stands for it, and gets what is there. Raises ConfigError for a run that is
+    to be continued and is given a new folder each time.
     """
     hydra = HydraConfig.get()
+    is_new = "${run_name:}" in OmegaConf.to_container(cfg)["run_dir"]  # pyright: ignore
+    if cfg.resume in (True, "auto") and is_new and hydra.mode == RunMode.RUN:
+        _remove_empty(Path(hydra.runtime.output_dir))
+        raise ConfigError(f"resume={str(cfg.resume).lower()} continues the run in run_dir: give run_dir=PATH")
     given, cfg.run_dir = cfg.run_dir, hydra.runtime.output_dir
     if is_address(given) and (is_rank_zero() or cfg.resume):
         Copy(f"{given}/{hydra.sweep.subdir}" if hydra.mode == RunMode.MULTIRUN else given, Path(cfg.run_dir)).fetch()
@@ -221,7 +226,7 @@ def _with_reference(node: Any, run_dir: str) -> Any:
     """The config with ${run_dir} again where paths begin with it, so that a repeat writes into its own folder."""
     if isinstance(node, dict):
         return {key: _with_reference(value, run_dir) for key, value in node.items()}
-    if isinstance(node, str) and node.startswith(run_dir):
+    if isinstance(node, str) and (node == run_dir or node.startswith(f"{run_dir}/")):
         return node.replace(run_dir, "${run_dir}", 1)
     return node
 

@@ -109,11 +109,12 @@ def checkpoints_in(run_dir: str | Path) -> list[Path]:
 
 
 def checkpoint_to_load(config: Any) -> str | None:
-    """Where the run begins: at run_dir's newest whole checkpoint if it is to resume and has one, else at `checkpoint`.
+    """Where the run begins: at a whole checkpoint of run_dir if it is to resume and has one, else at `checkpoint`.
 
+    The last one is preferred, then the newest. Scoring does not resume: it is of `checkpoint`.
     Says so if that is not last.ckpt. Raises ConfigError if none of them is whole.
     """
-    found = checkpoints_in(config.run_dir) if config.resume else []
+    found = checkpoints_in(config.run_dir) if config.resume and config.task == "fit" else []
     if not found:
         return config.checkpoint
     damaged = []

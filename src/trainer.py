@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
-from src.checkpoint_io import CheckpointIO
+from src.checkpoint_io import CheckpointIO, is_unsaved
 
 
 class Trainer(pl.Trainer):
@@ -49,6 +49,17 @@ class Trainer(pl.Trainer):
             plugins=[*(plugins or []), CheckpointIO(on_save_error), *launched_by_slurm()],
             **kwargs,
         )
+
+    def best_checkpoint(self) -> str | None:
+        """The fit's best checkpoint; None, for the weights as they are, if there is none. All ranks must ask.
+
+        Says so if it could not be saved: what lies there is an older one.
+        """
+        best = getattr(self.checkpoint_callback, "best_model_path", "")
+        if is_unsaved(self, best):
+            sys.stderr.write("warning: the best weights could not be saved: tested are the last ones\n")
+            best = ""
+        return self.strategy.broadcast(best) or None
 
 
 def silence_lightning() -> None:

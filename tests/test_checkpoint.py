@@ -1,4 +1,5 @@
 import os
+import re
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch.testing import assert_close
 
 from src.callbacks.averaging import Averaging
 from src.checkpoint import load_model
+from src.models.nets.cnn_small import CNNSmall
 from tests.programs import program, train_here
 from tests.tiny import TinyPictures, pictures, trainer
 
@@ -34,6 +36,10 @@ def trained(folder, *callbacks, **changes):
     run.fit(model, TinyPictures())
     run.test(model, TinyPictures(), ckpt_path=run.checkpoint_callback.best_model_path, weights_only=True, verbose=False)
     return model.eval(), run.checkpoint_callback.best_model_path
+
+
+class OwnNet(CNNSmall):
+    """From another package than the project's."""
 
 
 class Malicious:
@@ -122,3 +128,22 @@ def test_a_checkpoint_of_another_program_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match=r"no checkpoint of fastlight's: it lacks hyper_parameters.model and .spec"):
         load_model(tmp_path / "other.ckpt")
+
+
+@pytest.mark.parametrize("harmful", ["pathlib.Path.mkdir", "src.models.base.nn.modules.module.torch.hub.load"])
+@pytest.mark.parametrize("place", ["net", "optimizer"])
+def test_a_checkpoint_names_no_function_from_elsewhere(tmp_path, harmful, place):
+    _, path = trained(tmp_path)
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["hyper_parameters"]["model"][place] = {"_target_": "builtins.dict", "a": [{"_target_": harmful}]}
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match=rf"names {re.escape(harmful)}, which is not run.*give trust=\[\w+\]"):
+        load_model(path)
+
+
+def test_a_net_of_ones_own_is_loaded_if_its_package_is_trusted(tmp_path):
+    own = {"_target_": "tests.test_checkpoint.OwnNet", "_partial_": True, "widths": [4, 7]}
+    _, path = trained(tmp_path, net=own)
+    with pytest.raises(ValueError, match=r"names tests.test_checkpoint.OwnNet.*give trust=\[tests\]"):
+        load_model(path)
+    assert type(load_model(path, trust=["tests"]).net).__name__ == "OwnNet"

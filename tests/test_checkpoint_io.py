@@ -1,5 +1,7 @@
+import errno
 import os
 import resource
+import stat
 import subprocess
 import sys
 import zipfile
@@ -116,6 +118,17 @@ def test_what_cannot_be_pickled_is_no_trouble_of_the_disk(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_file_system_that_cannot_sync_folders_holds_checkpoints_all_the_same(path, monkeypatch):
+    def sync(descriptor, fsync=os.fsync):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write_checkpoint({"epoch": 7}, path)
+    assert read_checkpoint(path) == {"epoch": 7}
+
+
 # ---- damaged ----
 
 
@@ -204,3 +217,22 @@ def test_a_training_that_cannot_save_goes_on_if_told_to_and_says_so_each_time(tm
 def test_another_word_for_on_save_error_is_refused():
     with pytest.raises(ValueError, match=r"trainer.on_save_error must be stop or continue, got ignore"):
         trainer(on_save_error="ignore")
+
+
+def test_what_could_not_be_saved_is_not_tested_in_its_older_state(tmp_path, capsys):
+    run = run_out_of_disk(tmp_path, "continue")
+    assert run.checkpoint_callback.best_model_path.endswith("epoch=2-step=9.ckpt")
+    assert run.best_checkpoint() is None
+    assert "warning: the best weights could not be saved: tested are the last ones\n" in capsys.readouterr().err
+
+
+def test_a_best_checkpoint_that_was_saved_is_tested(tmp_path):
+    run = trainer(1, ModelCheckpoint(tmp_path), enable_checkpointing=True)
+    run.fit(classifier(), TinyPictures())
+    assert run.best_checkpoint() == f"{tmp_path}/epoch=0-step=3.ckpt"
+
+
+def test_weights_alone_are_no_checkpoint_to_go_on_from(tmp_path):
+    torch.save({"net.weight": torch.zeros(2)}, tmp_path / "weights.ckpt")
+    with pytest.raises(ValueError, match=r"weights.ckpt is no checkpoint of a training; weights alone can be neither"):
+        trainer().fit(classifier(), TinyPictures(), ckpt_path=tmp_path / "weights.ckpt")

@@ -66,6 +66,10 @@ def test_resuming_where_nothing_ran_says_to_give_the_folder(tmp_path):
     assert message.endswith(f"{tmp_path}/none/here/checkpoints has no checkpoint; give run_dir=PATH")
 
 
+def test_resuming_in_a_folder_that_is_new_each_time_is_refused(tmp_path):
+    assert refused(tmp_path, "resume=auto") == "resume=auto continues the run in run_dir: give run_dir=PATH"
+
+
 @pytest.mark.parametrize(
     "start",
     [

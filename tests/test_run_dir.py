@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from src.errors import ConfigError
-from src.run_dir import own_run_dir
+from src.run_dir import checkpoint_to_load, own_run_dir
 from tests.programs import ROOT, program_without_torch
 
 HOLD = """
@@ -170,3 +170,9 @@ def test_scoring_a_finished_run_leaves_it_finished(tmp_path):
     with run(tmp_path, task="test"):
         pass
     assert (tmp_path / "finished").is_file()
+
+
+def test_scoring_does_not_resume(tmp_path):
+    write(tmp_path, "checkpoints/last.ckpt")
+    score = SimpleNamespace(run_dir=tmp_path, task="test", resume="auto", checkpoint="other/best.ckpt")
+    assert checkpoint_to_load(score) == "other/best.ckpt"

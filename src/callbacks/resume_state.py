@@ -43,6 +43,9 @@ class ResumeState(pl.Callback):
                 logger.load_state_dict(self._loaded["loggers"][type(logger).__name__])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        steps = of_all_ranks(trainer.global_step)
+        if len(set(steps)) > 1:  # each has read the file by itself
+            raise ValueError(f"the ranks would go on from different checkpoints, after steps {steps}: resume once more")
         loaded, self._loaded = self._loaded, {}
         gradients = loaded.get("gradients", [])
         if len(gradients) == trainer.world_size:

@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.plugins import Precision
 from pytorch_lightning.utilities import GradClipAlgorithmType
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -118,6 +118,15 @@ class BaseModel(pl.LightningModule):
             algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
             Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
 
+    def log_loss(self, loss: Tensor, batch_size: int) -> None:
+        """Log a batch's train/loss, the mean over ranks, at the steps that are written and at an epoch's end.
+
+        A call of `log` takes 0.4 ms, and among ranks a barrier and a reduction, whether the value is written or not.
+        """
+        every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
+        if self.trainer.is_last_batch or (every > 0 and (self.trainer.global_step + 1) % every == 0):
+            self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=batch_size, sync_dist=True)
+
     def on_step_left_out(self) -> None:
         """Called in place of a step whose loss was no number: what the model keeps from batch to batch is to go."""
 
@@ -183,7 +192,8 @@ class BaseModel(pl.LightningModule):
             )
         self.hparams["spec"] = {**here, **saved}
         self._saved_steps = checkpoint.get("schedule_steps")
-        self._check_weights(checkpoint["state_dict"])
+        if "state_dict" in checkpoint:  # FSDP has put them into the net already
+            self._check_weights(checkpoint["state_dict"])
 
     def _check_weights(self, saved: dict[str, Any]) -> None:
         own = self.state_dict()

@@ -87,7 +87,7 @@ class ImageClassifier(BaseModel):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, targets = batch
         loss = F.cross_entropy(self(images).float(), targets, label_smoothing=self.label_smoothing)
-        self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(images), sync_dist=True)
+        self.log_loss(loss, len(images))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -124,7 +124,7 @@ class ImageClassifier(BaseModel):
 def _scores(num_classes: int, calibration: bool = False) -> MetricCollection:
     """Metrics that reduce exactly over batches of any size and over ranks."""
     scores: dict[str, Metric | MetricCollection] = {
-        "loss": MeanMetric(),
+        "loss": MeanMetric(nan_strategy="disable"),  # a loss that is no number is to be seen
         "accuracy": MulticlassAccuracy(num_classes, average="micro"),
         "macro_f1": MulticlassF1Score(num_classes, average="macro"),
     }

@@ -98,8 +98,7 @@ class LanguageModel(BaseModel):
         self.state = mapped(Tensor.detach, state)
         decoder = self.net.decoder  # pyright: ignore[reportOptionalMemberAccess]
         loss = decoder_loss(decoder, dropped, targets, **self.loss_choices)
-        size = tokens.numel()
-        self.log("train/loss", loss.detach(), on_step=True, on_epoch=False, batch_size=size, sync_dist=True)
+        self.log_loss(loss.detach(), tokens.numel())
         return loss + self._penalty(dropped.float(), raw.float())
 
     def on_step_left_out(self) -> None:

@@ -95,14 +95,8 @@ class TabularModel(BaseModel):
         # The mean of the members' losses, not the loss of their mean: each is to be good by itself.
         targets = targets.repeat_interleave(members.shape[1], 0)
         loss = self._loss(members.flatten(0, 1), targets)
-        if self._is_logged_step():
-            self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(categories), sync_dist=True)
+        self.log_loss(loss, len(categories))
         return loss
-
-    def _is_logged_step(self) -> bool:
-        # Of a step of 10 ms a call of `log` takes 0.4, whether Lightning then writes the value or not.
-        every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
-        return self.trainer.is_last_batch or (every > 0 and (self.trainer.global_step + 1) % every == 0)
 
     def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if self.is_regression:

@@ -96,3 +96,9 @@ def test_a_row_that_comes_before_the_step_it_is_named_for_is_kept(tmp_path):
 
     whole = rows(resume=False)
     assert rows(resume=True) == whole
+
+
+def test_ranks_that_would_go_on_from_different_steps_stop(tmp_path, monkeypatch):
+    monkeypatch.setattr("src.callbacks.resume_state.of_all_ranks", lambda value: [value, value + 3])
+    with pytest.raises(ValueError, match=r"different checkpoints, after steps \[0, 3\]: resume once more"):
+        trained(tmp_path, 1)

@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+from src.checkpoint_io import SaveError
 from src.signals import SIGNALS, Stopped, handle
 from tests import stop_at
 from tests.programs import checkpoint_of, same, scores_of, train_here
@@ -126,3 +127,16 @@ def test_outside_the_main_thread_signals_are_left_alone(tmp_path, handlers):
     thread.join()
     assert checkpoint_of(tmp_path)["global_step"] == 6
     assert {signum: signal.getsignal(signum) for signum in SIGNALS} == handlers
+
+
+def test_what_could_not_be_saved_is_not_said_to_be(tmp_path, monkeypatch):
+    def full(checkpoint, path):
+        raise SaveError("the disk is full")
+
+    monkeypatch.setattr("src.checkpoint_io.write_checkpoint", full)
+    with pytest.raises(SaveError, match=r"stopped by SIGTERM, and last.ckpt could not be saved"):
+        train_here(
+            tmp_path,
+            "trainer.on_save_error=continue",
+            *signal_at(hook="on_train_batch_end", step=2, signum=int(signal.SIGTERM)),
+        )

@@ -47,13 +47,13 @@ def test_the_loss_is_the_cross_entropy_of_the_next_tokens():
     model, (tokens, targets) = built(), window()
     features = model(tokens)
     logits = model.net.decoder(features.dropped)
-    model.log = lambda *args, **kwargs: None
+    model.log_loss = lambda loss, batch_size: None
     assert_close(model.training_step((tokens, targets), 0), F.cross_entropy(logits.flatten(0, 1), targets.flatten()))
 
 
 def test_penalties_join_what_is_trained_on_and_not_what_is_logged():
     model, batch, logged = built(language_model(alpha=2.0, beta=3.0)), window(), {}
-    model.log = lambda name, value, **kwargs: logged.update({name: value})
+    model.log_loss = lambda loss, batch_size: logged.update({"train/loss": loss})
     model.net.dropout.register_forward_hook(lambda module, inputs, raw: 2 * raw)  # so that dropped is not raw
     loss = model.training_step(batch, 0)
     dropped, raw, _ = model(batch[0])
@@ -64,13 +64,13 @@ def test_penalties_join_what_is_trained_on_and_not_what_is_logged():
 
 def test_a_window_of_one_token_has_no_change_to_be_penalised():
     model = built(language_model(beta=3.0))
-    model.log = lambda *args, **kwargs: None
+    model.log_loss = lambda loss, batch_size: None
     assert model.training_step(window(1), 0).isfinite()
 
 
 def test_two_windows_of_35_are_one_of_70():
     model = built()
-    model.log = lambda *args, **kwargs: None
+    model.log_loss = lambda loss, batch_size: None
 
     def mean_loss(bptt):
         model.state = None
@@ -82,7 +82,7 @@ def test_two_windows_of_35_are_one_of_70():
 
 def test_no_gradient_flows_into_the_window_before():
     model = built()
-    model.log = lambda *args, **kwargs: None
+    model.log_loss = lambda loss, batch_size: None
     model.training_step(window(), 0)
     ((h, c),) = model.state
     assert h.grad_fn is None
@@ -106,7 +106,7 @@ def test_a_validation_leaves_the_training_state_as_it_is():
 
 def test_a_batch_with_other_tracks_is_an_error():
     model = built()
-    model.log = lambda *args, **kwargs: None
+    model.log_loss = lambda loss, batch_size: None
     model.training_step(window(batch=2), 0)
     with pytest.raises(ValueError, match="same tracks, got a batch of 3 after 2"):
         model.training_step(window(batch=3), 1)
@@ -120,7 +120,7 @@ def test_the_rate_of_a_step_follows_the_length_of_its_varied_windows(vary, accum
     unchanging = partial(ExponentialLR, gamma=1.0)  # from step to step, by multiplication
     model = built(language_model(optimizer=torch.optim.SGD, scheduler=unchanging)).train()
     unmoved = copy.deepcopy(model)
-    unmoved.log = lambda *args, **kwargs: None
+    unmoved.log_loss = lambda loss, batch_size: None
     for window in windows:
         (unmoved.training_step(window, 0) / accumulated).backward()
     run = trained(model, data, 1, max_steps=1, accumulate_grad_batches=accumulated)
@@ -234,7 +234,7 @@ def test_each_document_is_scored_by_itself_and_every_token_counts(method, bptt, 
 
 def test_each_document_is_trained_on_by_itself():
     model, tokens = built(language_model(small_lstm)), stream(41)
-    model.log = lambda *args, **kwargs: None
+    model.log_loss = lambda loss, batch_size: None
     loader = BPTTLoader(tokens, starts=np.array(DOCUMENTS), batch_size=1, bptt=8)
     losses = [model.training_step(batch, 0).item() for batch in loader]
     assert sum(losses) / len(losses) == pytest.approx(loss_by_document(model, tokens), rel=1e-6)

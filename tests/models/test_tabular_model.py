@@ -40,7 +40,7 @@ def given(outputs, targets):
 
 
 def training_loss(model, batch):
-    model._is_logged_step = lambda: False
+    model.log_loss = lambda loss, batch_size: None
     return model.training_step(batch, 0)
 
 

@@ -74,7 +74,7 @@ class QRNNLayer(nn.Module):
         """Each step's input, for window 2 behind the one before it: (time, batch, window * input_size)."""
         if last_input is None:
             return features
-        before = torch.cat([last_input.unsqueeze(0), features[:-1]])
+        before = torch.cat([last_input.unsqueeze(0), features])[:-1]
         return torch.cat([before, features], -1)
 
     def _zone_out(self, f: Tensor) -> Tensor:
