@@ -1,6 +1,7 @@
 """One folder, one run: who may write there, what is there from before, where a resumed run begins. Without torch."""
 
 import fcntl
+import json
 import os
 import platform
 import shutil
@@ -49,8 +50,14 @@ def own_run_dir(config: Any) -> Iterator[None]:
             _make_way(folder, config)
         with sent_at_the_end(folder, config):
             yield
-            if config.task == "fit":
+            if config.task == "fit" and _has_trained(folder):
                 (folder / FINISHED).touch()
+
+
+def _has_trained(folder: Path) -> bool:
+    """Whether the run was more than a search, as for a learning rate, by what it wrote of itself."""
+    metrics = folder / "metrics.json"
+    return not metrics.is_file() or json.loads(metrics.read_text()).get("train/steps") != 0
 
 
 @contextmanager

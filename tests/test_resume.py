@@ -32,7 +32,6 @@ def stop(run_dir, step, saves, *overrides):
     ("step", "saves", "overrides"),
     [
         pytest.param(9, True, [], id="in mid-epoch"),
-        pytest.param(6, True, [], id="after an epoch's last batch, before its validation"),
         pytest.param(8, False, [], id="two steps after the checkpoint of an epoch's end"),
         pytest.param(3, True, [ACCUMULATION], id="between two accumulated steps"),
         pytest.param(10, False, [VALIDATION_IN_MID_EPOCH], id="after a validation in mid-epoch"),
