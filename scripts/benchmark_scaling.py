@@ -1,7 +1,7 @@
 """How fastlight scales: with processes, with data, and what it costs to start them.
 
-    python -m scripts.benchmark_scaling [--quick] [--only PART ...] data_dir=PATH [key=value ...]
-    python -m scripts.benchmark_scaling --trainer ddp --ranks 1 2 4 8 --startup-ranks 1 2 4 8 data_dir=PATH   # GPUs
+    python -m scripts.benchmark_scaling data_dir=PATH [key=value ...] [--quick] [--only PART ...]
+    python -m scripts.benchmark_scaling data_dir=PATH --trainer ddp --ranks 1 2 4 8 --startup-ranks 1 2 4 8   # GPUs
 
 Every number comes from runs of `train.py`, each process on one thread. The last line is one JSON object;
 scripts/scaling_report.py makes tables and a picture of it.

@@ -90,7 +90,7 @@ def throughput_table(throughput: dict[str, Any], link: Link) -> str:
 
 def model_table(throughput: dict[str, Any], link: Link) -> str:
     """Where the model says that several ranks begin to pay."""
-    head = ["experiment", "ranks", "batch", "gradients, MB", "computes, ms", "sends, ms", "DDP pays from", "90 % from"]
+    head = ["experiment", "ranks", "batch", "gradients, MB", "computes, ms", "sends, ms", "pays from", "90 % from"]
     rows = []
     for name, numbers in throughput.items():
         for ranks in numbers["ddp"]:

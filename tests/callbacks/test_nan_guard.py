@@ -37,10 +37,12 @@ def fit(on_nan, batches, *callbacks, factor=NAN, model=None, data=None, **choice
 
 @pytest.mark.parametrize(("factor", "loss"), [(NAN, "nan"), (math.inf, "(nan|inf)")])
 def test_a_loss_that_is_no_number_stops_the_training_before_the_step(factor, loss):
-    states = AtBatch(state)
+    model = tiny_table.tabular_model(optimizer=ADAM)
+    before = AtBatch(lambda trainer, model: {name: p.detach().clone() for name, p in model.named_parameters()})
     with pytest.raises(ValueError, match=f"the loss is {loss} at step 5, lr 0.1, epoch 1, batch 1"):
-        fit("stop", [4], states, AtBatch(state, "end"), factor=factor)
-    assert len(states.values) == 5
+        fit("stop", [4], before, factor=factor, model=model)
+    assert len(before.values) == 5
+    assert same(before.values[-1], {name: p.detach() for name, p in model.named_parameters()})
 
 
 def test_the_message_names_the_rows_of_the_batch():
