@@ -36,7 +36,7 @@ import torch
 from scripts import lr_finder_data, lr_finder_tasks
 from scripts.lr_finder_rivals import HOW_TO_INSTALL, RIVALS, search_all
 from scripts.lr_finder_tasks import ALL, HELD_OUT, TASKS, train
-from src.callbacks.figure import new_figure
+from src.report.figures import new_figure
 
 QUICK_TASKS = ("digits cnn sgd 1cycle", "diabetes adamw 1cycle")
 # Okabe and Ito's, for the colour-blind: one for each rule.

@@ -168,9 +168,9 @@ class CharLSTM(nn.Module):
 
 SMALL_CNN = partial(CNNSmall, widths=[16, 32])
 WIDE_CNN = partial(CNNSmall, widths=[32, 64])
-DIGITS_MLP = partial(MLP, widths=[64], relu=True)
+DIGITS_MLP = partial(MLP, widths=[64], relu=True, dropout=0.0)
 FASHION_CNN = partial(CNNSmall, widths=[16, 32, 64])
-FASHION_MLP = partial(MLP, widths=[128, 64], relu=True)
+FASHION_MLP = partial(MLP, widths=[128, 64], relu=True, dropout=0.0)
 FASHION_NET = partial(FastNet, widths=[16, 32], depths=[1, 1], norm_momentum=0.4)
 TABLE_MLP = partial(TableMLP, width=64)
 CHAR_LSTM = partial(CharLSTM, embedding_size=24, hidden_size=64)

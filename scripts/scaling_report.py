@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.scaling_model import Link, efficiency, fit_link, least_batch
-from src.callbacks.figure import new_figure
+from src.report.figures import new_figure
 
 # Okabe and Ito's colours, for the colour-blind.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00")

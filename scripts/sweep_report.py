@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from scripts.sweep_file import Sweep, parse
-from src.callbacks.figure import new_figure
 from src.errors import CONF
 from src.multirun import print_table
+from src.report.figures import new_figure
 
 NOT_IN_AN_EXPERIMENT = ("experiment", "logger", "data_dir", "cache_dir")
 

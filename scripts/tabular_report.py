@@ -3,10 +3,11 @@
 import math
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from src.callbacks.figure import new_figure
+from matplotlib.figure import Figure
+
+from src.report.figures import new_figure
 
 # Okabe and Ito's colours, for the colour-blind.
 STYLES = {
@@ -45,7 +46,7 @@ def as_text(mean: float, std: float, num_seeds: int) -> str:
     return f"{mean:.{digits}f}" + (f"±{std:.{digits}f}" if num_seeds > 1 else "")
 
 
-def draw(cells: Cells, results: list[dict[str, Any]], score: str, path: Path) -> None:
+def draw(cells: Cells, results: list[dict[str, Any]], score: str) -> Figure:
     """A line for each model: a dot for each kind of features, the seeds behind it."""
     figure = new_figure(7, 1.2 + 0.55 * len(cells))
     figure.set_layout_engine("constrained")
@@ -63,4 +64,4 @@ def draw(cells: Cells, results: list[dict[str, Any]], score: str, path: Path) ->
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     figure.legend(loc="outside upper center", ncols=len(STYLES), frameon=False)
-    figure.savefig(path)
+    return figure

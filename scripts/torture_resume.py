@@ -9,6 +9,7 @@ and paths. A run may be killed several times, in its start-up, too; one without 
 """
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -121,7 +122,9 @@ def ending(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ("last", "best"):
         found[name] = torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
-    for name in ("metrics.csv", "samples.txt", "lr_finder.csv", "lr_finder_epoch_4.csv"):
+    with (folder / "metrics.csv").open(newline="") as file:
+        found["metrics.csv"] = list(csv.DictReader(file))
+    for name in ("samples.txt", "lr_finder.csv", "lr_finder_epoch_4.csv"):
         path = folder / name
         found[name] = path.read_text() if path.is_file() else None
     found["metrics.json"] = json.loads((folder / "metrics.json").read_text())

@@ -6,6 +6,7 @@ them from source text (`src.signatures`), compares names and plain types, and lo
 
 import ast
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -205,13 +206,22 @@ def save_config(cfg: DictConfig) -> dict[str, Any]:
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = path.with_suffix(".tmp")
         staged.write_text(
-            f"# Repeat: python train.py --config-path={path.parent} --config-name=config run_dir=NEW\n"
+            f"# Repeat: python train.py --config-path={path.parent} --config-name=config run_dir=NEW\n{_begun_by()}"
             "defaults:\n- _self_\n- override hydra/hydra_logging: disabled\n- override hydra/job_logging: disabled\n"
             f"hydra:\n  run:\n    dir: ${{folder_for:${{run_dir}},${{cache_dir}}/runs}}\n  output_subdir: null\n{text}"
         )
         os.replace(staged, path)
         send_run(path.parent)  # an address that cannot be written fails now, not after the first epoch
     return config  # pyright: ignore[reportReturnType]
+
+
+def _begun_by() -> str:
+    """A comment with the command line that composed the config, but for where it writes, if that can be told."""
+    if not HydraConfig.initialized() or HydraConfig.get().job.config_name != "train":
+        return ""
+    kept = (o for o in HydraConfig.get().overrides.task if not o.startswith(("run_dir=", "resume=", "overwrite=")))
+    line = shlex.join(["python", "train.py", *kept])
+    return "" if "\n" in line else f"# Begun by: {line}\n"
 
 
 def _tell_changes(path: Path, config: dict[Any, Any]) -> None:

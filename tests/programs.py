@@ -1,5 +1,6 @@
 """Runs train.py and predict.py for tests: in a process of their own, or here."""
 
+import csv
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "COLUMNS": "120"
 # Six steps an epoch, and random flips and crops, so that a wrong random state shows.
 SMALL = (
     "callbacks=default",
+    "~callbacks.report",  # half a second each time
     "model.net.widths=[5]",
     "datamodule.batch_size=200",
     "datamodule.augmentation.flip=true",
@@ -92,6 +94,14 @@ def scores_of(run_dir):
     """metrics.json without times and memory, which no seed repeats."""
     measured = ("time/", "memory/", "train/samples_per_second", "train/tokens_per_second")
     return {name: value for name, value in metrics_of(run_dir).items() if not name.startswith(measured)}
+
+
+def table_of(run_dir):
+    """The rows of metrics.csv, without the columns of speed and memory, which no seed repeats."""
+    with (Path(run_dir) / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    measured = [name for name in rows[0] if name.startswith("memory/") or name.endswith("_per_second")]
+    return [{name: value for name, value in row.items() if name not in measured} for row in rows]
 
 
 def same(a, b):

@@ -76,3 +76,12 @@ def test_a_checkpoint_that_would_run_code_is_refused(data_dir, tmp_path):  # noq
     with pytest.raises(Exception, match="is no checkpoint of plain data and tensors"):
         run_here(composed(*given))
     assert not (tmp_path / "harm").exists()
+
+
+def test_its_report_says_how_to_see_the_model(data_dir, tmp_path):  # noqa: F811
+    given = settings("pictures", 2, tmp_path, data_dir, "callbacks=images", "trainer.max_epochs=1", by="fsdp")
+    run_here(composed(*given, *SMALLER))
+    run_here(composed(*given, "task=test", f"checkpoint={tmp_path}/checkpoints/last.ckpt"))
+    page = (tmp_path / "report.html").read_text()
+    assert f"python -m scripts.report {tmp_path} shows it whole" in page
+    assert "grad_norm" not in (tmp_path / "metrics.csv").read_text()

@@ -8,6 +8,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "src").rglob("*.py"))
 LAYERS = {"datamodules", "models", "callbacks"}
+# What a report is made of, and by: it gets models and datamodules as objects.
+REPORT = {"torch", "pytorch_lightning", "lightning_fabric", "numpy", "matplotlib", "sklearn", "jinja2", "markupsafe"}
+REPORT |= {"captum", "pandas", "scipy", "threadpoolctl", "tokenizers", "yaml"}
 # What else the parts of src may name, beside the standard library.
 KNOW_HYDRA = {"src/config.py", "src/entity_embedder.py", "src/errors.py", "src/checkpoint.py", "src/multirun.py"}
 
@@ -33,6 +36,15 @@ def test_datamodules_models_and_callbacks_never_import_one_another(path):
     if own in LAYERS:
         others = LAYERS - {own}
         assert [i for i in imports(path) if i.startswith("src.") and i.split(".")[1] in others] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "src/report").glob("*.py")), ids=name)
+def test_reports_import_no_layer(path):
+    import sys
+
+    allowed = {*REPORT, *sys.stdlib_module_names}
+    own = ("src.report", "src.errors", "src.run_dir")
+    assert [i for i in imports(path) if i.split(".")[0] not in allowed and not i.startswith(own)] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from src.errors import ConfigError
-from tests.programs import ENVIRONMENT, ROOT, checkpoint_of, metrics_of, program, same, train_here
+from tests.programs import ENVIRONMENT, ROOT, checkpoint_of, metrics_of, program, same, table_of, train_here
 from tests.stop_at import Stopped
 
 ACCUMULATION = "trainer.accumulate_grad_batches=4"  # six batches: a step of four and a step of two
@@ -45,7 +45,7 @@ def test_a_stopped_run_ends_like_an_uninterrupted_one(tmp_path, step, saves, ove
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "loops", "epoch", "global_step"):
         assert same(a[part], b[part]), part
     assert same(a["callbacks"]["RandomState"], b["callbacks"]["RandomState"])
-    assert (whole / "metrics.csv").read_text() == (stopped / "metrics.csv").read_text()
+    assert table_of(whole) == table_of(stopped)
 
 
 def damage(path):
@@ -63,7 +63,7 @@ def test_a_run_whose_last_checkpoint_is_damaged_goes_on_from_the_next_one(tmp_pa
     note = r"note: resumed from \S+/best.ckpt, since last.ckpt is damaged \(the checksum of \S+ does not match\)\n"
     assert re.search(note, capsys.readouterr().err)
     assert same(checkpoint_of(whole)["state_dict"], checkpoint_of(stopped)["state_dict"])
-    assert (whole / "metrics.csv").read_text() == (stopped / "metrics.csv").read_text()
+    assert table_of(whole) == table_of(stopped)
 
 
 def test_a_run_without_a_whole_checkpoint_is_not_begun_anew_in_silence(tmp_path):
@@ -89,7 +89,7 @@ def test_resume_auto_begins_a_run_and_continues_it(tmp_path):
     stop(tmp_path / "stopped", 9, True, "resume=auto")
     stopped = train_here(tmp_path / "stopped", "resume=auto")
     assert same(checkpoint_of(whole)["state_dict"], checkpoint_of(stopped)["state_dict"])
-    assert (whole / "metrics.csv").read_text() == (stopped / "metrics.csv").read_text()
+    assert table_of(whole) == table_of(stopped)
 
 
 def test_the_totals_of_a_resumed_run_hold_the_stopped_part(tmp_path):
@@ -139,4 +139,4 @@ def test_a_killed_process_resumes_to_the_same_end(tmp_path, digits_run):
     resumed = program("train.py", f"run_dir={tmp_path}", "resume=true", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert same(checkpoint_of(tmp_path)["state_dict"], checkpoint_of(digits_run)["state_dict"])
-    assert table.read_text() == (digits_run / "metrics.csv").read_text()
+    assert table_of(tmp_path) == table_of(digits_run)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.programs import ENVIRONMENT, ROOT, SMALL, checkpoint_of, same, train_here
+from tests.programs import ENVIRONMENT, ROOT, SMALL, checkpoint_of, same, table_of, train_here
 from tests.slurm_cluster import ask, cluster, missing_commands, wait
 
 pytestmark = pytest.mark.slurm
@@ -106,7 +106,7 @@ def finished(job):
 def assert_same_end(run_dir, other):
     for part in ("state_dict", "optimizer_states", "global_step"):
         assert same(checkpoint_of(run_dir)[part], checkpoint_of(other)[part]), part
-    assert (run_dir / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+    assert table_of(run_dir) == table_of(other)
 
 
 def was_queued_again(log):

@@ -9,7 +9,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from src.callbacks.figure import new_figure, publish
+from src.callbacks.figure import publish
+from src.report.figures import new_figure
 
 
 class BatchPicture(pl.Callback):

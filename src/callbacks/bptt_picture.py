@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.callbacks.figure import new_figure
+from src.report.figures import new_figure
 
 if TYPE_CHECKING:
     from src.callbacks.bptt_search import BPTTSearch

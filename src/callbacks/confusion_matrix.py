@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
-from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from src.callbacks.figure import new_figure, publish
+from src.callbacks.figure import publish
+from src.report.confusion import draw_confusion
 
 
 class ConfusionMatrix(pl.Callback):
@@ -52,34 +51,9 @@ class ConfusionMatrix(pl.Callback):
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         counts = self.matrix.compute().cpu().numpy()  # on every rank: it adds up over them
         if trainer.is_global_zero:
-            publish(draw(counts, self.names), self.path, trainer)
+            publish(draw_confusion(counts, self.names), self.path, trainer)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
-
-
-def draw(counts: np.ndarray, names: list[str]) -> Figure:
-    """A figure of a matrix of counts (true class, predicted class); cells hold their counts up to 30 classes.
-
-    The shade is the share of the true class, on one blue scale, light to dark: to be told apart by any eye, and in
-    grey. Its root is drawn, so that a few mistakes in a hundred are visible.
-    """
-    size = len(names)
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = min(16.0, 2.2 + 0.42 * size)
-    figure = new_figure(side, side)
-    figure.set_layout_engine("constrained")
-    axes = figure.add_subplot()
-    axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1.15, interpolation="nearest")
-    step = -(-size // 50)  # the names of 50 classes at most fit
-    shown = range(0, size, step)
-    axes.set_xticks(shown, [names[i] for i in shown], rotation=90 if max(map(len, names)) > 3 else 0)
-    axes.set_yticks(shown, [names[i] for i in shown])
-    axes.tick_params(length=0, labelsize=8)
-    axes.set(xlabel="predicted", ylabel="true", title=f"{int(np.trace(counts))} of {int(counts.sum())} right")
-    for row, column in zip(*np.nonzero(counts), strict=True) if size <= 30 else ():
-        color = "white" if share[row, column] > 0.4 else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=color)
-    return figure

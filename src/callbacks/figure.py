@@ -1,20 +1,13 @@
-"""What callbacks that draw share: a figure without global state, its file, and its way to the loggers."""
+"""What callbacks that draw share: a figure's file, and its way to the loggers."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pytorch_lightning.loggers import TensorBoardLogger
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches. It draws by itself, whatever matplotlib's backend; pyplot never hears of it."""
-    figure = Figure(figsize=(width, height), dpi=100)
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def publish(figure: Figure, path: Path, trainer: pl.Trainer) -> None:
@@ -23,9 +16,18 @@ def publish(figure: Figure, path: Path, trainer: pl.Trainer) -> None:
     staged = path.with_suffix(".tmp")
     figure.savefig(staged, format="png")
     os.replace(staged, path)
-    for logger in trainer.loggers:
+    to_loggers(np.asarray(figure.canvas.buffer_rgba())[..., :3], path.stem, trainer)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def to_loggers(pixels: np.ndarray, name: str, trainer: pl.Trainer) -> None:
+    """Give a picture, uint8 (height, width, 3), to each logger that takes pictures."""
+    for logger in filter(takes_pictures, trainer.loggers):
         if isinstance(logger, TensorBoardLogger):
-            pixels = np.asarray(figure.canvas.buffer_rgba())  # pyright: ignore[reportAttributeAccessIssue]
-            logger.experiment.add_image(path.stem, pixels[..., :3], trainer.global_step, dataformats="HWC")
-        elif hasattr(logger, "log_image"):
-            logger.log_image(path.stem, [str(path)], trainer.global_step)  # pyright: ignore[reportAttributeAccessIssue]
+            logger.experiment.add_image(name, pixels, trainer.global_step, dataformats="HWC")
+        else:
+            logger.log_image(name, [pixels], trainer.global_step)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def takes_pictures(logger: Any) -> bool:
+    """Whether a logger is one for pictures, too."""
+    return isinstance(logger, TensorBoardLogger) or hasattr(logger, "log_image")

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.callbacks.figure import new_figure
 from src.callbacks.lr_rules import Curve, kernel_average
+from src.report.figures import new_figure
 
 # Okabe and Ito's colours, which all kinds of eyes tell apart, each with dashes of its own as well.
 STYLES: list[tuple[str, Any]] = [

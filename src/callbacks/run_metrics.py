@@ -1,4 +1,4 @@
-"""Writes metrics.json: the final numbers of a run, as one flat map."""
+"""Writes metrics.json: the final numbers of a run, as one flat map; tells loggers how its steps went."""
 
 import json
 import math
@@ -11,6 +11,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch.optim import Optimizer
+
+from src.callbacks.sharding import is_sharded
 
 
 class Stopwatch:
@@ -46,6 +49,12 @@ class RunMetrics(pl.Callback):
     its first tensor has elements.  These, and memory/peak_mb (of the process on a CPU, of the tensors on a GPU), are of
     the whole run: a resumed one adds to what the stopped one had at its last checkpoint.
 
+    At each of the trainer's log_every_n_steps the loggers get a row that metrics.json is not to have: train/lr and
+    train/momentum of the step, of the last parameter group (Adam's momentum is its first beta); train/grad_norm, of the
+    whole gradient before it is clipped (not with FSDP, where no rank has all of it); the speed since the row before,
+    named as above; memory/mb, as memory/peak_mb so far. It costs 2 us a step, and 190 us a row (30 tensors, on a CPU):
+    at 50 steps a row less than 0.1 % of a table's step of 7 ms.
+
     A number that is not finite is written as null, which JSON has, in place of NaN, which it has not. Scoring a run in
     its own run_dir adds to the numbers that are there; a new training replaces them.
     """
@@ -60,6 +69,8 @@ class RunMetrics(pl.Callback):
         self.unit = unit
         self._seen = 0  # samples or tokens
         self._stopped_run: dict[str, Any] = {}
+        self._step: dict[str, Any] = {}  # what is to be logged of it
+        self._last_row: tuple[float, int] | None = None  # seconds of training, and what was seen, until then
 
     def state_dict(self) -> dict[str, Any]:
         return {"fit_s": self._fit.seconds, "train_s": self._train.seconds, self.unit: self._seen}
@@ -82,12 +93,44 @@ class RunMetrics(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._fit.start()
         self._train.start()
+        self._last_row = None
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self._last_row is None:  # not before: a search for a learning rate may come first
+            self._last_row = self._train.seconds, self._seen
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        # Here, since the schedule goes on before the batch ends.
+        if trainer.is_global_zero and trainer.loggers and trainer._logger_connector.should_update_logs:
+            group = optimizer.param_groups[-1]
+            self._step = {
+                "train/lr": group["lr"],
+                "train/momentum": group["betas"][0] if "betas" in group else group.get("momentum"),
+                "train/grad_norm": None if is_sharded(trainer) else gradient_norm(pl_module),
+            }
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         size = batch[0].numel() if self.unit == "tokens" else len(batch[0])
         self._seen += size * trainer.world_size
+        if self._step:
+            self._log_step(trainer)
+
+    def _log_step(self, trainer: pl.Trainer) -> None:
+        assert self._last_row is not None
+        seconds, seen = self._last_row
+        self._last_row = self._train.seconds, self._seen
+        row = {name: float(value) for name, value in self._step.items() if value is not None}
+        row[f"train/{self.unit}_per_second"] = (self._seen - seen) / (self._last_row[0] - seconds)
+        row["memory/mb"] = peak_memory_mb()
+        for logger in trainer.loggers:  # not by the model's `log`, but under the number that Lightning gives the step
+            logger.log_metrics(row, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+        self._step = {}
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Fit's own validation only; its sanity check comes before the training.
@@ -135,6 +178,12 @@ class RunMetrics(pl.Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         staged.write_text(json.dumps(written, indent=2, sort_keys=True, allow_nan=False) + "\n")
         os.replace(staged, self.path)
+
+
+def gradient_norm(module: pl.LightningModule) -> torch.Tensor | None:
+    """The Euclidean length of all gradients as one; None if there is none, as of a step that is left out."""
+    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    return torch.stack([torch.linalg.vector_norm(g).float() for g in gradients]).norm() if gradients else None
 
 
 def peak_memory_mb() -> float:

@@ -143,27 +143,37 @@ class LanguageModel(BaseModel):
             self.cache.reset()
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        self._score(self.net, *batch)
+        self._score(batch)
 
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         if self.dynamic is None:
-            self._score(self.net, *batch, cache=self.cache)
+            self._score(batch, cache=self.cache)
             return
         net: Any = self.dynamic.net
         with torch.inference_mode(False), torch.enable_grad():
             # Copies: Lightning's own can be part of no gradient.
-            tokens, targets, *starts = (tensor.clone() for tensor in batch)
-            features = self._score(net, tokens, targets, *starts, cache=self.cache)
-            self.dynamic.learn(decoder_loss(net.decoder, features, targets, **self.loss_choices))
+            batch = tuple(tensor.clone() for tensor in batch)
+            features = self._score(batch, net, self.cache)
+            self.dynamic.learn(decoder_loss(net.decoder, features, batch[1], **self.loss_choices))
 
-    def _score(
-        self, net: Any, tokens: Tensor, targets: Tensor, *starts: Tensor, cache: NeuralCache | None = None
-    ) -> Tensor:
+    def token_losses(
+        self, batch: tuple[Tensor, ...], state: Any = None, net: Any = None
+    ) -> tuple[Tensor, LanguageFeatures]:
+        """The loss of each target of a window, (time, batch), 0 where it is -100, and the features that it comes from.
+
+        state: that of the features of the window before.  net: another one than the model's own.
+        """
+        tokens, targets, *starts = batch
+        net = self.net if net is None else net
+        features = net(tokens, state, *starts)
+        return decoder_losses(net.decoder, features.dropped, targets, **self.loss_choices), features
+
+    def _score(self, batch: tuple[Tensor, ...], net: Any = None, cache: NeuralCache | None = None) -> Tensor:
         """Note the losses of a window; returns its features."""
-        self._check_tracks("scoring", tokens, self.scoring_state)
-        dropped, _, state = net(tokens, self.scoring_state, *starts)
+        targets = batch[1]
+        self._check_tracks("scoring", targets, self.scoring_state)
+        losses, (dropped, _, state) = self.token_losses(batch, self.scoring_state, net)
         self.scoring_state = mapped(Tensor.detach, state)
-        losses = decoder_losses(net.decoder, dropped, targets, **self.loss_choices)
         if cache is not None:
             losses = torch.where(targets != IGNORED, -cache.mixed(dropped.detach(), targets, -losses), 0.0)
         self._sums.append(losses.sum())

@@ -5,32 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from src.callbacks.confusion_matrix import ConfusionMatrix, draw
+from src.callbacks.confusion_matrix import ConfusionMatrix
+from src.report.confusion import draw_confusion
 from tests.programs import metrics_of, train_here
-
-COUNTS = np.array([[5, 1, 0], [0, 7, 0], [0, 2, 8]])
-
-
-def cells(figure):
-    return {text.get_position(): text.get_text() for text in figure.axes[0].texts}
-
-
-def test_a_row_is_a_true_class_and_a_column_a_predicted_one():
-    figure = draw(COUNTS, ["cat", "dog", "owl"])
-    assert cells(figure) == {(0, 0): "5", (1, 0): "1", (1, 1): "7", (1, 2): "2", (2, 2): "8"}  # (column, row)
-    assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("predicted", "true")
-
-
-def test_the_title_says_how_many_are_right():
-    assert draw(COUNTS, ["cat", "dog", "owl"]).axes[0].get_title() == "20 of 23 right"
-
-
-def test_a_class_without_rows_is_drawn_empty():
-    assert cells(draw(np.array([[3, 0], [0, 0]]), ["cat", "dog"])) == {(0, 0): "3"}
-
-
-def test_many_classes_are_drawn_without_numbers():
-    assert cells(draw(np.eye(31, dtype=int), [str(i) for i in range(31)])) == {}
 
 
 class Echo(torch.nn.Module):
@@ -44,7 +21,9 @@ class Echo(torch.nn.Module):
 
 def test_only_the_first_pass_over_a_batch_is_counted(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("src.callbacks.confusion_matrix.draw", lambda counts, names: drawn.append(counts.tolist()))
+    monkeypatch.setattr(
+        "src.callbacks.confusion_matrix.draw_confusion", lambda counts, names: drawn.append(counts.tolist())
+    )
     monkeypatch.setattr("src.callbacks.confusion_matrix.publish", lambda *args: None)
     trainer = SimpleNamespace(datamodule=SimpleNamespace(spec={"class_names": ["a", "b", "c"]}), is_global_zero=True)
     callback, model = ConfusionMatrix(path=str(tmp_path / "x.png")), Echo()
@@ -61,7 +40,8 @@ def test_only_the_first_pass_over_a_batch_is_counted(tmp_path, monkeypatch):
 def test_the_picture_counts_every_row_of_the_test_set(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "src.callbacks.confusion_matrix.draw", lambda counts, names: drawn.append(counts) or draw(counts, names)
+        "src.callbacks.confusion_matrix.draw_confusion",
+        lambda counts, names: drawn.append(counts) or draw_confusion(counts, names),
     )
     train_here(tmp_path, "callbacks=images", "trainer.max_epochs=1", "model.flip_tta=true")
     (counts,) = drawn

@@ -1,11 +1,15 @@
 import json
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
 
 from src.callbacks.run_metrics import RunMetrics, Stopwatch
+from tests import tiny
 from tests.programs import metrics_of, train_here
 
 
@@ -175,3 +179,71 @@ def test_a_run_with_validation_in_mid_epoch_counts_every_row(tmp_path):
     metrics = metrics_of(tmp_path)
     assert metrics["train/samples_per_second"] * metrics["time/train_s"] == pytest.approx(2 * 6 * 200)
     assert metrics["time/train_s"] < metrics["time/fit_s"]
+
+
+# ---- steps ----
+
+
+class Rows(Logger):
+    """Keeps what it is told of each step."""
+
+    name, version = "rows", ""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def log_hyperparams(self, *_, **__):
+        pass
+
+    def log_metrics(self, metrics, step=None):
+        if "train/lr" in metrics:
+            self.found.append({"step": step, **metrics})
+
+
+def logged(folder, *callbacks, epochs=1, **choices):
+    """The rows of a training of 3 steps an epoch."""
+    torch.manual_seed(0)
+    rows = Rows()
+    made = tiny.trainer(epochs, run_metrics(folder), *callbacks, logger=rows, **choices)
+    made.fit(tiny.classifier(scheduler=partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)), tiny.TinyPictures())
+    return rows.found
+
+
+def test_a_row_has_the_rate_and_the_momentum_of_its_step(tmp_path):
+    rows = logged(tmp_path)
+    assert [row["step"] for row in rows] == [0, 1, 2]
+    assert [row["train/lr"] for row in rows] == pytest.approx([0.1, 0.05, 0.025])
+    assert {row["train/momentum"] for row in rows} == {0.9}
+
+
+def test_a_row_has_the_gradient_before_it_is_clipped(tmp_path):
+    def norm(_, model):
+        return float(torch.cat([p.grad.flatten() for p in model.parameters()]).norm())
+
+    whole, clipped = tiny.AtBatch(norm, "end"), tiny.AtBatch(norm, "end")
+    assert [row["train/grad_norm"] for row in logged(tmp_path, whole)] == pytest.approx(whole.values)
+    rows = logged(tmp_path, clipped, gradient_clip_val=0.01)
+    assert clipped.values[0] == pytest.approx(0.01, rel=1e-3)
+    assert rows[0]["train/grad_norm"] == pytest.approx(whole.values[0])
+
+
+def test_a_row_comes_every_so_many_steps_with_the_speed_since_the_one_before(tmp_path, clock):
+    class Slow(pl.Callback):
+        def on_train_batch_start(self, *_):
+            clock.pass_(2)
+
+        def on_validation_batch_start(self, *_):
+            clock.pass_(50)
+
+    def rarely(trainer, _):
+        trainer.log_every_n_steps = 3
+
+    rows = logged(tmp_path, Slow(), tiny.AtBatch(rarely), epochs=2)
+    assert [row["step"] for row in rows] == [2, 5]
+    assert [row["train/samples_per_second"] for row in rows] == [12 / 6, 12 / 6]
+
+
+def test_rows_of_steps_are_not_in_metrics_json(tmp_path):
+    logged(tmp_path)
+    assert {"train/lr", "train/grad_norm", "memory/mb"} & metrics_of(tmp_path).keys() == set()

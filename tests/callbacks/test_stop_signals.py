@@ -6,7 +6,7 @@ import pytest
 from src.checkpoint_io import SaveError
 from src.signals import SIGNALS, Stopped, handle
 from tests import stop_at
-from tests.programs import checkpoint_of, same, scores_of, train_here
+from tests.programs import checkpoint_of, same, scores_of, table_of, train_here
 from tests.signal_at import signal_at
 
 pytestmark = pytest.mark.usefixtures("handlers")
@@ -69,7 +69,7 @@ def test_a_training_that_got_a_signal_goes_on_as_if_there_had_been_none(tmp_path
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
         assert same(a[part], b[part]), part
     assert same(a["callbacks"]["RandomState"], b["callbacks"]["RandomState"])
-    assert (tmp_path / "metrics.csv").read_text() == (whole(*overrides) / "metrics.csv").read_text()
+    assert table_of(tmp_path) == table_of(whole(*overrides))
     assert scores_of(tmp_path) == scores_of(whole(*overrides))
 
 

@@ -240,6 +240,18 @@ def test_each_document_is_trained_on_by_itself():
     assert sum(losses) / len(losses) == pytest.approx(loss_by_document(model, tokens), rel=1e-6)
 
 
+def test_token_losses_are_those_of_each_next_token_given_the_window_before():
+    model, tokens = built(), stream(41)
+    loader = BPTTLoader(tokens, batch_size=1, bptt=9, keep_tail=True)
+    logits = model.net.decoder(model(tokens[:-1, None]).dropped)
+    expected = F.cross_entropy(logits.squeeze(1), tokens[1:], reduction="none")
+    state, losses = None, []
+    for window in loader:
+        found, (_, _, state) = model.token_losses(window, state)
+        losses.append(found)
+    assert_close(torch.cat(losses).squeeze(1), expected)
+
+
 # ---- checkpoints ----
 
 
