@@ -190,7 +190,7 @@ def compare(cfg: DictConfig, *, models: Sequence[str], seeds: int, in_fold: bool
         comparison.run(seed)
         pd.DataFrame(results).to_csv(out / "comparison.csv", index=False)
     cells = summary(results, table.score)
-    draw(cells, results, table.score, out / "comparison.png")
+    draw(cells, results, table.score).savefig(out / "comparison.png")
     print("", as_markdown(cells, table.score, seeds), "", sep="\n")
     where = "learned on the rows they are used on" if in_fold else "out of fold: each net and rival on half of the rows"
     print(f"embeddings: {where}")

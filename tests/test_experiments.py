@@ -17,7 +17,8 @@ from tests.programs import ROOT, composed, metrics_of, run_here
 
 # What a user has to say, too.
 OWN = {"table": ["datamodule.train_files=own.csv", "datamodule.target=late", "datamodule.task=binary"]}
-EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+FOLDER = ROOT / "conf" / "experiment"
+EXPERIMENTS = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -30,7 +31,7 @@ def test_an_experiment_composes_and_fits_the_code(name, tmp_path):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_opens_with_hardware_time_and_score(name):
-    lines = (ROOT / "conf" / "experiment" / f"{name}.yaml").read_text().splitlines()
+    lines = (FOLDER / f"{name}.yaml").read_text().splitlines()
     comment = next(line for line in lines if not line.startswith("# @package"))
     assert re.match(r"# \S", comment), comment
     assert re.search(r"CPU|H200|A100|GPU", comment), comment

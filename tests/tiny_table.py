@@ -73,6 +73,7 @@ def choices(**changes):
         "num_frequencies": 5,
         "frequency_scale": 0.1,
         "widths": [8, 7],
+        "relu": True,
         "dropout": 0.0,
         "batch_norm": True,
         "num_members": 1,

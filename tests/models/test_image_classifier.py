@@ -52,7 +52,7 @@ def test_bytes_and_floats_give_the_same_logits():
 
 
 def test_a_net_that_names_the_picture_size_gets_it():
-    assert built(classifier(net=partial(MLP, widths=[], relu=True))).net.input_shape == (2, 6, 5)
+    assert built(classifier(net=partial(MLP, widths=[], relu=True, dropout=0.0))).net.input_shape == (2, 6, 5)
 
 
 # ---- training ----

@@ -25,8 +25,10 @@ class EntityMLP(nn.Module):
     The arguments before `*` are facts of the table: `continuous_bins` are for `numerical=piecewise_linear`,
     `target_range` ([low, high] of each output) for `y_range`.
     embedding_width: of each column's vectors: a rule of WIDTH_RULES, or a number for all; at most max_embedding_width.
-    numerical: the continuous columns as they are, after a batch norm, or each as a vector of numerical_width.
+    numerical: the continuous columns as they are, after a batch norm or without it (raw), or each as a vector of
+    numerical_width.
     num_frequencies, frequency_scale: see PeriodicEmbedding.
+    relu: false leaves one linear map of what reads the columns, however many layers there are.
     num_members: 2 or more: an ensemble of so many nets that share most of their weights (see ensemble_layers).
     y_range: a sigmoid keeps the outputs within target_range and a tenth of it on either side.
 
@@ -47,11 +49,12 @@ class EntityMLP(nn.Module):
         max_embedding_width: int,
         embedding_dropout: float,
         unknown_dropout: float,
-        numerical: Literal["none", "piecewise_linear", "periodic"],
+        numerical: Literal["none", "raw", "piecewise_linear", "periodic"],
         numerical_width: int,
         num_frequencies: int,
         frequency_scale: float,
         widths: list[int],
+        relu: bool,
         dropout: float,
         batch_norm: bool,
         num_members: int,
@@ -70,7 +73,7 @@ class EntityMLP(nn.Module):
             numerical, num_continuous, continuous_bins, numerical_width, num_frequencies, frequency_scale
         )
         input_size = sum(embedding_widths) + numerical_size
-        self.hidden = hidden_layers([input_size, *widths], dropout, batch_norm)
+        self.hidden = hidden_layers([input_size, *widths], relu, dropout, batch_norm)
         output_size = widths[-1] if widths else input_size
         if num_members == 1:
             self.members = nn.Identity()
@@ -109,10 +112,12 @@ def numerical_layer(
     kind: str, num_continuous: int, bins: list[list[float]], width: int, num_frequencies: int, frequency_scale: float
 ) -> tuple[nn.Module, int]:
     """What reads the continuous columns, and how many numbers it gives; ValueError if there is no such kind."""
-    if kind not in ("none", "piecewise_linear", "periodic"):
-        raise ValueError(f"numerical must be none, piecewise_linear or periodic, got {kind}")
+    if kind not in ("none", "raw", "piecewise_linear", "periodic"):
+        raise ValueError(f"numerical must be none, raw, piecewise_linear or periodic, got {kind}")
     if not num_continuous:
         return nn.Identity(), 0
+    if kind == "raw":
+        return nn.Identity(), num_continuous
     if kind == "none":
         return nn.BatchNorm1d(num_continuous), num_continuous
     if kind == "piecewise_linear":
@@ -123,11 +128,13 @@ def numerical_layer(
     return layer, num_continuous * width
 
 
-def hidden_layers(sizes: list[int], dropout: float, batch_norm: bool) -> nn.Sequential:
-    """Linear layers from size to size, with ReLU, batch norm and dropout after each."""
+def hidden_layers(sizes: list[int], relu: bool, dropout: float, batch_norm: bool) -> nn.Sequential:
+    """Linear layers from size to size, with ReLU, batch norm and dropout after each, as far as they are wanted."""
     layers = nn.Sequential()
     for before, after in pairwise(sizes):
-        layers.extend([nn.Linear(before, after), nn.ReLU()])
+        layers.append(nn.Linear(before, after))
+        if relu:
+            layers.append(nn.ReLU())
         if batch_norm:
             layers.append(nn.BatchNorm1d(after))
         if dropout:

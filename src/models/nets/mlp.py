@@ -4,15 +4,17 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from src.models.nets.dropout import Dropout
+
 
 class MLP(nn.Module):
-    """Linear layers on the flattened picture, a ReLU after each but the last.
+    """Linear layers on the flattened picture, a ReLU and dropout after each but the last.
 
     relu: false leaves one linear map, however many layers there are.
     """
 
     def __init__(
-        self, in_chans: int, num_classes: int, image_size: list[int], *, widths: list[int], relu: bool
+        self, in_chans: int, num_classes: int, image_size: list[int], *, widths: list[int], relu: bool, dropout: float
     ) -> None:
         """image_size: [height, width].  widths: of the hidden layers; [] is multinomial logistic regression."""
         super().__init__()
@@ -24,6 +26,8 @@ class MLP(nn.Module):
             self.hidden.append(nn.Linear(before, after))
             if relu:
                 self.hidden.append(nn.ReLU())
+            if dropout:
+                self.hidden.append(Dropout(dropout))
         self.head = nn.Linear(sizes[-1], num_classes)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def test_an_unknown_rule_is_refused():
         make(embedding_width="root")
 
 
-@pytest.mark.parametrize("numerical", ["none", "piecewise_linear", "periodic"])
+@pytest.mark.parametrize("numerical", ["none", "raw", "piecewise_linear", "periodic"])
 @pytest.mark.parametrize("num_members", [1, 4])
 def test_each_row_gets_an_output_for_each_member(numerical, num_members):
     shape = (6, 3) if num_members == 1 else (6, 4, 3)
@@ -44,7 +44,7 @@ def test_each_row_gets_an_output_for_each_member(numerical, num_members):
 
 
 def test_a_wrong_numerical_embedding_is_refused():
-    with pytest.raises(ValueError, match="numerical must be none, piecewise_linear or periodic, got linear"):
+    with pytest.raises(ValueError, match="numerical must be none, raw, piecewise_linear or periodic, got linear"):
         make(numerical="linear")
 
 
@@ -80,10 +80,25 @@ def test_no_hidden_layer_is_a_linear_model():
     assert net.head.in_features == 10
 
 
+@pytest.mark.parametrize("relu", [True, False])
+def test_without_relu_all_layers_are_one_linear_map(relu):
+    net, (categories, a, _), (_, b, _) = make(relu=relu).eval(), rows(6), rows(6, seed=1)
+    zero, whole = net(categories, torch.zeros_like(a)), net(categories, a + b)
+    parts = (net(categories, a) - zero) + (net(categories, b) - zero)
+    assert torch.allclose(whole - zero, parts, atol=1e-5) != relu
+
+
 def test_continuous_columns_are_normalised_over_the_batch():
     net = make()
     categories, continuous, _ = rows(6)
     assert_close(net(categories, continuous), net(categories, 100 * continuous + 7), rtol=1e-3, atol=1e-4)
+
+
+def test_raw_columns_are_read_as_they_are():
+    net = make(numerical="raw", widths=[])
+    categories, continuous, _ = rows(6)
+    change = net(categories, 2 * continuous) - net(categories, continuous)
+    assert_close(change, continuous @ net.head.weight[:, -3:].T)
 
 
 def test_batch_norm_of_hidden_layers_may_be_left_out():

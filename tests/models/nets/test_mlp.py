@@ -6,8 +6,8 @@ from torch.testing import assert_close
 from src.models.nets.mlp import MLP
 
 
-def make(widths=(7, 4), relu=True):
-    return MLP(2, 3, [6, 5], widths=list(widths), relu=relu)
+def make(widths=(7, 4), relu=True, dropout=0.0):
+    return MLP(2, 3, [6, 5], widths=list(widths), relu=relu, dropout=dropout)
 
 
 def test_layers_are_as_wide_as_asked():
@@ -16,7 +16,7 @@ def test_layers_are_as_wide_as_asked():
 
 
 def test_logits_by_hand():
-    net = MLP(1, 1, [1, 2], widths=[2], relu=True)
+    net = MLP(1, 1, [1, 2], widths=[2], relu=True, dropout=0.0)
     net.hidden[0].weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     net.hidden[0].bias.data = torch.tensor([0.0, 1.0])
     net.head.weight.data = torch.tensor([[10.0, 100.0]])
@@ -40,6 +40,14 @@ def test_with_relu_they_are_not():
 def test_no_hidden_layer_is_logistic_regression():
     net, images = make(widths=()), torch.randn(4, 2, 6, 5)
     assert_close(net(images), images.flatten(1) @ net.head.weight.T + net.head.bias)
+
+
+def test_hidden_activations_are_dropped_in_training_alone():
+    torch.manual_seed(0)
+    net, images = make(dropout=0.5), torch.randn(4, 2, 6, 5)
+    assert not torch.equal(net(images), net(images))
+    net.eval()
+    assert torch.equal(net(images), net(images))
 
 
 def test_pictures_of_another_size_are_refused():
