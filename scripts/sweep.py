@@ -42,7 +42,8 @@ class Trials:
         self.sweep, self.folder, self.seed = sweep, folder, seed
         folder.mkdir(parents=True, exist_ok=True)
         self._alone = FileLock(folder / ".lock")  # one at a time, over all processes that share the folder
-        early = sweep.early_terminate
+        early = dict(sweep.early_terminate or {})
+        self._last_stop = early.pop("last_stop", math.inf)
         with self._alone:
             self._study_arguments: dict[str, Any] = {
                 "study_name": folder.name,
@@ -73,15 +74,24 @@ class Trials:
             raise ConfigError(f"{self.folder} holds a sweep with another {changed}: give --folder NEW, or what it had")
 
     def claim(self) -> TrialProcess | None:
-        """Start a trial that nobody runs any more, else a new one; None if there are enough."""
+        """Start a trial that nobody runs any more, else a new one; None if there are enough.
+
+        Raises ConfigError if the new one's folder holds another sweep's trial.
+        """
         with self._alone:
             for old in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 lock = hold(self._lock_of(old.number))
-                if lock is not None:
+                if lock is not None and old.user_attrs.get("pruned"):
+                    self.study.tell(old.number, state=TrialState.PRUNED)
+                    os.close(lock)
+                elif lock is not None:
                     return self._start(Trial(self._study_to_ask(old.number), old._trial_id), old.last_step or 0, lock)
             number = len(self.study.get_trials(deepcopy=False))
             if number >= self.total:
                 return None
+            run_dir = self.folder / str(number)
+            if run_dir.is_dir() and any(run_dir.iterdir()):
+                raise ConfigError(f"{run_dir} is of another sweep: give --folder NEW, or delete it")
             lock = hold(self._lock_of(number))
             assert lock is not None, "only this process makes trials now"
             return self._start(self._study_to_ask(number).ask(), 0, lock)
@@ -95,14 +105,16 @@ class Trials:
             metric=self.sweep.metric,
             goal=self.sweep.goal,
             reported=reported,
+            last_stop=self._last_stop,
             lock=lock,
         )
 
     def end(self, process: TrialProcess) -> None:
-        """Record the end of a trial, and let go of it."""
+        """Record the end of a trial, and let go of it. Raises ConfigError if its metric's name is none."""
         words = process.tell(self.study)
         os.close(process.lock)
         print(f"trial {process.trial.number}: {words}  ({process.run_dir})", flush=True)
+        process.check_metric()
 
     def _lock_of(self, number: int) -> Path:
         return self.folder / f".{number}.lock"
@@ -159,23 +171,29 @@ class StopSignal:
 def run_trials(trials: Trials, workers: int, stop: StopSignal) -> None:
     """Keep `workers` trials running until there are enough; after a signal, until those that run have saved."""
     running: list[TrialProcess] = []
-    while True:
-        while not stop.number and len(running) < workers and (process := trials.claim()):
-            running.append(process)
-        if stop.number or not running:
-            break
-        time.sleep(POLL_S)
-        for process in list(running):
-            has_ended = process.process.poll() is not None
-            process.report()
-            if has_ended and not stop.number:
-                trials.end(process)
-                running.remove(process)
+    try:
+        while True:
+            while not stop.number and len(running) < workers and (process := trials.claim()):
+                running.append(process)
+            if stop.number or not running:
+                break
+            time.sleep(POLL_S)
+            for process in list(running):
+                has_ended = process.process.poll() is not None
+                process.report()
+                if has_ended and not stop.number:
+                    running.remove(process)
+                    trials.end(process)
+    finally:
+        _stop(trials, running)
+
+
+def _stop(trials: Trials, running: list[TrialProcess]) -> None:
     for process in running:
         process.process.terminate()
     for process in running:
         process.process.wait()
-        if process.is_complete():
+        if process.is_complete() or process.is_pruned:
             process.report()
             trials.end(process)
         else:
@@ -203,9 +221,9 @@ def main() -> None:
         check_values(sweep)
         folder = args.folder or Path("runs/sweeps", args.file.stem)
         trials = Trials(sweep, folder, args.storage, total=args.trials, seed=args.seed)
+        run_trials(trials, args.workers, stop)
     except ConfigError as error:
         parser.exit(1, f"error: {error}\n")
-    run_trials(trials, args.workers, stop)
     if stop.number:
         command = shlex.join(["python", "-m", "scripts.sweep", *sys.argv[1:]])
         sys.stderr.write(f"stopped; nothing is lost. Go on: {command}\n")
@@ -213,6 +231,8 @@ def main() -> None:
     from scripts.sweep_report import report  # imports torch, by way of Lightning
 
     report(trials.study, sweep, folder)
+    has_more = trials.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
+    sys.exit(0 if has_more else 1)
 
 
 if __name__ == "__main__":

@@ -42,8 +42,9 @@ def report(study: optuna.Study, sweep: Sweep, folder: Path) -> None:
 def _rank(trial: FrozenTrial, goal: str) -> tuple[int, float]:
     """The best first, then those stopped early, failed, running."""
     order = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
-    value = math.inf if trial.value is None else trial.value
-    return order.index(trial.state), -value if goal == "maximize" else value
+    if trial.value is None:
+        return order.index(trial.state), math.inf
+    return order.index(trial.state), -trial.value if goal == "maximize" else trial.value
 
 
 def _short_names(keys: list[str]) -> dict[str, str]:

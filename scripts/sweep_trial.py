@@ -14,7 +14,7 @@ from pathlib import Path
 from optuna import Study
 from optuna.trial import Trial, TrialState
 
-from src.errors import ROOT
+from src.errors import ROOT, ConfigError
 from src.run_dir import FINISHED
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
@@ -44,6 +44,7 @@ class TrialProcess:
     """A running trial.
 
     overrides: of train.py, without run_dir and resume.  reported: scores that Optuna has had from an earlier process.
+    last_stop: after as many validations it may be stopped the last time.
     lock: from `hold`; the training process holds it, too, so that the trial is nobody else's while that lives.
     """
 
@@ -56,13 +57,14 @@ class TrialProcess:
         metric: str,
         goal: str,
         reported: int,
+        last_stop: float,
         lock: int,
     ) -> None:
         self.trial, self.run_dir, self.lock = trial, run_dir, lock
         self.is_pruned = False
         self._metric = metric
         self._best_of = max if goal == "maximize" else min
-        self._reported = reported
+        self._reported, self._last_stop = reported, last_stop
         self._started = time.monotonic()
         self._seconds_before = trial.user_attrs.get("seconds", 0.0)
         overrides = {**overrides, "run_dir": str(run_dir), "resume": "auto"}
@@ -86,8 +88,9 @@ class TrialProcess:
                 return
             self._reported += 1
             self.trial.report(score, self._reported)
-            if self.trial.should_prune():
+            if self._reported <= self._last_stop and self.trial.should_prune():
                 self.is_pruned = True
+                self.trial.set_user_attr("pruned", True)  # for `claim`, should this process be killed now
                 self.process.terminate()
 
     def tell(self, study: Study) -> str:
@@ -107,8 +110,13 @@ class TrialProcess:
         return f"failed: {error}"
 
     def is_complete(self) -> bool:
-        """Whether the training has come to its own end; Lightning exits with 0 on SIGTERM, too."""
+        """Whether the training has come to its own end."""
         return self.process.returncode == 0 and (self.run_dir / FINISHED).is_file()
+
+    def check_metric(self) -> None:
+        """Raise ConfigError if the training has come to its own end and knows no such metric: no other one would."""
+        if self.is_complete() and self._metric not in self._names():
+            raise ConfigError(f"{self._error()}; the sweep is stopped: mend metric, and give --folder NEW")
 
     def keep_seconds(self) -> None:
         """Record for how long the trial has run, over all its processes."""
@@ -127,9 +135,11 @@ class TrialProcess:
             return next((line for line in reversed(lines) if line.strip()), f"exit status {code}").strip()
         if not self.is_complete():
             return "was stopped before its end"
+        return f"metrics.csv has no finite {self._metric}; it has {', '.join(n for n in self._names() if 'val/' in n)}"
+
+    def _names(self) -> list[str]:
         path = self.run_dir / "metrics.csv"
-        names = path.read_text().split("\n")[0].split(",") if path.is_file() else []
-        return f"metrics.csv has no finite {self._metric}; it has {', '.join(n for n in names if 'val/' in n)}"
+        return path.read_text().split("\n")[0].split(",") if path.is_file() else []
 
 
 def _end_with_parent(libc: ctypes.CDLL) -> None:

@@ -28,13 +28,15 @@ def main() -> None:
     args = parser.parse_args()
     try:
         check_values(read_sweep(args.file, []))
+        config = yaml.safe_load(args.file.read_text())
+        if not isinstance(config.get("project"), str):
+            raise ConfigError(f"{args.file} must name W&B's project, got none: add project: fastlight")
     except ConfigError as error:
         parser.exit(1, f"error: {error}\n")
     if not is_logged_in():
         parser.exit(
             1, f"error: W&B's sweeps need an account: wandb login; without: python -m scripts.sweep {args.file}\n"
         )
-    config = yaml.safe_load(args.file.read_text())
     sweep = f"{config['project']}/{wandb.sweep(config)}"
     print(
         f"more agents: wandb agent {sweep}   on SLURM: sbatch --array=1-4 scripts/slurm/agent.sbatch {sweep}",

@@ -148,8 +148,10 @@ def start(cwd, *arguments):
 
 
 def wait_for(condition, process):
+    end = time.monotonic() + 100
     while not condition():
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None
+        assert time.monotonic() < end
         time.sleep(0.05)
 
 
@@ -162,33 +164,34 @@ def wait_for_lock(path):
 def test_a_sweep_that_was_interrupted_and_killed_ends_with_each_trial_counted_once(tmp_path):
     go = tmp_path / "go"
     pause = ["+callbacks.pause._target_=tests.paused.Paused", f"+callbacks.pause.until={go}"]
-    command = [written(tmp_path, "killed"), "--trials", 2, "trainer.max_epochs=3", *pause]
+    command = [written(tmp_path, "killed"), "--trials", 2, "--workers", 2, "trainer.max_epochs=3", *pause]
     folder = tmp_path / "runs" / "sweeps" / "killed"
 
     interrupted = start(tmp_path, *command)
-    wait_for((folder / "0" / "output.txt").is_file, interrupted)
+    wait_for(lambda: all((folder / number / "output.txt").is_file() for number in "01"), interrupted)
     interrupted.send_signal(signal.SIGINT)
     _, words = interrupted.communicate(timeout=120)
     assert interrupted.returncode == 130
-    assert f"Go on: python -m scripts.sweep {tmp_path}/killed.yaml --trials 2 trainer.max_epochs=3" in words
+    assert f"Go on: python -m scripts.sweep {tmp_path}/killed.yaml --trials 2 --workers 2 trainer.max_epochs=3" in words
 
     killed = start(tmp_path, *command)
-    wait_for((folder / "0" / "checkpoints" / "last.ckpt").is_file, killed)
+    wait_for(lambda: all((folder / number / "checkpoints" / "last.ckpt").is_file() for number in "01"), killed)
     killed.kill()
     killed.communicate(timeout=120)
     go.touch()
-    wait_for_lock(folder / ".0.lock")
-    assert not (folder / "0" / "finished").exists()  # the training has ended with the sweep
-    (stopped,) = trials_of(folder)
-    assert stopped.state == TrialState.RUNNING
+    for number in "01":
+        wait_for_lock(folder / f".{number}.lock")
+        assert not (folder / number / "finished").exists()  # the training has ended with the sweep
+    stopped = trials_of(folder)
+    assert [trial.state for trial in stopped] == [TrialState.RUNNING] * 2
 
-    two = [start(tmp_path, *command) for _ in range(2)]
+    two = [start(tmp_path, *command, "--workers", 1) for _ in range(2)]
     for process in two:
         _, words = process.communicate(timeout=200)
         assert process.returncode == 0, words
     trials = trials_of(folder)
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
-    assert trials[0].params == stopped.params
+    assert [trial.params for trial in trials] == [trial.params for trial in stopped]
     for trial in trials:
         scores = read_scores(folder / str(trial.number) / "metrics.csv", "val/loss")
         assert len(scores) == 3

@@ -1,5 +1,7 @@
 """Sweep files: what they may say, and that W&B, Hydra and scripts.sweep read the same in them."""
 
+from math import inf
+
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -13,13 +15,16 @@ from tests.programs import ROOT
 FILES = sorted((ROOT / "conf" / "sweep").glob("*.yaml"))
 
 
-def written(folder, parameters=None, **changes):
+RATES = {"model.lr": {"values": [0.1, 0.2]}}
+
+
+def written(folder, parameters=RATES, **changes):
     """A small sweep file, with other parameters or keys."""
     config = {
         "program": "train.py",
         "method": "random",
         "metric": {"name": "val/loss", "goal": "minimize"},
-        "parameters": parameters or {"model.lr": {"values": [0.1, 0.2]}},
+        "parameters": parameters,
         "command": ["${interpreter}", "${program}", "experiment=digits", "${args_no_hyphens}"],
     }
     path = folder / "tiny.yaml"
@@ -104,12 +109,15 @@ def test_a_distribution_is_the_one_that_w_and_b_takes_it_for(facts, distribution
 @pytest.mark.parametrize(
     ("early_terminate", "numbers"),
     [
-        ({"type": "hyperband", "min_iter": 2}, {"min_resource": 2, "reduction_factor": 3}),
+        ({"type": "hyperband", "min_iter": 2}, {"min_resource": 2, "reduction_factor": 3, "last_stop": inf}),
         # 27 / 3^2: W&B stops after 3 and 9
-        ({"type": "hyperband", "max_iter": 27, "s": 2, "eta": 3}, {"min_resource": 3, "reduction_factor": 3}),
+        (
+            {"type": "hyperband", "max_iter": 27, "s": 2, "eta": 3},
+            {"min_resource": 3, "reduction_factor": 3, "last_stop": 9},
+        ),
     ],
 )
-def test_hyperband_stops_first_where_w_and_b_does(early_terminate, numbers, tmp_path):
+def test_hyperband_stops_first_and_last_where_w_and_b_does(early_terminate, numbers, tmp_path):
     assert read_sweep(written(tmp_path, early_terminate=early_terminate), []).early_terminate == numbers
 
 
@@ -124,6 +132,24 @@ def test_hyperband_stops_first_where_w_and_b_does(early_terminate, numbers, tmp_
         ({"parameters": {"model.lr": {"min": "1e-3", "max": 1.0}}}, "YAML reads 1e-3 as a text"),
         ({"parameters": {"model.lr": {"mu": 1.0, "distribution": "normal"}}}, "model.lr has .*; there are"),
         ({"parameters": {"model.lr": {"min": 0.1, "max": 1.0}}, "method": "grid"}, "a grid needs values"),
+        ({"parameters": {"model.lr": 0.1}}, "model.lr must be a dict, got 0.1: write {value: ...}"),
+        ({"parameters": {"model.lr": {"values": 3}}}, "model.lr must have a list of values, got 3"),
+        ({"parameters": {"model.lr": {"values": []}}}, r"model.lr must have a list of values, got \[\]"),
+        ({"parameters": {"model.lr": {"min": 2, "max": 1}}}, "model.lr has .*`low <= high`"),
+        ({"parameters": {"model.lr": {"min": 0.5, "max": 3.0, "distribution": "int_uniform"}}}, "whole numbers"),
+        (
+            {"parameters": {"model.lr": {"min": 0, "max": 1, "distribution": "log_uniform_values"}}},
+            "model.lr has .*`low",
+        ),
+        ({"parameters": None}, "parameters must be a dict, got None"),
+        ({"metric": "val/loss"}, "metric must be a dict, got 'val/loss'"),
+        ({"command": "train.py"}, "command must be a list, got 'train.py'"),
+        ({"run_cap": "3"}, "run_cap must be a whole number, got '3'"),
+        ({"early_terminate": "hyperband"}, "early_terminate must be a dict, got 'hyperband'"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": "1"}}, "early_terminate must have whole numbers"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 1}}, "eta from 2 on"),
+        ({"command": ["experiment=digits", "${args_no_hyphens}", "-m"]}, "command may hold .*, got -m: leave it out"),
+        ({"command": ["experiment=digits", "${args_no_hyphens}", "run_dir=x"]}, "got run_dir: leave it out"),
     ],
 )
 def test_a_mistake_in_a_file_is_named(changes, message, tmp_path):
@@ -139,6 +165,30 @@ def test_a_key_that_train_does_not_know_is_found_before_the_first_trial(tmp_path
 def test_a_parameter_s_last_value_is_checked_too(tmp_path):
     with pytest.raises(ConfigError, match=r"model.lr must be float, got 'low'"):
         check_values(read_sweep(written(tmp_path, {"model.lr": {"values": [0.1, 0.2, "low"]}}), []))
+
+
+def test_a_mistake_in_the_yaml_is_one_line(tmp_path):
+    (tmp_path / "bad.yaml").write_text("method: [grid\nmetric: {}\n")
+    with pytest.raises(ConfigError, match=r"bad.yaml is no YAML: .*line 2") as raised:
+        read_sweep(tmp_path / "bad.yaml", [])
+    assert "\n" not in str(raised.value)
+
+
+def test_overwrite_is_refused_before_the_first_trial_since_trials_resume(tmp_path):
+    with pytest.raises(ConfigError, match="overwrite=true clears run_dir"):
+        check_values(read_sweep(written(tmp_path), ["overwrite=true"]))
+
+
+@pytest.mark.parametrize("text", ["run_dir=here", "resume=true", "++resume=true"])
+def test_what_a_sweep_sets_for_each_trial_cannot_be_given(text, tmp_path):
+    with pytest.raises(ConfigError, match="a sweep sets run_dir and resume for each trial"):
+        read_sweep(written(tmp_path), [text])
+
+
+@pytest.mark.parametrize("name", ["images_bayes", "tables_bayes", "text_bayes"])
+def test_no_trial_is_stopped_at_its_last_validation(name):
+    early = read_sweep(ROOT / "conf" / "sweep" / f"{name}.yaml", []).early_terminate
+    assert early == {"min_resource": 1, "reduction_factor": 3, "last_stop": 3}  # of nine validations
 
 
 def test_an_override_takes_the_place_of_a_parameter_and_of_the_command(tmp_path):

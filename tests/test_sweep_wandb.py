@@ -53,6 +53,17 @@ def test_the_command_of_w_and_b_s_agent_trains_with_the_chosen_values(agent, tmp
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/run-run1.wandb"))
 
 
+def test_a_file_without_a_project_is_one_line(tmp_path, monkeypatch, capsys):
+    config = yaml.safe_load((ROOT / "conf" / "sweep" / "images_grid.yaml").read_text())
+    del config["project"]
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.setattr(sys, "argv", ["wandb_sweep", str(tmp_path / "grid.yaml")])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    message = f"error: {tmp_path}/grid.yaml must name W&B's project, got none: add project: fastlight\n"
+    assert capsys.readouterr().err == message
+
+
 def test_without_an_account_the_way_out_is_named(tmp_path, monkeypatch, capsys):
     for name, value in {
         "HOME": str(tmp_path),
