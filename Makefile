@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help train test lint sweep test-sweeps test-torchtext
+.PHONY: help train test lint docs results sweep test-sweeps test-torchtext
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,12 @@ lint: .venv/installed  ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --warnings
+
+docs: .venv/installed  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+results: .venv/installed  ## measure README's tables again (hours; ARGS="data_dir=PATH")
+	$(BIN)/python -m scripts.reproduce all --write $(ARGS)
 
 sweep: .venv/installed  ## register SWEEP=conf/sweep/....yaml with W&B, and run an agent
 	$(BIN)/python -m scripts.wandb_sweep $(SWEEP) $(ARGS)

@@ -9,6 +9,7 @@ import hydra
 from omegaconf import DictConfig
 
 from src.config import check, save_config, use_run_dir, with_local_data
+from src.console import list_if_asked, print_if_asked
 from src.errors import ROOT, readable_errors
 from src.ranks import check_ranks
 from src.run_dir import checkpoint_to_load, own_run_dir, show_results
@@ -30,15 +31,13 @@ def run(cfg: DictConfig) -> None:
     check_ranks(trainer, cfg.datamodule.batch_size)
     for logger in trainer.loggers:
         logger.log_hyperparams(config)
-
     checkpoint = checkpoint_to_load(cfg)
     if cfg.task == "fit":
         trainer.fit(model, datamodule, ckpt_path=checkpoint, weights_only=True)
         if trainer.global_step:  # not after a mere search for a learning rate
             trainer.test(model, datamodule, ckpt_path=trainer.best_checkpoint(), weights_only=True, verbose=False)
     else:
-        score = trainer.test if cfg.task == "test" else trainer.validate
-        score(model, datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
+        getattr(trainer, cfg.task)(model, datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
     show_results(cfg.run_dir, trainer.callback_metrics)
 
 
@@ -48,6 +47,7 @@ def main(cfg: DictConfig) -> None:
     with readable_errors("train"), exit_on_signals(requeue=bool(cfg.resume)):
         use_run_dir(cfg)
         check(cfg)
+        print_if_asked(cfg)
         with own_run_dir(cfg):
             run(cfg)
 
@@ -55,4 +55,5 @@ def main(cfg: DictConfig) -> None:
 if __name__ == "__main__":
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with readable_errors("train"):
+        list_if_asked()
         main()

@@ -152,7 +152,7 @@ TRAIN = Program(
     signature_of_function(
         "def train(*, task: Literal['fit', 'test', 'validate'], seed: int, run_dir: str, data_dir: str,"
         " cache_dir: str, checkpoint: str | None,"
-        " resume: Literal[True, False, 'auto'], overwrite: bool, debug: bool,"
+        " resume: Literal[True, False, 'auto'], overwrite: bool, print_config: bool, debug: bool,"
         " scoring: dict[str, str], datamodule: dict, model: dict, callbacks: dict, trainer: dict, logger: dict): ..."
     ),
     _check_train_files,
@@ -226,7 +226,7 @@ def _begun_by() -> str:
 
 def _tell_changes(path: Path, config: dict[Any, Any]) -> None:
     old = OmegaConf.to_container(OmegaConf.load(path))
-    ignored = ("defaults", "hydra", "run_dir", "debug")
+    ignored = ("defaults", "hydra", "run_dir", "print_config", "debug")
     changed = [key for key in _differing(old, config) if key.split(".")[0] not in ignored]
     if changed:
         sys.stderr.write(f"note: resumed with other values than before: {', '.join(changed)}\n")

@@ -78,7 +78,8 @@ def explain(error: Exception, overrides: list[str], config_name: str) -> str | N
         return "hydra/launcher=slurm needs submitit: pip install --constraint constraints.txt --editable '.[slurm]'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"there is no {group} {name}{nearest(name, error.options)}; there are {', '.join(error.options)}"
+        more = "; python train.py --list tells of each" if group.startswith("experiment") else ""
+        return f"there is no {group} {name}{nearest(name, error.options)}; there are {', '.join(error.options)}{more}"
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} is no key=value; quote a value with spaces, brackets or =: \"key='a (1).png'\""
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):

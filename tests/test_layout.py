@@ -12,7 +12,8 @@ LAYERS = {"datamodules", "models", "callbacks"}
 REPORT = {"torch", "pytorch_lightning", "lightning_fabric", "numpy", "matplotlib", "sklearn", "jinja2", "markupsafe"}
 REPORT |= {"captum", "pandas", "scipy", "threadpoolctl", "tokenizers", "yaml"}
 # What else the parts of src may name, beside the standard library.
-KNOW_HYDRA = {"src/config.py", "src/entity_embedder.py", "src/errors.py", "src/checkpoint.py", "src/multirun.py"}
+KNOW_HYDRA = {"src/config.py", "src/console.py", "src/entity_embedder.py", "src/errors.py", "src/checkpoint.py"}
+KNOW_HYDRA |= {"src/multirun.py"}
 
 
 def imports(path):
