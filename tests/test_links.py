@@ -36,4 +36,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # of the theme, about its successor
     done = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert "LRFinder" in (tmp_path / "api" / "index.html").read_text()
+    assert "LRFinder" in (tmp_path / "api.html").read_text()
+    for page in tmp_path.glob("*.html"):
+        pictures = re.findall(r'<img[^>]* src="([^":]+)"', page.read_text())
+        assert [name for name in pictures if not (tmp_path / name).is_file()] == [], page.name
