@@ -12,6 +12,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -160,7 +161,10 @@ def test_the_rate_is_a_metric_and_a_hyperparameter_of_the_checkpoint(fitted):
 def test_loggers_get_the_picture(fitted):
     run, _, folder = fitted
     other, board = run.loggers
-    assert other.taken == [("lr_finder", [str(folder / "lr_finder.png")], 0)]
+    [(name, [pixels], step)] = other.taken
+    assert (name, step) == ("lr_finder", 0)
+    with Image.open(folder / "lr_finder.png") as picture:
+        assert np.array_equal(pixels, np.asarray(picture.convert("RGB")))
     assert EventAccumulator(board.log_dir).Reload().Tags()["images"] == ["lr_finder"]
 
 

@@ -59,9 +59,9 @@ def test_in_a_multirun_the_jobs_to_come_are_left_out(tmp_path):
 
 
 def test_two_ranks_stop_together_when_one_gets_a_signal(tmp_path):
-    common = [*SMALL, "trainer=ddp_cpu", "datamodule.batch_size=100"]
+    common = ["trainer=ddp_cpu", "datamodule.batch_size=100"]
     one = signal_at(hook="on_before_zero_grad", step=3, signum=15, rank=1)
-    stopped = program("train.py", *common, f"run_dir={tmp_path}/stopped", *one, cwd=tmp_path)
+    stopped = program("train.py", *SMALL, *common, f"run_dir={tmp_path}/stopped", *one, cwd=tmp_path)
     assert stopped.returncode == 143, stopped.stderr
     assert stopped.stderr.count("stopped by SIGTERM after step 5") == 1
     assert checkpoint_of(tmp_path / "stopped")["global_step"] == 5
