@@ -1,10 +1,12 @@
-"""The report in a real headless Chromium."""
+"""The reports of the three domains in a real headless Chromium."""
 
 import base64
 
 import pytest
 
 from tests.browser import PHONE, browser, needs_browser
+from tests.make_data import wikitext_lines
+from tests.programs import composed, run_here
 
 pytestmark = needs_browser
 
@@ -17,9 +19,27 @@ def chromium():
         yield opened
 
 
-@pytest.fixture(scope="module")
-def page(digits_run):
-    return digits_run / "report.html"
+def of_table(folder):
+    return ["experiment=diabetes", "trainer.max_epochs=1"]
+
+
+def of_text(folder):
+    (folder / "text").mkdir()
+    for split, count in {"train": 3000, "valid": 300, "test": 600}.items():
+        (folder / "text" / f"{split}.txt").write_text("\n".join(wikitext_lines(count, seed=0)))
+    nets = ["model.net.embedding_size=16", "model.net.hidden_size=17", "datamodule.batch_size=4"]
+    files = [f"datamodule.{split}_files=[{split}.txt]" for split in ("train", "valid", "test")]
+    return ["experiment=wikitext2_small", "datamodule=text_files", "datamodule.folder=text", *files, *nets]
+
+
+@pytest.fixture(scope="module", params=["pictures", of_table, of_text], ids=["pictures", "table", "text"])
+def page(request, tmp_path_factory):
+    if request.param == "pictures":
+        return request.getfixturevalue("digits_run") / "report.html"
+    folder = tmp_path_factory.mktemp("report")
+    places = [f"run_dir={folder}/run", f"data_dir={folder}", f"cache_dir={folder}/cache", "trainer.log_every_n_steps=1"]
+    run_here(composed(*request.param(folder), *places))
+    return folder / "run" / "report.html"
 
 
 @pytest.mark.parametrize("width", [1200, PHONE])
