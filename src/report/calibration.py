@@ -13,7 +13,7 @@ NUM_BINS = 15
 
 @dataclass(frozen=True)
 class Reliability:
-    """Pictures in bins of like confidence, without the empty bins: how many, how sure, how often right."""
+    """Answers in bins of like confidence, without the empty bins: how many, how sure, how often right."""
 
     counts: np.ndarray
     confidence: np.ndarray
@@ -26,7 +26,7 @@ class Reliability:
 
 
 def reliability_of(confidence: np.ndarray, right: np.ndarray) -> Reliability:
-    """Both (pictures,): the probability of the predicted class, and whether that was right.
+    """Both (answers,): how probable the net held it, and whether it was so.
 
     The bins are torchmetrics': of equal width, and one more for a confidence of exactly 1.
     Source: Guo et al. 2017, arXiv:1706.04599, section 2.
@@ -38,20 +38,23 @@ def reliability_of(confidence: np.ndarray, right: np.ndarray) -> Reliability:
     return Reliability(counts[used], *means)
 
 
-def draw_reliability(reliability: Reliability, confidence: np.ndarray) -> Figure:
-    """Accuracy against confidence with the diagonal of a calibrated net; below, how many pictures there are."""
-    figure = new_figure(6.4, 4.6)
+def draw_reliability(found: Reliability, probabilities: np.ndarray, xlabel: str, ylabel: str, unit: str) -> Figure:
+    """How often it is so against how probable the net finds it; below, how many `unit` there are of each."""
+    figure = new_figure(5.6, 4.6)
     figure.set_layout_engine("constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], **line_style(1), label="as sure as right")
-    upper.vlines(reliability.confidence, reliability.confidence, reliability.accuracy, color=ACCENT, alpha=0.5, lw=5)
-    upper.plot(reliability.confidence, reliability.accuracy, "o", color=ACCENT, label="this net, and its gap")
-    upper.set(ylabel="share that is right", xlim=(0, 1.02), ylim=(-0.03, 1.05))
-    upper.legend(loc="upper left", frameon=False)
-    counts, _, bars = lower.hist(confidence, np.linspace(0, 1, NUM_BINS + 1), color=ACCENT, log=True, rwidth=0.9)
-    lower.bar_label(bars, [f"{count:.0f}" if count else "" for count in counts], fontsize=8)
-    lower.set(xlabel="confidence: the probability of the predicted class", ylabel="pictures")
-    lower.set_ylim(0.5, 8 * counts.max())
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    upper.plot([0, 1], [0, 1], **line_style(1), label="what should be")
+    upper.plot(found.confidence, found.accuracy, "o-", color=ACCENT, label="this net")
+    # Two deviations of a share by chance: what lies further off the diagonal is no chance.
+    chance = 2 * np.sqrt(found.accuracy * (1 - found.accuracy) / found.counts)
+    upper.errorbar(found.confidence, found.accuracy, chance, color=ACCENT, lw=0, elinewidth=1.2, capsize=2)
+    upper.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.05))
+    upper.set_ylabel(ylabel, parse_math=False)
+    upper.legend(frameon=False, loc="upper left")
+    lower.hist(probabilities, np.linspace(0, 1, NUM_BINS + 1), color=ACCENT, alpha=0.6, log=True)
+    lower.set_xlabel(xlabel, parse_math=False)
+    lower.set_ylabel(unit, fontsize=8)
+    lower.tick_params(axis="y", labelsize=7)
     for axes in (upper, lower):
         without_box(axes)
     return figure

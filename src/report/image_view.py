@@ -16,6 +16,7 @@ from src.report.parts import Part, Picture, Prose, Section, Table
 from src.report.rows import split_of
 
 LONGEST_NAME = 14  # letters of a caption
+RELIABILITY = "confidence: the probability of the predicted class", "share that is right"
 
 
 class ImageView:
@@ -183,11 +184,12 @@ def _reliability(outcomes: Outcomes) -> Picture:
     )
     return Picture(
         "Reliability",
-        draw_reliability(reliability, outcomes.confidence),
+        draw_reliability(reliability, outcomes.confidence, *RELIABILITY, "pictures"),
         f"Accuracy against confidence; mean confidence {confidence:.3f}, accuracy {accuracy:.3f}, "
         f"expected calibration error {reliability.error:.4f}",
         "Of all answers of which the net is 80% sure, 80% should be right: then the dots lie on the line. Below it, "
-        "the net is too sure; above it, not sure enough. Dots of few pictures (bars below, logarithmic) say little. "
+        "the net is too sure; above it, not sure enough. Small bars show how far chance alone may take a dot off; "
+        "below, how many pictures there are (logarithmic). "
         f"This net is {confidence:.1%} sure on average and {accuracy:.1%} right: on the whole "
         f"{'too sure' if too_sure else 'not sure enough'}. The mean gap, called expected calibration error, is "
         f"{reliability.error:.4f}. {advice}",

@@ -5,33 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from src.report.calibration import Reliability
-from src.report.figures import ACCENT, COLOURS, bar_style, line_style, new_figure, without_box
+from src.report.figures import ACCENT, COLOURS, bar_style, new_figure, without_box
 from src.report.table_labels import add_legend, name_rows
 
 MOST_CLASSES = 20
-
-
-def draw_reliability(found: Reliability, probabilities: np.ndarray, xlabel: str, ylabel: str) -> Figure:
-    """How often it is so against how probable the net finds it; below, how many rows there are of each probability."""
-    figure = new_figure(4.8, 4.6)
-    figure.set_layout_engine("constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    upper.plot([0, 1], [0, 1], **line_style(1), label="what should be")
-    upper.plot(found.confidence, found.accuracy, "o-", color=ACCENT, label="this net")
-    # Two deviations of a share by chance: what lies further off the diagonal is no chance.
-    chance = 2 * np.sqrt(found.accuracy * (1 - found.accuracy) / found.counts)
-    upper.errorbar(found.confidence, found.accuracy, chance, color=ACCENT, lw=0, elinewidth=1.2, capsize=2)
-    upper.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.05))
-    upper.set_ylabel(ylabel, parse_math=False)
-    add_legend(upper, loc="upper left")
-    lower.hist(probabilities, np.linspace(0, 1, 31), color=ACCENT, alpha=0.6)
-    lower.set_xlabel(xlabel, parse_math=False)
-    lower.set_ylabel("rows", fontsize=8)
-    lower.tick_params(axis="y", labelsize=7)
-    for axes in (upper, lower):
-        without_box(axes)
-    return figure
 
 
 def draw_scores(probabilities: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> Figure:

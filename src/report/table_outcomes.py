@@ -3,10 +3,10 @@
 import numpy as np
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from src.report.calibration import reliability_of
+from src.report.calibration import draw_reliability, reliability_of
 from src.report.confusion import draw_confusion
 from src.report.parts import Part, Picture
-from src.report.table_classes import draw_reliability, draw_scores, draw_true_classes
+from src.report.table_classes import draw_scores, draw_true_classes
 from src.report.table_net import TableNet, TableRows
 from src.report.table_values import bands, draw_predicted, draw_residuals
 
@@ -30,13 +30,14 @@ def _reliability(net: TableNet, probabilities: np.ndarray, classes: np.ndarray) 
     found = reliability_of(score, is_so)
     note = (
         f"Of all rows in which {what} is 80 % probable to the net, 80 % should be so: then the line follows the "
-        "diagonal. Small bars show how far chance alone may take it off. Below the diagonal the net finds it too "
+        "diagonal. Small bars show how far chance alone may take it off; below, how many rows there are "
+        "(logarithmic). Below the diagonal the net finds it too "
         f"probable, above it not probable enough. On average it says {score.mean():.1%}, and {is_so.mean():.1%} are "
         f"so; the mean gap, the calibration error, is {found.error:.4f}. More data, dropout or fewer epochs help a net "
         "that is too sure."
     )
     alt = f"Shares against predicted probabilities of {what}; calibration error {found.error:.4f}"
-    return Picture("Is it right as often as it says?", draw_reliability(found, score, *labels), alt, note)
+    return Picture("Is it right as often as it says?", draw_reliability(found, score, *labels, "rows"), alt, note)
 
 
 def _scores(net: TableNet, probabilities: np.ndarray, classes: np.ndarray) -> Part:

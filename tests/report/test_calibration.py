@@ -35,5 +35,5 @@ def test_the_error_is_torchmetrics(logits):
 
 def test_every_picture_is_counted_in_the_bars():
     confidence = np.array([0.1, 0.5, 1, 1], np.float32)
-    figure = draw_reliability(reliability_of(confidence, RIGHT), confidence)
+    figure = draw_reliability(reliability_of(confidence, RIGHT), confidence, "confidence", "right", "pictures")
     assert sum(bar.get_height() for bar in figure.axes[1].patches) == 4
