@@ -152,7 +152,7 @@ TRAIN = Program(
     signature_of_function(
         "def train(*, task: Literal['fit', 'test', 'validate'], seed: int, run_dir: str, data_dir: str,"
         " cache_dir: str, checkpoint: str | None,"
-        " resume: Literal[True, False, 'auto'], overwrite: bool, print_config: bool, debug: bool,"
+        " resume: Literal[True, False, 'auto'], overwrite: bool, print_config: bool = False, debug: bool,"
         " scoring: dict[str, str], datamodule: dict, model: dict, callbacks: dict, trainer: dict, logger: dict): ..."
     ),
     _check_train_files,

@@ -69,7 +69,7 @@ def _model(path: Path, folder: Path) -> str:
 
 def print_if_asked(cfg: DictConfig) -> None:
     """Print the whole config, resolved, as a tree, if print_config=true; in colour on a terminal."""
-    if not cfg.print_config or not is_rank_zero():
+    if not cfg.get("print_config") or not is_rank_zero():
         return
     from rich.console import Console  # a tenth of a second that --help does not wait for
     from rich.tree import Tree
