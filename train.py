@@ -8,12 +8,14 @@ import os
 import hydra
 from omegaconf import DictConfig
 
-from src.config import check, save_config, use_run_dir, with_local_data
-from src.console import list_if_asked, print_if_asked
-from src.errors import ROOT, readable_errors
-from src.ranks import check_ranks
-from src.run_dir import checkpoint_to_load, own_run_dir, show_results
-from src.signals import exit_on_signals
+from src.core.check import check
+from src.core.console import list_if_asked, print_if_asked
+from src.core.errors import ROOT
+from src.core.explain import readable_errors
+from src.core.ranks import check_ranks
+from src.core.run_config import save_config, use_run_dir, with_local_data
+from src.core.run_dir import checkpoint_to_load, own_run_dir, show_results
+from src.core.signals import exit_on_signals
 
 
 def run(cfg: DictConfig) -> None:

@@ -33,13 +33,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from src.datamodules.augmentation import Augmentation
-from src.datamodules.image_data import ImageData
-from src.datamodules.images import Images
-from src.models.image_classifier import ImageClassifier
-from src.models.nets.resnet import ResNet
+from src.datamodules.images.augmentation import Augmentation
+from src.datamodules.images.base import ImageData
+from src.datamodules.images.split import Images
+from src.models.images.classifier import ImageClassifier
+from src.models.images.resnet import ResNet
 from src.models.schedules import one_cycle
-from src.trainer import Trainer
+from src.training.trainer import Trainer
 
 NUM_CLASSES = 10
 LR = 1e-3

@@ -35,11 +35,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.models.language_model import mapped
-from src.models.nets.awd_lstm import AWDLSTM
-from src.models.nets.qrnn import QRNN
-from src.models.token_loss import token_loss
-from src.trainer import keep_freed_memory
+from src.models.text.awd_lstm import AWDLSTM
+from src.models.text.language_model import mapped
+from src.models.text.qrnn import QRNN
+from src.models.text.token_loss import token_loss
+from src.training.trainer import keep_freed_memory
 
 Choices = dict[str, Any]
 VOCAB_SIZE, BATCH, TIME = 33_278, 20, 70

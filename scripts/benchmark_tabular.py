@@ -33,9 +33,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from src.config import check, composed
-from src.errors import ConfigError, readable_errors
-from src.models.nets.dropout import Dropout
+from src.core.check import check, composed
+from src.core.errors import ConfigError
+from src.core.explain import readable_errors
+from src.models.dropout import Dropout
 
 VARIANTS = ("plain", "bare", "lightning")
 

@@ -16,8 +16,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.datamodules.text_source import TextFile, TextSource
-from src.datamodules.token_streams import TokenStreams
+from src.datamodules.text.source import TextFile, TextSource
+from src.datamodules.text.token_streams import TokenStreams
 
 
 def write_text(path: Path, megabytes: int) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.errors import readable_errors
-from src.report.compare_page import write_comparison
+from src.core.explain import readable_errors
+from src.report.compare.page import write_comparison
 
 
 def main() -> None:

@@ -15,9 +15,10 @@ from omegaconf import DictConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.config import Program, check, check_checkpoint
-from src.errors import ConfigError, readable_errors
-from src.signatures import signature_of_function
+from src.core.check import Program, check, check_checkpoint
+from src.core.errors import ConfigError
+from src.core.explain import readable_errors
+from src.core.signatures import signature_of_function
 
 PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch_export": (), "safetensors": ("safetensors",)}
 WRITTEN = {"model.onnx", "model.onnx.data", "model.pt2", "model.safetensors", "config.json", "preprocessing.json"}
@@ -55,8 +56,8 @@ EXPORT = Program(
 
 def run(cfg: DictConfig) -> None:
     """Export what a checked config describes."""
-    from src.checkpoint import load_model
-    from src.export import export
+    from src.serving.export import export
+    from src.training.checkpoint import load_model
 
     done = export(load_model(cfg.checkpoint), Path(cfg.output), format=cfg.format, tolerance=cfg.tolerance)
     sizes = {path.name: path.stat().st_size for path in sorted(Path(cfg.output).iterdir())}

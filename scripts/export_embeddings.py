@@ -20,11 +20,11 @@ from pyarrow import parquet
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src.datamodules.table_categories import FIRST_KNOWN
-from src.entity_embedder import read_vectors
+from src.datamodules.tables.categories import FIRST_KNOWN
 from src.report.figures import ACCENT, new_figure
-from src.report.table_labels import put_labels
-from src.report.table_map import neighbours, principal_components
+from src.report.tables.labels import put_labels
+from src.report.tables.map import neighbours, principal_components
+from src.serving.tables.entity_embedder import read_vectors
 
 Map = Literal["pca", "tsne"]
 MOST_LABELS = 200  # that are tried: of thousands no more would find a place

@@ -12,7 +12,7 @@ import tempfile
 
 from hydra.utils import instantiate
 
-from src.config import composed
+from src.core.check import composed
 
 
 def main(overrides: list[str]) -> None:

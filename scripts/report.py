@@ -17,13 +17,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from src.checkpoint import load_model
-from src.checkpoint_io import read_checkpoint
-from src.config import with_local_data
-from src.errors import ConfigError, readable_errors
-from src.remote import Copy, folder_for, is_address
+from src.core.errors import ConfigError
+from src.core.explain import readable_errors
+from src.core.remote import Copy, folder_for, is_address
+from src.core.run_config import with_local_data
 from src.report.parts import Section
 from src.report.run import Subject, sections_of, write_report
+from src.training.checkpoint import load_model
+from src.training.checkpoint_io import read_checkpoint
 
 
 def rebuild(address: str) -> Path:

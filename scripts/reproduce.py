@@ -23,8 +23,9 @@ from typing import Any
 
 import yaml
 
-from scripts.scaling_processes import hardware
-from src.errors import ROOT, ConfigError, nearest, readable_errors
+from scripts.benchmark_scaling.processes import hardware
+from src.core.errors import ROOT, ConfigError, nearest
+from src.core.explain import readable_errors
 
 RESULTS, README = ROOT / "docs" / "results.yaml", ROOT / "README.md"
 MIRRORED = "mirrored/accuracy"  # test/accuracy of the best checkpoint with model.flip_tta=true

@@ -15,9 +15,9 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.sweep_file import check_values, read_sweep
-from src.callbacks.wandb_logger import is_logged_in
-from src.errors import ConfigError
+from scripts.sweep.file import check_values, read_sweep
+from src.core.errors import ConfigError
+from src.loggers.wandb_logger import is_logged_in
 
 
 def main() -> None:

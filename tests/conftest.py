@@ -2,8 +2,8 @@ import signal
 
 import pytest
 
-from src.signals import handle, restore
-from tests.programs import program
+from src.core.signals import handle, restore
+from tests.support.programs import program
 
 
 @pytest.fixture(scope="session")

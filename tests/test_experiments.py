@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from src.config import check
-from tests.make_data import (
+from src.core.check import check
+from tests.support.make_data import (
     write_adult,
     write_cifar_binary,
     write_idx_set,
@@ -13,7 +13,7 @@ from tests.make_data import (
     write_rossmann,
     write_wikitext,
 )
-from tests.programs import ROOT, composed, metrics_of, run_here
+from tests.support.programs import ROOT, composed, metrics_of, run_here
 
 # What a user has to say, too.
 OWN = {"table": ["datamodule.train_files=own.csv", "datamodule.target=late", "datamodule.task=binary"]}

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from tests.programs import (
+from tests.support.programs import (
     ROOT,
     SMALL,
     checkpoint_of,

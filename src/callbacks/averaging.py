@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from src.callbacks.sharding import refuse_sharding
+from src.core.sharding import refuse_sharding
 
 
 class Averaging(WeightAveraging):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from src.callbacks.agreement import Agreement
-from src.ranks import of_all_ranks
+from src.core.agreement import Agreement
+from src.core.ranks import of_all_ranks
 
 
 class NanGuard(pl.Callback):

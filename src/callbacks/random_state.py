@@ -7,7 +7,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from src.ranks import of_all_ranks
+from src.core.ranks import of_all_ranks
 
 
 class RandomState(pl.Callback):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from src.callbacks.figure import takes_pictures, to_loggers
-from src.callbacks.sharding import is_sharded
+from src.core.sharding import is_sharded
 from src.report.environment import save_environment
 from src.report.parts import Picture, Prose, Section
 from src.report.rows import split_of

@@ -5,7 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from src.ranks import of_all_ranks
+from src.core.ranks import of_all_ranks
 
 
 class ResumeState(pl.Callback):

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch.optim import Optimizer
 
-from src.callbacks.sharding import is_sharded
+from src.core.sharding import is_sharded
 
 
 class Stopwatch:

@@ -8,9 +8,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
-from src.callbacks.agreement import Agreement
-from src.checkpoint_io import SaveError, is_unsaved
-from src.signals import Stopped, handle, restore, stop
+from src.core.agreement import Agreement
+from src.core.signals import Stopped, handle, restore, stop
+from src.training.checkpoint_io import SaveError, is_unsaved
 
 
 class StopSignals(Checkpoint):
@@ -22,8 +22,8 @@ class StopSignals(Checkpoint):
     rank 0, while it closes its loggers, for any other. A second Ctrl-C stops at once; what was saved before stays.
     A handler only notes the signal. Batches that accumulate are one step. A validation that follows the step, or is
     under way, is done first: Lightning leaves it out of a training resumed from before it.
-    Before the first step, and after the last, handlers are as they were: those of src/signals.py end the program. The
-    training's end is saved as last.ckpt in any case.
+    Before the first step, and after the last, handlers are as they were: those of src/core/signals.py end the
+    program. The training's end is saved as last.ckpt in any case.
 
     A Checkpoint, since Lightning calls these after all other callbacks: what it saves is the whole step. List it last.
     Where last.ckpt cannot be saved (trainer.on_save_error=continue) the exit status is 1.

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from src.datamodules.progress import progress_bar
+from src.core.progress import progress_bar
 
 TIMEOUT_S = 20  # without a word from the other side
 HEADERS = {"User-Agent": "fastlight"}  # some hosts refuse Python's own

@@ -24,7 +24,7 @@ class BaseModel(pl.LightningModule):
     lr: the schedule's peak for the last layer group.  lr_ratio: the first group's lr over the last's.
 
     hparams holds plain data only: `model`, the config it was made from, and `spec`. So a checkpoint loads with
-    weights_only and predicts without the training data (see src/checkpoint.py).
+    weights_only and predicts without the training data (see src/training/checkpoint.py).
     """
 
     # Facts that may differ between a checkpoint and the data it meets: the checkpoint's are kept.

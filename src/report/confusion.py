@@ -1,34 +1,9 @@
 """Which classes are taken for which."""
 
-from typing import NamedTuple
-
 import numpy as np
 from matplotlib.figure import Figure
 
 from src.report.figures import BLACK, WHITE, new_figure
-from src.report.image_outcomes import Outcomes
-
-
-class Confusion(NamedTuple):
-    """A class taken for another; times: how often; example: the mistake of this kind with the highest loss."""
-
-    true: int
-    taken: int
-    times: int
-    example: int
-
-
-def confusions_of(outcomes: Outcomes, num_classes: int) -> list[Confusion]:
-    """All pairs of classes that were confused, the most frequent first."""
-    counts = outcomes.counts(num_classes)
-    np.fill_diagonal(counts, 0)
-    order = np.argsort(-counts, axis=None, kind="stable")[: np.count_nonzero(counts)]
-    found = []
-    for true, taken in zip(*map(np.ndarray.tolist, np.unravel_index(order, counts.shape)), strict=True):
-        mistakes = np.flatnonzero((outcomes.labels == true) & (outcomes.predicted == taken))
-        worst = int(mistakes[outcomes.losses[mistakes].argmax()])
-        found.append(Confusion(true, taken, int(counts[true, taken]), worst))
-    return found
 
 
 def draw_confusion(counts: np.ndarray, names: list[str]) -> Figure:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from src.errors import ROOT
+from src.core.errors import ROOT
 
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "hydra-core")
 

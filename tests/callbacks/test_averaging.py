@@ -5,8 +5,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from src.callbacks.averaging import Averaging
 from src.datamodules.loader import BatchLoader
-from src.fsdp import FSDP
-from tests.tiny import AtBatch, TinyPictures, classifier, save_after, trainer
+from src.training.fsdp import FSDP
+from tests.support.tiny import AtBatch, TinyPictures, classifier, save_after, trainer
 
 
 class Slope(pl.LightningModule):

@@ -6,7 +6,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from src.callbacks.freezing import Freezing
-from tests.tiny import AtBatch, TinyPictures, classifier, save_after, trainer
+from tests.support.tiny import AtBatch, TinyPictures, classifier, save_after, trainer
 
 SGD = partial(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=0.5)
 ADAMW = partial(torch.optim.AdamW, weight_decay=0.5)

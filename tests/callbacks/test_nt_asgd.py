@@ -3,10 +3,10 @@ import pytorch_lightning as pl
 import torch
 
 from src.callbacks.nt_asgd import NTASGD
-from src.config import check
+from src.core.check import check
 from src.datamodules.loader import BatchLoader
-from tests.programs import composed
-from tests.tiny import AtBatch, save_after, trainer
+from tests.support.programs import composed
+from tests.support.tiny import AtBatch, save_after, trainer
 
 
 class Scripted(pl.LightningModule):

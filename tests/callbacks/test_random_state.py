@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from src.callbacks.random_state import RandomState
-from tests.tiny import trainer
+from tests.support.tiny import trainer
 
 
 def draws():

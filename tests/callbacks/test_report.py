@@ -3,12 +3,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from src.callbacks.csv_logger import CSVLogger
 from src.callbacks.report import Report
 from src.callbacks.run_metrics import RunMetrics
+from src.loggers.csv_logger import CSVLogger
 from src.report.figures import new_figure
 from src.report.parts import Picture, Prose, Section
-from tests.tiny import AtBatch, TinyPictures, classifier, trainer
+from tests.support.tiny import AtBatch, TinyPictures, classifier, trainer
 
 
 class View:

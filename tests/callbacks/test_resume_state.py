@@ -8,11 +8,11 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from src.callbacks.csv_logger import CSVLogger
 from src.callbacks.loader_state import LoaderState
 from src.callbacks.resume_state import ResumeState
-from tests.programs import same
-from tests.tiny import TinyPictures, classifier, trainer
+from src.loggers.csv_logger import CSVLogger
+from tests.support.programs import same
+from tests.support.tiny import TinyPictures, classifier, trainer
 
 VALIDATIONS = pytest.mark.parametrize(
     "choices", [{}, {"val_check_interval": 2}], ids=["validated at an epoch's end", "validated in mid-epoch"]

@@ -9,8 +9,8 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from src.callbacks.run_metrics import RunMetrics, Stopwatch
-from tests import tiny
-from tests.programs import metrics_of, train_here
+from tests.support import tiny
+from tests.support.programs import metrics_of, train_here
 
 
 @pytest.fixture

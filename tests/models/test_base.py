@@ -6,9 +6,9 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 
 from src.models.base import named_arguments
-from src.models.nets.mlp import MLP
+from src.models.images.mlp import MLP
 from src.models.schedules import flat_cosine
-from tests.tiny import SPEC, AtBatch, TinyPictures, built, classifier, trainer
+from tests.support.tiny import SPEC, AtBatch, TinyPictures, built, classifier, trainer
 
 FLAT_COSINE = partial(flat_cosine, warmup_fraction=0.0, flat_fraction=0.5, final_ratio=0.0)
 

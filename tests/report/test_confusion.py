@@ -1,7 +1,7 @@
 import numpy as np
 
-from src.report.confusion import Confusion, confusions_of, draw_confusion
-from src.report.image_outcomes import Outcomes
+from src.report.confusion import draw_confusion
+from src.report.images.outcomes import Confusion, Outcomes, confusions_of
 
 COUNTS = np.array([[5, 1, 0], [0, 7, 0], [0, 2, 8]])
 

@@ -2,11 +2,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from src.datamodules.image_data import ImageData
-from src.datamodules.images import Images
+from src.datamodules.images.base import ImageData
+from src.datamodules.images.split import Images
 from src.report.rows import rows_of, split_of
-from tests.make_data import image_settings, make_labels, make_pictures
-from tests.tiny import TinyPictures, trainer
+from tests.support.make_data import image_settings, make_labels, make_pictures
+from tests.support.tiny import TinyPictures, trainer
 
 
 class Pictures(pl.LightningDataModule):

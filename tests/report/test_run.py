@@ -5,7 +5,7 @@ import torch
 
 from src.report.parts import Prose, Section
 from src.report.run import duration, report, sections_of
-from tests.tiny import TinyPictures, built
+from tests.support.tiny import TinyPictures, built
 
 CONFIG = "# Repeat: python train.py --config-name=config\nscoring:\n  monitor: val/accuracy\n"
 

@@ -1,0 +1,112 @@
+"""The rivals of a net on a table: scikit-learn's, and LightGBM where it is installed, each with what tuning tries."""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+from scripts.compare_tabular.features import Part, Table, as_categories, as_one_hot
+
+Settings = dict[str, Any]
+# Of the name of a split, probabilities or targets in original units: (rows, outputs).
+Predictor = Callable[[str], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A model that learns no embeddings.
+
+    make: of (is_regression, num_native, seed) and a try's settings, an estimator.  tries: the settings to choose from.
+    native: its way to read categories that are not ordered, if it has one.
+    is_slow: of a large table it is fitted on a part of the rows.
+    """
+
+    make: Callable[..., Any]
+    tries: Sequence[Settings]
+    native: Callable[[Table, int], Part] | None
+    is_slow: bool
+
+
+def knn(is_regression: bool, num_native: int, seed: int, **settings: Any) -> Any:
+    """The mean of the nearest rows, weighed by their distance."""
+    kind: Any = KNeighborsRegressor if is_regression else KNeighborsClassifier
+    return kind(weights="distance", algorithm="brute", **settings)
+
+
+def forest(is_regression: bool, num_native: int, seed: int, **settings: Any) -> Any:
+    """50 trees."""
+    kind: Any = RandomForestRegressor if is_regression else RandomForestClassifier
+    return kind(n_estimators=50, random_state=seed, **settings)
+
+
+def boosting(is_regression: bool, num_native: int, seed: int, **settings: Any) -> Any:
+    """scikit-learn's, 300 trees."""
+    kind: Any = HistGradientBoostingRegressor if is_regression else HistGradientBoostingClassifier
+    native = list(range(num_native))
+    return kind(max_iter=300, early_stopping=False, random_state=seed, categorical_features=native, **settings)
+
+
+def lightgbm(is_regression: bool, num_native: int, seed: int, **settings: Any) -> Any:
+    """LightGBM, 300 trees."""
+    import lightgbm as package  # pyright: ignore[reportMissingImports]
+
+    # n_jobs=0: as many threads as OpenMP has for all others
+    kind: Any = package.LGBMRegressor if is_regression else package.LGBMClassifier
+    native = ",".join(map(str, range(num_native)))  # cat_feature: the one of its names without a warning
+    return kind(n_estimators=300, random_state=seed, verbose=-1, n_jobs=0, cat_feature=native, **settings)
+
+
+RATES_AND_LEAVES = ((0.05, 31), (0.1, 63), (0.1, 255), (0.3, 63))
+RIVALS = {
+    "KNN": Rival(knn, [{"n_neighbors": count} for count in (5, 10, 25, 100)], as_one_hot, is_slow=True),
+    "forest": Rival(
+        forest,
+        [{"max_features": share, "min_samples_leaf": rows} for share in (0.3, 1.0) for rows in (1, 5)],
+        native=None,
+        is_slow=True,
+    ),
+    "boosting": Rival(
+        boosting,
+        [{"learning_rate": rate, "max_leaf_nodes": leaves} for rate, leaves in RATES_AND_LEAVES],
+        as_categories,
+        is_slow=False,
+    ),
+}
+if importlib.util.find_spec("lightgbm") is not None:
+    RIVALS["LightGBM"] = Rival(
+        lightgbm,
+        [{"learning_rate": rate, "num_leaves": leaves} for rate, leaves in RATES_AND_LEAVES],
+        as_categories,
+        is_slow=False,
+    )
+
+
+def fit_rival(rival: Rival, settings: Settings, table: Table, parts: Sequence[Part], seed: int) -> Predictor:
+    """One estimator fitted on each part; the mean of their predictions is the rival's."""
+    estimators = [rival.make(table.is_regression, part.num_native, seed, **settings) for part in parts]
+    for estimator, part in zip(estimators, parts, strict=True):
+        estimator.fit(part.inputs["train"], part.targets)
+
+    def predict(split: str) -> np.ndarray:
+        outputs = [_outputs(e, part.inputs[split], table) for e, part in zip(estimators, parts, strict=True)]
+        return table.decoded(np.mean(outputs, axis=0))
+
+    return predict
+
+
+def _outputs(estimator: Any, inputs: np.ndarray, table: Table) -> np.ndarray:
+    """Scaled values, or a probability for each class of the table, also for those that the fitted rows lack."""
+    if table.is_regression:
+        return estimator.predict(inputs)[:, None]
+    probabilities: Any = np.zeros((len(inputs), len(table.spec["class_names"])))
+    probabilities[:, estimator.classes_] = estimator.predict_proba(inputs)
+    return probabilities

@@ -1,0 +1,117 @@
+"""Where a training keeps its bptt: read, tried on copies of its loaders, and set for good."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.trainer.connectors.data_connector import (
+    _DataLoaderSource,
+    _process_dataloader,
+    _request_dataloader,
+)
+from pytorch_lightning.trainer.states import RunningStage, TrainerFn
+from pytorch_lightning.utilities.combined_loader import CombinedLoader
+
+from src.callbacks.search.optimizers import rebuild_optimizers
+from src.callbacks.search.snapshot import random_state_kept
+from src.callbacks.search.training_steps import TrainingBatches, copied_loader
+
+
+def check_bptt(trainer: pl.Trainer) -> None:
+    """Raises TypeError if neither a training loader nor the datamodule has `bptt`."""
+    if not _with_bptt(_loaders(trainer)) and not _has_bptt(_datamodule(trainer)):
+        names = ", ".join(type(loader).__name__ for loader in _loaders(trainer))
+        raise TypeError(
+            f"bptt_finder needs a training loader or a datamodule with bptt, the length of its windows; {names} and "
+            f"{type(_datamodule(trainer)).__name__} have none: leave the finder out, or give a BPTTLoader"
+        )
+
+
+@contextmanager
+def batches_at(trainer: pl.Trainer, bptt: int) -> Iterator[TrainingBatches]:
+    """The training's batches with another bptt, without moving its loaders.
+
+    From copies of the loaders; if only the datamodule has bptt, from loaders that it makes.
+    """
+    if _with_bptt(_loaders(trainer)):
+        copies = [copied_loader(loader) for loader in _loaders(trainer)]
+        for loader in _with_bptt(copies):
+            loader.bptt = bptt
+    else:
+        copies = _made_at(trainer, bptt)
+    with closing(TrainingBatches(trainer, copies)) as batches:
+        yield batches
+
+
+def set_bptt(trainer: pl.Trainer, bptt: int) -> None:
+    """Set bptt in the datamodule and in the training loaders, and have Lightning count their batches anew.
+
+    Before the first batch. The validation loaders are made anew by a datamodule that has bptt: so they are as if it had
+    had it from the beginning.
+    """
+    datamodule, loop = _datamodule(trainer), trainer.fit_loop
+    if _has_bptt(datamodule):
+        datamodule.bptt = bptt
+    loop.setup_data()
+    loaders, source = _loaders(trainer), loop._data_source
+    for loader in _with_bptt(loaders):
+        loader.bptt = bptt
+    if _with_bptt(loaders):
+        loop._data_source = _DataLoaderSource(loop._combined_loader, "")  # the same loaders, not others like them
+    try:
+        assert loop._data_fetcher is not None
+        loop._data_fetcher.teardown()
+        loop._combined_loader = None
+        with random_state_kept():  # an iterator may draw a seed, which it has done before
+            loop.setup_data()
+    finally:
+        loop._data_source = source
+    validation = loop.epoch_loop.val_loop
+    if _has_bptt(datamodule) and validation._combined_loader is not None:
+        validation._combined_loader = None
+        trainer.validating = True
+        validation.setup_data()
+        trainer.training = True
+
+
+def rebuild_schedule(trainer: pl.Trainer) -> None:
+    """Have optimizers and schedulers made anew, for another number of steps. Before the first step.
+
+    Raises ValueError if there is a schedule and the optimizers would now hold other parameters than before.
+    """
+    if not rebuild_optimizers(trainer) and trainer.lr_scheduler_configs:
+        raise ValueError(
+            "bptt_finder.apply builds the schedule anew, for another number of steps, but the optimizers would now "
+            "hold other parameters, as some were frozen or added since: set datamodule.bptt by hand"
+        )
+
+
+def _made_at(trainer: pl.Trainer, bptt: int) -> list[Any]:
+    """Training loaders as Lightning gets them from the datamodule when its bptt is another."""
+    datamodule = _datamodule(trainer)
+    before = datamodule.bptt
+    datamodule.bptt = bptt
+    try:
+        with random_state_kept():
+            made = CombinedLoader(_request_dataloader(trainer.fit_loop._data_source), "max_size_cycle").flattened
+            return [_process_dataloader(trainer, TrainerFn.FITTING, RunningStage.TRAINING, loader) for loader in made]
+    finally:
+        datamodule.bptt = before
+
+
+def _datamodule(trainer: pl.Trainer) -> Any:
+    return getattr(trainer, "datamodule", None)
+
+
+def _loaders(trainer: pl.Trainer) -> list[Any]:
+    assert trainer.fit_loop._combined_loader is not None
+    return trainer.fit_loop._combined_loader.flattened
+
+
+def _has_bptt(thing: Any) -> bool:
+    return hasattr(thing, "bptt")
+
+
+def _with_bptt(loaders: list[Any]) -> list[Any]:
+    return [loader for loader in loaders if _has_bptt(loader)]

@@ -1,0 +1,81 @@
+"""Draws the first training batch as the net sees it: wrong labels, colours or augmentation show at a glance."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from src.callbacks.figure import publish
+from src.report.figures import new_figure
+
+
+class FirstBatch(pl.Callback):
+    """Writes the first rows x columns pictures of the first batch, after augmentation, with their labels.
+
+    Batches are (images, labels): images (batch, 1 or 3 channels, height, width), uint8 or float within [0, 1]; labels
+    (batch,) or, if mixed, shares (batch, classes). Class names come from the datamodule's `spec`.
+    """
+
+    def __init__(self, *, path: str, rows: int, columns: int) -> None:
+        """Raises ValueError if there is no row or no column."""
+        if rows < 1 or columns < 1:
+            raise ValueError(f"batch_picture needs one row and one column at least, got {rows=}, {columns=}")
+        self.path = Path(path)
+        self.rows = rows
+        self.columns = columns
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step or batch_idx or not trainer.is_global_zero:
+            return
+        names = trainer.datamodule.spec["class_names"]  # pyright: ignore[reportAttributeAccessIssue]
+        images, labels = (tensor[: self.rows * self.columns].cpu() for tensor in batch)
+        captions = [in_words(label, names) for label in labels]
+        publish(draw(as_bytes(images), captions, self.columns), self.path, trainer)
+
+
+def draw(images: np.ndarray, captions: list[str], columns: int) -> Figure:
+    """Pictures, uint8 (pictures, height, width[, channels]), each below its caption, `columns` in a row."""
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height = images.shape[1] / images.shape[2]
+    # Width 1 a picture. One set of axes for all: a set for each takes ten times as long.
+    gap, caption = 0.06, 0.06 + 0.11 * (1 + max(text.count("\n") for text in captions))
+    figure = new_figure(1.2 * columns, 1.2 * rows * (height + caption))
+    axes = figure.add_axes((0, 0, 1, 1))
+    for position, (image, text) in enumerate(zip(images, captions, strict=True)):
+        row, left = divmod(position, columns)
+        top = row * (height + caption) + caption
+        extent = (left + gap / 2, left + 1 - gap / 2, top + height - gap, top)
+        axes.imshow(image, extent=extent, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.text(left + 0.5, top - 0.03, text, ha="center", va="bottom", fontsize=8)
+    axes.set(xlim=(0, columns), ylim=(rows * (height + caption), 0), aspect="auto")
+    axes.set_axis_off()
+    return figure
+
+
+def as_bytes(images: Tensor) -> np.ndarray:
+    """uint8 or float pictures (batch, channels, height, width) as uint8 (batch, height, width[, channels])."""
+    if images.dtype != torch.uint8:
+        images = (images.float().clamp(0, 1) * 255).round().byte()
+    return images.permute(0, 2, 3, 1).squeeze(3).numpy() if images.shape[1] == 1 else images.permute(0, 2, 3, 1).numpy()
+
+
+def in_words(label: Tensor, names: list[str], longest: int = 14) -> str:
+    """A class name; `cat 70 %` over `dog 30 %` for a label of shares."""
+    if label.ndim == 0:
+        return _shortened(names[int(label)], longest)
+    shares, classes = label.float().topk(min(2, len(names)))
+    parts = zip(shares.tolist(), classes.tolist(), strict=True)
+    if float(shares[0]) > 0.995:
+        return _shortened(names[int(classes[0])], longest)
+    return "\n".join(f"{_shortened(names[index], longest - 5)} {share:.0%}" for share, index in parts)
+
+
+def _shortened(name: str, longest: int) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"

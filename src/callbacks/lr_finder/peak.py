@@ -1,0 +1,167 @@
+"""The peak learning rate of a schedule, of whatever optimizers and schedulers there are: read, and moved."""
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.parsing import lightning_getattr, lightning_hasattr, lightning_setattr
+from torch import Tensor
+from torch.optim import Optimizer
+
+from src.callbacks.search.optimizers import rebuild_optimizers
+from src.callbacks.search.snapshot import all_schedulers, undone
+
+GROUP_RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # min_lr is OneCycleLR's final rate, a share of its peak
+SCHEDULER_RATES = ("base_lrs", "max_lrs", "_last_lr")
+MOMENTA = ("momentum", "betas")
+
+
+def peak_lrs(trainer: pl.Trainer) -> dict[Optimizer, list[float]]:
+    """The peak lr of each parameter group of each optimizer: what its schedule rises to, or else starts from.
+
+    OneCycleLR's and CyclicLR's maximum; for every other scheduler the optimizer's own lr, which it multiplies.
+    """
+    peaks = {
+        optimizer: [group.get("max_lr", group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+        for optimizer in trainer.optimizers
+    }
+    for scheduler in all_schedulers(trainer):
+        if hasattr(scheduler, "max_lrs"):  # CyclicLR
+            peaks[scheduler.optimizer] = scheduler.max_lrs
+    return {optimizer: [float(peak) for peak in of_groups] for optimizer, of_groups in peaks.items()}
+
+
+def reference_peak(trainer: pl.Trainer) -> float:
+    """The peak lr of the first optimizer's last group, the one by which a training's lr is known.
+
+    Raises ValueError if it is not positive: then no other keeps its ratio to it.
+    """
+    peak = next(iter(peak_lrs(trainer).values()))[-1]
+    if not peak > 0:
+        raise ValueError(f"the last parameter group's lr must be positive for its schedule to be scaled, got {peak}")
+    return peak
+
+
+def scale_lrs(trainer: pl.Trainer, factor: float) -> None:
+    """Multiply every lr of all optimizers and schedulers, so that the schedule goes on as if built from other peaks.
+
+    Absolute floors (eta_min, min_lr of ReduceLROnPlateau) stay.
+    """
+    for optimizer in trainer.optimizers:
+        for group in optimizer.param_groups:
+            group.update({name: group[name] * factor for name in GROUP_RATES if name in group})
+    for scheduler in all_schedulers(trainer):
+        for name in SCHEDULER_RATES:
+            if hasattr(scheduler, name):
+                setattr(scheduler, name, [rate * factor for rate in getattr(scheduler, name)])
+
+
+def move_peak(trainer: pl.Trainer, peak: float) -> float | None:
+    """Let the training go on with another peak: its schedule built anew if no step is taken yet, else scaled.
+
+    Building anew sets the module's own `lr` or `learning_rate`, which is returned, and calls configure_optimizers. A
+    module without one is scaled; so is one whose optimizers do not follow it, or would now hold other parameters,
+    because some are frozen, or have been added, since.
+    """
+    before, module_lr = reference_peak(trainer), None
+    if trainer.global_step == 0:
+        module_lr = set_module_lr(trainer.lightning_module, peak, before)
+    if module_lr is not None:
+        rebuild_optimizers(trainer)
+    now = reference_peak(trainer)
+    if not math.isclose(now, peak, rel_tol=1e-12):
+        scale_lrs(trainer, peak / now)
+    return module_lr
+
+
+def set_module_lr(module: pl.LightningModule, peak: float, before: float | None = None) -> float | None:
+    """Set the number that a module, its hparams or its datamodule keeps as its learning rate; return it, if any.
+
+    To `peak`; but if it was not the peak `before`, in proportion.
+    """
+    for name in ("lr", "learning_rate"):
+        if isinstance(getattr(type(module), name, None), property):
+            continue  # read off something, so not to be set
+        if lightning_hasattr(module, name) and isinstance(lr := lightning_getattr(module, name), int | float):
+            module_lr = peak if before is None or lr == before else lr * peak / before
+            lightning_setattr(module, name, module_lr)
+            return module_lr
+    return None
+
+
+def epochs_to_come(trainer: pl.Trainer) -> float:
+    """How often the rest of the training sees its data: 1 at least, and 1 if unknown."""
+    steps = trainer.estimated_stepping_batches - trainer.global_step
+    return max(1.0, steps / _steps_per_epoch(trainer)) if math.isfinite(steps) else 1.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What the rest of a training's schedule does, as far as a search for its peak needs to know.
+
+    mean: of the reference group's lr over its peak, within (0, 1].  momenta: each group's momentum or betas when that
+    lr is at its peak, where one-cycle has them low.
+    """
+
+    mean: float
+    momenta: dict[Optimizer, list[dict[str, Any]]]
+
+
+def schedule_to_come(trainer: pl.Trainer) -> Schedule:
+    """Read the schedule off the schedulers by stepping them, which is undone.
+
+    If the length of the training is unknown, or if the module steps them itself, the lr is taken to stay at its peak;
+    ReduceLROnPlateau is taken to stay.
+    """
+    steps = trainer.estimated_stepping_batches - trainer.global_step
+    if not math.isfinite(steps) or steps < 1 or not trainer.lightning_module.automatic_optimization:
+        return Schedule(1.0, _momenta(trainer))
+    configs = [config for config in trainer.lr_scheduler_configs if not config.reduce_on_plateau]
+    steps_of = {"step": 1, "epoch": _steps_per_epoch(trainer)}
+    peak, group = reference_peak(trainer), trainer.optimizers[0].param_groups[-1]
+    total, highest, momenta = 0.0, 0.0, {}
+    with undone(trainer), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        for step in range(1, int(steps) + 1):
+            lr = float(group["lr"])
+            total += lr
+            if lr > highest:
+                highest, momenta = lr, _momenta(trainer)
+            for config in configs:
+                if step % (config.frequency * steps_of[config.interval]) == 0:
+                    config.scheduler.step()  # pyright: ignore[reportCallIssue]
+    return Schedule(min(1.0, total / int(steps) / peak), momenta)
+
+
+def _momenta(trainer: pl.Trainer) -> dict[Optimizer, list[dict[str, Any]]]:
+    return {
+        optimizer: [{name: group[name] for name in MOMENTA if name in group} for group in optimizer.param_groups]
+        for optimizer in trainer.optimizers
+    }
+
+
+def _steps_per_epoch(trainer: pl.Trainer) -> float:
+    """Infinite for a loader without a length."""
+    return -(-trainer.num_training_batches // trainer.accumulate_grad_batches)
+
+
+class RatesAt:
+    """Sets an optimizer's groups as they are when the schedule is at the given peak: all lr keep their ratio to it."""
+
+    def __init__(self, trainer: pl.Trainer, schedule: Schedule) -> None:
+        """Raises ValueError if the reference group's own peak is not positive."""
+        reference = reference_peak(trainer)
+        self._ratios = {o: [peak / reference for peak in peaks] for o, peaks in peak_lrs(trainer).items()}
+        self._momenta = schedule.momenta
+        self.peak = reference
+
+    def __call__(self, optimizer: Optimizer) -> None:
+        of_groups = zip(optimizer.param_groups, self._ratios[optimizer], self._momenta[optimizer], strict=True)
+        for group, ratio, momenta in of_groups:
+            group.update(momenta)
+            if isinstance(group["lr"], Tensor):  # it stays this tensor: a captured graph refers to it
+                group["lr"].fill_(self.peak * ratio)
+            else:
+                group["lr"] = self.peak * ratio

@@ -1,0 +1,205 @@
+"""Lightning's own training steps, one at a time, for finders to take within `snapshot.undone`."""
+
+import copy
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.data import _set_sampler_epoch
+from pytorch_lightning.loops.utilities import _select_data_fetcher
+from pytorch_lightning.trainer import call
+from pytorch_lightning.trainer.states import RunningStage
+from torch import Tensor
+from torch.nn.modules.batchnorm import _NormBase
+from torch.optim import Optimizer
+from torch.utils._pytree import tree_leaves
+
+from src.callbacks.search.snapshot import Memo, attributes_kept
+
+PATIENCE = 10  # steps in a row without a loss: training_step may leave out a batch by returning None
+
+
+def copied_loader(loader: Any) -> Any:
+    """A loader that yields what `loader` is about to yield, without moving it; both share the data.
+
+    Its sampler, its generators and its worker processes are its own. Raises TypeError if the loader is one that cannot
+    be copied, such as a Python generator.
+    """
+    attributes = getattr(loader, "__dict__", {})
+    memo: Memo = {id(leaf): leaf for leaf in tree_leaves([loader, attributes]) if isinstance(leaf, Tensor | np.ndarray)}
+    if "dataset" in attributes:
+        memo[id(attributes["dataset"])] = attributes["dataset"]
+    if attributes.get("_iterator") is not None:  # worker processes that persist
+        memo[id(attributes["_iterator"])] = None
+    try:
+        return copy.deepcopy(loader, memo)
+    except Exception as error:
+        raise TypeError(
+            f"the training loader, a {type(loader).__name__}, cannot be copied, so a search would use up its batches; "
+            "give a DataLoader or an object with plain attributes"
+        ) from error
+
+
+class TrainingBatches:
+    """The training's batches in the training's order, over and over, without moving its loader.
+
+    loaders: what to take in place of copies of the training's own, each in the place of one, to its last batch.
+    """
+
+    def __init__(self, trainer: pl.Trainer, loaders: list[Any] | None = None) -> None:
+        loader = copy.copy(trainer.fit_loop._combined_loader)
+        assert loader is not None
+        if loaders is not None:
+            loader.limits = None
+        loader.flattened = [copied_loader(part) for part in loader.flattened] if loaders is None else loaders
+        self.loader = loader
+        self.fetcher = _select_data_fetcher(trainer, RunningStage.TRAINING)
+        self.fetcher.setup(loader)
+        self._epoch = trainer.current_epoch
+        self._is_begun = False
+
+    def begin_epoch(self) -> None:
+        """Begin anew if all batches have been seen, else go on."""
+        if self._is_begun and not self.fetcher.done:
+            return
+        for part in self.loader.flattened:
+            _set_sampler_epoch(part, self._epoch)
+        iter(self.fetcher)
+        self._is_begun = True
+        self._epoch += 1
+
+    def close(self) -> None:
+        """End worker processes."""
+        self.fetcher.teardown()
+
+
+def training_steps(
+    trainer: pl.Trainer,
+    batches: TrainingBatches,
+    before_step: Callable[[Optimizer], None] = lambda optimizer: None,
+    callbacks: Sequence[pl.Callback] = (),
+) -> Generator[float, None, None]:
+    """Take one optimizer step at each `next`, as the training would, and yield its loss.
+
+    Accumulation, clipping, precision, closures, several optimizers and manual optimization are Lightning's: its own
+    loop runs. `before_step` is called with each optimizer before its batch, and again right before it steps; of
+    `callbacks` the hooks around batches and steps are called. The loss is that before the step, the mean over the
+    step's batches and over all ranks; with manual optimization it is what training_step returns, else the sum of what
+    it sends backward.
+
+    Raises ValueError if an epoch makes no step, or if ten steps in a row tell no loss.
+    """
+    loop, watch = trainer.fit_loop.epoch_loop, _Watch(before_step)
+    trainer.callbacks = [watch, *callbacks]  # pyright: ignore[reportAttributeAccessIssue]
+    loop.restarting = False
+    silent = 0
+    while True:
+        loop.reset()
+        batches.begin_epoch()
+        call._call_lightning_module_hook(trainer, "on_train_epoch_start")
+        start = trainer.global_step
+        while not loop._num_ready_batches_reached():
+            step = trainer.global_step
+            try:
+                loop.advance(batches.fetcher)
+            except StopIteration:  # the module skips the rest of the epoch, or a loader without a length ends
+                batches.fetcher.done = True
+                break
+            if trainer.global_step == step:
+                continue
+            silent = 0 if watch.is_told else silent + 1
+            if silent == PATIENCE:
+                raise ValueError("lr_finder needs the loss: let training_step return it")
+            if watch.is_told:
+                yield watch.loss(trainer)
+        if trainer.global_step == start:
+            raise ValueError("an epoch makes no optimizer step, so nothing can be searched: check the training loader")
+        trainer._logger_connector.epoch_end_reached()
+
+
+def held_out_batch(trainer: pl.Trainer) -> Any:
+    """The first batch of the validation loader, on the device, as validation would get it.
+
+    Raises ValueError if there is none.
+    """
+    validation = trainer.fit_loop.epoch_loop.val_loop
+    if not trainer.enable_validation:
+        raise ValueError("lr_finder.on=valid needs a validation loader, and this training has none; choose on=train")
+    trainer.validating = True  # augmentation asks for it
+    try:
+        validation.setup_data()
+        loaders = validation._combined_loader
+        assert loaders is not None
+        batch = next(iter(copied_loader(loaders.flattened[0])))
+        batch = trainer.precision_plugin.convert_input(batch)
+        batch = trainer.lightning_module._on_before_batch_transfer(batch, dataloader_idx=0)
+        return call._call_strategy_hook(trainer, "batch_to_device", batch, dataloader_idx=0)
+    finally:
+        trainer.training = True
+
+
+def held_out_loss(trainer: pl.Trainer, batch: Any) -> float:
+    """The training loss of a batch, by training_step in evaluation mode, without a trace in the module.
+
+    Batch norm takes the batch's own statistics: running ones lag far behind weights that move this fast. On digits it
+    makes a suggestion of 0.1 one of 0.003. The mean over all ranks.
+    """
+    module = trainer.lightning_module
+    with attributes_kept(module), torch.no_grad():
+        module.eval()
+        for norm in (part for part in module.modules() if isinstance(part, _NormBase)):
+            norm.training, norm.track_running_stats = True, False
+        outputs = call._call_strategy_hook(trainer, "training_step", batch, 0)
+    return _mean_over_ranks(trainer, outputs if isinstance(outputs, Tensor) else outputs["loss"])
+
+
+def _mean_over_ranks(trainer: pl.Trainer, loss: Tensor) -> float:
+    return float(trainer.strategy.reduce(loss.detach().float(), reduce_op="mean"))
+
+
+class _Watch(pl.Callback):
+    """The one callback of the search: keeps the losses of a step's batches, lets the lr be set before each step."""
+
+    def __init__(self, before_step: Callable[[Optimizer], None]) -> None:
+        self.before_step = before_step
+        self._losses: list[Tensor] = []
+        self._sent_backward: list[Tensor] = []
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there was a loss since the last call of `loss`."""
+        return bool(self._losses)
+
+    def loss(self, trainer: pl.Trainer) -> float:
+        """The mean over the batches since the last call, and over all ranks."""
+        losses, self._losses = torch.stack(self._losses), []
+        return _mean_over_ranks(trainer, losses.mean())
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._sent_backward = []
+        for optimizer in trainer.optimizers:
+            self.before_step(optimizer)
+
+    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        self._sent_backward.append(loss.detach() / (scaler.get_scale() if scaler is not None else 1.0))
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        self.before_step(optimizer)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if pl_module.automatic_optimization:
+            if outputs:  # nothing if training_step returned None; a share of the mean if batches accumulate
+                self._losses.append(outputs["loss"].detach().float() * trainer.accumulate_grad_batches)
+        elif outputs and "loss" in outputs:
+            self._losses.append(outputs["loss"].detach().float())
+        elif self._sent_backward:
+            self._losses.append(torch.stack(self._sent_backward).sum().float())

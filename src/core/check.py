@@ -1,0 +1,155 @@
+"""Checks a composed config against the signatures of what it configures, without importing torch.
+
+Every key below a `_target_` is an argument of that target, one to one; so the signatures are the schema. `check` reads
+them from source text (`src.core.signatures`), compares names and plain types, and looks for the files that a run needs.
+"""
+
+import ast
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.core.errors import CONF, ConfigError, nearest
+from src.core.ranks import run_name
+from src.core.remote import folder_for
+from src.core.run_dir import check_start
+from src.core.signatures import Signature, accepts, signature_of, signature_of_function
+
+HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a program asks of its config: conf/NAME.yaml, its own keys (no target's arguments), and files."""
+
+    name: str
+    signature: Signature
+    check_files: Callable[[dict[Any, Any]], None]
+
+
+def _experiment(_root_: DictConfig) -> str:
+    """The chosen experiment; Hydra keeps it in the config until the job starts, in HydraConfig from then on."""
+    choices = OmegaConf.select(_root_, "hydra.runtime.choices") or HydraConfig.get().runtime.choices
+    return choices["experiment"]
+
+
+OmegaConf.register_new_resolver("run_name", run_name, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("experiment", _experiment, replace=True)
+OmegaConf.register_new_resolver("folder_for", folder_for, replace=True)
+
+
+def composed(overrides: Sequence[str], name: str = "train") -> DictConfig:
+    """The config that `python train.py OVERRIDES`, or predict.py, would get; Hydra forgets what it had begun before."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(name, list(overrides))
+
+
+def check(cfg: DictConfig, program: Program | None = None) -> None:
+    """Raise ConfigError for a wrong key, a wrong type or a missing file; train.py's are checked if none is named.
+
+    On failure the run_dir that Hydra made for the job is removed again if it is empty.
+    """
+    program = program or TRAIN
+    try:
+        config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        assert isinstance(config, dict)
+        _check_arguments("", config, program.signature, program.name)
+        program.check_files(config)
+    except (ConfigError, OmegaConfBaseException):
+        if "run_dir" in cfg:
+            remove_empty(Path(cfg.run_dir))
+        raise
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder if it is empty, and those above it that are, as far as they lie below the current one."""
+    with suppress(OSError):
+        folder.rmdir()
+        for parent in folder.parents:
+            if Path.cwd() not in parent.parents:
+                break
+            parent.rmdir()
+
+
+def _check_arguments(path: str, config: dict[Any, Any], signature: Signature | None, program: str) -> None:
+    """Compare one node with the signature of what it configures, then the nodes below it."""
+    owner = config.get("_target_", f"conf/{program}.yaml")
+    for key, value in config.items():
+        name = f"{path}.{key}" if path else str(key)
+        if key not in HYDRA_KEYS and signature is not None:
+            _check_argument(name, str(key), value, signature, owner)
+        if isinstance(value, dict):
+            target = value.get("_target_")
+            _check_arguments(name, value, _signature_of_node(name, target) if target else None, program)
+    missing = signature.required - set(config) if signature and not config.get("_partial_") else set()
+    if missing:
+        raise ConfigError(f"{path or owner} lacks {', '.join(sorted(missing))}, which {owner} needs")
+
+
+def _signature_of_node(path: str, target: str) -> Signature | None:
+    try:
+        return signature_of(target)
+    except ValueError as error:
+        raise ConfigError(f"{path}._target_: {error}") from None
+
+
+def _check_argument(name: str, key: str, value: Any, signature: Signature, owner: str) -> None:
+    if key not in signature.annotations:
+        if signature.takes_any_key:
+            return
+        raise ConfigError(f"{owner} has no argument {name}{nearest(key, signature.annotations)}")
+    if value == "None":
+        raise ConfigError(f"{name}=None is a text here: write {name}=null")
+    annotation = signature.annotations[key]
+    is_object = isinstance(value, dict) and "_target_" in value
+    if annotation is not None and not is_object and not accepts(annotation, value):
+        raise ConfigError(f"{name} must be {_in_words(annotation)}, got {value!r}")
+
+
+def _in_words(annotation: ast.expr) -> str:
+    """`fit, test or validate` for a Literal, other annotations as they stand."""
+    match annotation:
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=[*others, last])):
+            return f"{', '.join(map(_in_words, others))} or {_in_words(last)}"
+        case ast.Constant(value=str(text)):
+            return text
+    return ast.unparse(annotation)
+
+
+def check_checkpoint(checkpoint: str, key: str = "checkpoint") -> None:
+    """Raise ConfigError unless `checkpoint`, the value of `key`, is a file."""
+    path = Path(checkpoint)
+    if not path.is_file():
+        found = [str(other) for other in path.parent.glob("*.ckpt")]
+        raise ConfigError(f"{key}={checkpoint} is not a file{nearest(checkpoint, found)}")
+
+
+def _check_train_files(config: dict[Any, Any]) -> None:
+    if config["checkpoint"]:
+        check_checkpoint(config["checkpoint"])
+    if config["model"].get("backbone"):
+        check_checkpoint(config["model"]["backbone"], "model.backbone")
+    check_start(config)
+    if config["task"] != "fit" and not config["checkpoint"]:
+        raise ConfigError(f"task={config['task']} scores a trained model: give checkpoint=PATH")
+
+
+TRAIN = Program(
+    "train",
+    signature_of_function(
+        "def train(*, task: Literal['fit', 'test', 'validate'], seed: int, run_dir: str, data_dir: str,"
+        " cache_dir: str, checkpoint: str | None,"
+        " resume: Literal[True, False, 'auto'], overwrite: bool, print_config: bool = False, debug: bool,"
+        " scoring: dict[str, str], datamodule: dict, model: dict, callbacks: dict, trainer: dict, logger: dict): ..."
+    ),
+    _check_train_files,
+)

@@ -1,0 +1,96 @@
+"""The table at the end of a multirun: what each job changed, and what came of it."""
+
+import csv
+import gc
+import json
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from src.core.ranks import is_rank_zero
+from src.core.remote import Copy, is_address
+
+SCORES = ("accuracy", "auroc", "rmse", "perplexity", "loss")
+SHOWN = (*(f"test/{score}" for score in SCORES), *(f"val/{score}" for score in SCORES), "time/fit_s")
+
+
+class MultirunTable(Callback):
+    """Prints a table of the jobs' overrides and scores, and writes all of metrics.json to multirun.csv.
+
+    Jobs that differ in their seed alone are followed by a row of their mean and standard deviation. Each job leaves its
+    overrides in its folder, as job.json: it may have run in another process, on another machine.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        for path in Path(config.hydra.sweep.dir).glob("*/job.json") if is_rank_zero() else ():
+            path.unlink()  # of an earlier sweep in the same folder
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        assert job_return.hydra_cfg is not None
+        if job_return.hydra_cfg.hydra.mode == RunMode.MULTIRUN and is_rank_zero():
+            folder = Path(job_return.hydra_cfg.hydra.runtime.output_dir)
+            changes = dict(override.split("=", 1) for override in job_return.overrides or () if "=" in override)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "job.json").write_text(json.dumps(changes))
+        # Trainer, model and data hold one another: without this a job's data stayed in memory during the next ones.
+        gc.collect()
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        rows = rows_of(folder)
+        if not rows or not is_rank_zero():
+            return
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        with (folder / "multirun.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(rows)
+        changed = [n for n in names if "/" not in n and len({str(row.get(n)) for row in rows}) > 1]
+        shown = [n for n in SHOWN if n in names]
+        print_table([*rows, *over_seeds(rows, changed, shown)], [*changed, *shown])
+        if is_address(config.run_dir):
+            Copy(config.run_dir, folder).send()
+        print(f"{config.run_dir}: multirun.csv, and each job's folder")
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    """Each job of a multirun's folder, in the order of their numbers: its overrides and its metrics."""
+    rows = []
+    for path in sorted(folder.glob("*/job.json"), key=lambda path: (len(path.parent.name), path.parent.name)):
+        metrics = path.with_name("metrics.json")
+        scores = json.loads(metrics.read_text()) if metrics.is_file() else {}
+        rows.append({"job": path.parent.name, **json.loads(path.read_text()), **scores})
+    return rows
+
+
+def over_seeds(rows: list[dict[str, Any]], changed: list[str], scores: list[str]) -> list[dict[str, Any]]:
+    """One row for each group of two or more rows that differ in `seed` alone: mean +- standard deviation."""
+    others = [name for name in changed if name not in ("job", "seed")]
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(str(row.get(name)) for name in others), []).append(row)
+    summaries = []
+    for group in groups.values():
+        if len({row.get("seed") for row in group}) < 2:
+            continue
+        numbers = {name: [row[name] for row in group if name in row] for name in scores}
+        summary = {n: f"{mean(v):.4g} ±{stdev(v):.2g}" for n, v in numbers.items() if len(v) > 1}
+        summaries.append({"job": "mean", **{name: group[0].get(name) for name in others}, **summary})
+    return summaries
+
+
+def print_table(rows: list[dict[str, Any]], names: list[str]) -> None:
+    """Print rows as a table; numbers with four digits."""
+    table = Table()
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{row[n]:.4g}" if isinstance(row.get(n), float) else str(row.get(n, "-")) for n in names))
+    Console().print(table)

@@ -1,0 +1,214 @@
+"""Data and runs at fsspec addresses (s3://, gs://, ...): a local folder stands for the address while a run works in it.
+
+For a plain path none of this costs anything; fsspec is imported when an address comes up. Each file system's own
+package (s3fs, gcsfs, ...) is its user's to install, and finds credentials in its own way, as in the environment.
+"""
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from src.core.signals import Stopped
+
+RECORD = ".address.json"  # in the local folder: the address, and what of it is here
+STAMPS = ("etag", "ETag", "md5Hash", "mtime", "LastModified", "last_modified", "created")  # each calls it otherwise
+AT_ONCE = 200  # files fetched together, where the file system can
+
+
+class RemoteError(OSError):
+    """An address cannot be read or written; the message is for the user."""
+
+
+def is_address(path: str) -> bool:
+    """Whether this is an address of fsspec, and no plain path."""
+    return "://" in path
+
+
+def folder_for(path: str, copies: str) -> str:
+    """The folder below `copies` that stands for an address; a plain path is that folder itself."""
+    if not is_address(path):
+        return path
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "_", path)[-80:]
+    return str(Path(copies, f"{readable}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"))
+
+
+def shown(folder: str | Path) -> str:
+    """What the user calls the folder: the address that it stands for, if it does."""
+    copy = Copy.at(Path(folder))
+    return copy.address if copy else str(folder)
+
+
+class Copy:
+    """A folder that stands for an address. A file moves if it has changed since it last did; none is ever half there.
+
+    Hidden files and those that end in .tmp stay where they are. Several processes may share the folder. Nothing keeps
+    two machines from writing to one address. Raises RemoteError, whatever a file system's own package raises.
+    """
+
+    def __init__(self, address: str, folder: Path) -> None:
+        self.address = address
+        self.folder = folder
+
+    @classmethod
+    def at(cls, folder: Path) -> "Copy | None":
+        """The copy that lies in the folder, if one does."""
+        record = folder / RECORD
+        return cls(json.loads(record.read_text())["address"], folder) if record.is_file() else None
+
+    def fetch(self) -> int:
+        """Bring what was added, changed or removed at the address since the last time; returns how many files it holds.
+
+        What has changed here alone, as when the end of a run could not be sent any more, stays.
+        """
+        from rich.progress import MofNCompleteColumn, TextColumn
+
+        from src.core.progress import progress_bar
+
+        with self._session("read") as (files, root, moved):
+            there = _list(files, root)
+            changed = [n for n, stamp in there.items() if moved.get(n, [""])[0] != stamp or not self._has(n)]
+            with progress_bar(MofNCompleteColumn(), TextColumn("files")) as bar:
+                task = bar.add_task(self.address, total=len(changed))
+                for start in range(0, len(changed), AT_ONCE):
+                    names = changed[start : start + AT_ONCE]
+                    self._fetch(files, root, names)
+                    moved.update({name: [there[name], *_state(self.folder / name)] for name in names})
+                    bar.advance(task, len(names))
+            for name in moved.keys() - there.keys():
+                (self.folder / name).unlink(missing_ok=True)
+                del moved[name]
+            return len(there)
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / name).is_file()
+
+    def _fetch(self, files: Any, root: str, names: list[str]) -> None:
+        unfinished = [_unfinished(self.folder / name) for name in names]
+        for path in unfinished:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        files.get([f"{root}/{name}" for name in names], list(map(str, unfinished)))
+        for name, path in zip(names, unfinished, strict=True):
+            os.replace(path, self.folder / name)
+
+    def send(self) -> None:
+        """Let the address hold what was written, changed or removed here since the last time.
+
+        In the order in which files were written: a checkpoint comes after the metrics that belong to it.
+        """
+        with self._session("write") as (files, root, moved):
+            here = {str(path.relative_to(self.folder)): _state(path) for path in _walk(self.folder)}
+            for name in moved.keys() - here.keys():
+                with suppress(FileNotFoundError):
+                    files.rm_file(f"{root}/{name}")
+                del moved[name]
+            changed = [name for name, state in here.items() if moved.get(name, [""])[1:] != state]
+            for name in sorted(changed, key=lambda name: here[name][1]):
+                target = f"{root}/{name}"
+                unfinished = str(_unfinished(Path(target)))
+                if root.startswith("/"):  # no object store: s3fs would make a bucket of a misspelled name
+                    files.makedirs(str(Path(target).parent), exist_ok=True)
+                files.put_file(str(self.folder / name), unfinished)
+                files.mv(unfinished, target)
+                moved[name] = [_stamp(files.info(target)), *here[name]]
+
+    @contextmanager
+    def _session(self, verb: str) -> Iterator[tuple[Any, str, dict[str, list[Any]]]]:
+        """The file system, the path in it, and what has moved: name -> stamp there, size and time here."""
+        from filelock import FileLock
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        record = self.folder / RECORD
+        with FileLock(f"{record}.lock"):
+            moved = json.loads(record.read_text())["files"] if record.is_file() else {}
+            try:
+                from fsspec.core import url_to_fs
+
+                yield *url_to_fs(self.address), moved
+            except Exception as error:  # each package has its own kinds
+                words = str(error).strip().split("\n")[0] or type(error).__name__
+                raise RemoteError(f"cannot {verb} {self.address}: {words}") from error
+            finally:
+                staged = record.with_suffix(".tmp")
+                staged.write_text(json.dumps({"address": self.address, "files": moved}))
+                os.replace(staged, record)
+
+
+def _list(files: Any, root: str) -> dict[str, str]:
+    """Each file below a path: its name from there on -> its stamp."""
+    files.invalidate_cache()
+    found = {}
+    with suppress(FileNotFoundError):  # a run's address is nowhere before the run
+        found = {path[len(root) :].lstrip("/"): info for path, info in files.find(root, detail=True).items()}
+    return {name: _stamp(info) for name, info in found.items() if name and not _is_private(Path(name))}
+
+
+def _is_private(path: Path) -> bool:
+    """Hidden or unfinished; also what would lead out of the folder."""
+    return path.suffix == ".tmp" or any(part.startswith(".") for part in path.parts)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder):
+        paths = (Path(parent, name) for name in names)
+        yield from (path for path in paths if path.is_file() and not _is_private(path.relative_to(folder)))
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _stamp(info: dict[str, Any]) -> str:
+    """Another one whenever a file there is another."""
+    stamp = next((info[key] for key in STAMPS if info.get(key)), "")
+    # memory:// gives the same time as a number in a list of files, as a datetime for one.
+    return f"{info.get('size')} {stamp.timestamp() if isinstance(stamp, datetime) else stamp}"
+
+
+def _state(path: Path) -> list[int]:
+    return [path.stat().st_size, path.stat().st_mtime_ns]
+
+
+# ---- a run ----
+
+
+def send_run(folder: Path) -> None:
+    """Bring a run's folder to its address, if it stands for one."""
+    copy = Copy.at(folder)
+    if copy:
+        copy.send()
+
+
+@contextmanager
+def sent_at_the_end(folder: Path, config: Any) -> Iterator[None]:
+    """Send a run's folder before the block and after it, however that ends, if the folder stands for an address."""
+    copy = Copy.at(folder)
+    if copy is None:
+        yield
+        return
+    copy.send()
+    try:
+        yield
+    except BaseException as error:
+        if _sent_or_told(copy) and isinstance(error, Stopped):
+            error.note = error.note.replace(str(folder), copy.address)
+        raise
+    if config.trainer.on_save_error == "stop":
+        copy.send()
+    else:
+        _sent_or_told(copy)
+
+
+def _sent_or_told(copy: Copy) -> bool:
+    try:
+        copy.send()
+    except RemoteError as error:
+        sys.stderr.write(f"warning: {error}; what is missing there is in {copy.folder}\n")
+        return False
+    return True

@@ -1,0 +1,87 @@
+"""Chooses what each column of a table is for: a category, a number, a date, or nothing."""
+
+import re
+from collections.abc import Collection
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from src.datamodules.tables.categories import distinct_texts
+from src.datamodules.tables.dates import parse_times
+
+MOST_CATEGORIES = 20  # of whole numbers; above, they count as quantities
+ROWS_PER_CATEGORY = 5  # fewer on average, and whole numbers count as quantities
+NAMES_SHARE = 0.95  # of text values that differ; above, they name the rows
+ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+PRINTED_WIDTH = 80
+
+
+class Decision(NamedTuple):
+    """What a column is for, and why."""
+
+    column: str
+    kind: Literal["categorical", "continuous", "dates", "left out"]
+    reason: str
+
+
+def choose_columns(frame: pd.DataFrame, apart: Collection[str], date_format: str | None) -> list[Decision]:
+    """A decision for each column but those apart: the target, and what the user has named.
+
+    frame: the training rows.  date_format: of dates that are text; None for ISO 8601.
+    """
+    return [_choose(values, date_format) for name, values in frame.items() if name not in apart]
+
+
+def _choose(values: pd.Series, date_format: str | None) -> Decision:
+    name = str(values.name)
+    if values.isna().all():
+        return Decision(name, "left out", "empty")
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return Decision(name, "dates", "dates")
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        return _choose_number(name, values)
+    return _choose_text(name, values, date_format)
+
+
+def _choose_number(name: str, values: pd.Series) -> Decision:
+    present = values.dropna().to_numpy(np.float64)
+    different = np.unique(present)
+    size = len(different)
+    if size == 1 and len(present) == len(values):
+        return Decision(name, "left out", f"always {different[0]:g}")
+    if not np.isfinite(different).all() or (different % 1).any():
+        return Decision(name, "continuous", "numbers with fractions")
+    if size <= MOST_CATEGORIES and size * ROWS_PER_CATEGORY <= len(present):
+        return Decision(name, "categorical", f"{size} different whole numbers")
+    if size == len(values) and different[-1] - different[0] == size - 1:
+        return Decision(name, "left out", "numbers the rows")
+    return Decision(name, "continuous", f"{size:,} different whole numbers; if they name things: categorical")
+
+
+def _choose_text(name: str, values: pd.Series, date_format: str | None) -> Decision:
+    rows, texts = distinct_texts(values)
+    present = np.count_nonzero(rows >= 0)
+    if len(texts) == 1 and present == len(values):
+        return Decision(name, "left out", f"always {texts[0]}")
+    if _are_dates(texts, date_format):
+        return Decision(name, "dates", f"text such as {texts[0]}")
+    if len(texts) > NAMES_SHARE * present:
+        return Decision(name, "left out", f"{len(texts):,} different texts in {present:,} rows: names the rows")
+    return Decision(name, "categorical", f"{len(texts):,} different values")
+
+
+def _are_dates(texts: list[str], date_format: str | None) -> bool:
+    if date_format is None and not all(ISO_DATE.match(text) for text in texts):
+        return False
+    return not parse_times(texts, date_format).hasnans
+
+
+def print_decisions(decisions: list[Decision]) -> None:
+    """Print what was decided for each column, and why, within 80 columns."""
+    table = Table("column", "is used as", "because of", title="columns that auto chose")
+    for decision in decisions:
+        table.add_row(*decision)
+    Console(width=PRINTED_WIDTH).print(table)

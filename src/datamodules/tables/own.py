@@ -1,0 +1,48 @@
+"""Your own table, in files."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from src.datamodules.tables.base import TableData
+from src.datamodules.tables.files import facts_of, find_tables, read_table
+
+
+class Table(TableData):
+    """CSV (plain, .gz, .xz or .zip), Parquet or Feather files; several are one table.
+
+    train_files, valid_files, test_files: names or patterns (`sales/*.csv`) below data_dir, or with a whole path. Splits
+    that have no files are taken from the rows of train_files; files of other splits are left out there.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_dir: str,
+        train_files: str | list[str],
+        valid_files: str | list[str] | None,
+        test_files: str | list[str] | None,
+        **table_data: Any,
+    ) -> None:
+        super().__init__(**table_data)
+        self.data_dir = data_dir
+        files = {"train": train_files, "valid": valid_files, "test": test_files}
+        if self.splitting.kind == "column" and (valid_files or test_files):
+            raise ValueError("datamodule.split=column and valid_files or test_files both name held-out rows: give one")
+        self.files = {name: [f] if isinstance(f, str) else f for name, f in files.items() if f is not None}
+        self.set_name = Path(self.files["train"][0]).name.split(".")[0].strip("*") or "table"
+
+    def _paths(self) -> dict[str, list[Path]]:
+        found = {name: find_tables(Path(self.data_dir, f) for f in files) for name, files in self.files.items()}
+        held_out = {path for name, paths in found.items() if name != "train" for path in paths}
+        return found | {"train": [path for path in found["train"] if path not in held_out]}
+
+    def facts(self) -> str:
+        return "\0\0".join(f"{name}\0{facts_of(paths)}" for name, paths in self._paths().items())
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        paths = self._paths()
+        train = read_table(paths.pop("train"))
+        text = [str(name) for name, values in train.items() if pd.api.types.is_string_dtype(values)]
+        return {"train": train, **{name: read_table(files, text) for name, files in paths.items()}}

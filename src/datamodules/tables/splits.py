@@ -1,0 +1,140 @@
+"""Divides the rows of a table into those to train on and those held out: by chance, time, group or a column."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from src.datamodules.tables.checks import columns_of, place
+from src.datamodules.tables.continuous import read_numbers
+from src.datamodules.tables.dates import split_dates
+
+Kind = Literal["random", "time", "group", "column"]
+NAMES = ("train", "valid", "test")
+NUMBERS = {"train": 0, "valid": 1, "val": 1, "validation": 1, "test": 2}
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How rows are divided.
+
+    kind: `random`, which keeps the shares of classes; `time`, the last rows by `column` are held out; `group`, rows
+    with one value of `column` stay together; `column`, whose values are train, valid (val, validation) and test.
+    valid_fraction, test_fraction: shares of the rows; with 0 there is no such split.
+    valid_from, test_from: for `time`, the value at which the split begins, in place of its fraction.
+    date_format: of dates that are text; None for ISO 8601.  seed: of the chance in `random` and `group`.
+    """
+
+    kind: Kind
+    column: str | None
+    valid_fraction: float
+    test_fraction: float
+    valid_from: str | float | None
+    test_from: str | float | None
+    date_format: str | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"datamodule.split must be {', '.join(get_args(Kind))}, got {self.kind}")
+        if self.kind != "random" and self.column is None:
+            raise ValueError(f"datamodule.split={self.kind} needs datamodule.split_column, the name of a column")
+        if min(self.valid_fraction, self.test_fraction) < 0 or self.valid_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                "datamodule.valid_fraction and test_fraction must be 0 or more and leave something to train on, "
+                f"got {self.valid_fraction} and {self.test_fraction}"
+            )
+
+    def divide(self, frame: pd.DataFrame, classes: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """The positions of the rows of `train` and of the other splits that have any, in the table's order.
+
+        classes: (rows,), what is to have the same share in each split, for `random`.
+        Raises ValueError if `train`, or a split that was asked for, would be empty.
+        """
+        if self.kind == "random":
+            parts = self._by_chance(np.zeros(len(frame)) if classes is None else classes)
+        else:
+            assert self.column is not None
+            (values,) = columns_of(frame, [self.column])
+            parts = {"time": self._by_time, "group": self._by_group, "column": _by_name}[self.kind](values)
+        rows = {name: np.flatnonzero(parts == part) for part, name in enumerate(NAMES)}
+        for name in self._asked():
+            if not len(rows[name]):
+                raise ValueError(
+                    f"datamodule.split={self.kind} leaves no row of {len(frame):,} to {name}; change "
+                    f"datamodule.split_column ({self.column}), valid_fraction or test_fraction"
+                )
+        return {name: found for name, found in rows.items() if len(found)}
+
+    def _asked(self) -> list[str]:
+        if self.kind == "column":
+            return ["train"]
+        shares = {"train": 1, "valid": self.valid_fraction, "test": self.test_fraction}
+        return [name for name, share in shares.items() if share]
+
+    def _by_chance(self, classes: np.ndarray) -> np.ndarray:
+        """The same share of each class to each split, as near as whole numbers get; a class's only row to train."""
+        order = np.random.default_rng(self.seed).permutation(len(classes))
+        order = order[np.argsort(classes[order], kind="stable")]
+        _, starts = np.unique(classes[order], return_index=True)
+        parts = np.zeros(len(classes), np.int8)
+        for rows in np.split(order, starts[1:]):
+            parts[rows[self._cut(len(rows), self.valid_fraction + self.test_fraction) :]] = 1
+            parts[rows[self._cut(len(rows), self.test_fraction) :]] = 2
+        return parts
+
+    @staticmethod
+    def _cut(num_rows: int, share: float) -> int:
+        """The position from which on the rows are this share of all."""
+        return round(num_rows * (1 - share))
+
+    def _by_time(self, values: pd.Series) -> np.ndarray:
+        """Rows of one time are in one split."""
+        times = _times(values, self.date_format)
+        if np.isnan(times).any():
+            row = place(values, int(np.isnan(times).argmax()))
+            raise ValueError(f"datamodule.split=time needs {values.name!r} in every row, {row} has none; fill it")
+        ordered = np.append(np.sort(times), np.inf)
+        parts = np.zeros(len(times), np.int8)
+        held_out = ((self.valid_from, self.valid_fraction + self.test_fraction), (self.test_from, self.test_fraction))
+        for part, (begin, share) in enumerate(held_out, 1):
+            first = ordered[self._cut(len(times), share)] if begin is None else _time(begin, values)
+            parts[times >= first] = part
+        return parts
+
+    def _by_group(self, values: pd.Series) -> np.ndarray:
+        """Groups in random order, until a split has its share of the rows; rows without a group are one."""
+        groups, names = pd.factorize(values, use_na_sentinel=False)
+        order = np.random.default_rng(self.seed).permutation(len(names))
+        sizes = np.bincount(groups)[order]
+        middles = (np.cumsum(sizes) - sizes / 2) / len(groups)
+        parts = np.empty(len(names), np.int8)
+        parts[order] = 2 - np.searchsorted([self.test_fraction, self.test_fraction + self.valid_fraction], middles)
+        return parts[groups]
+
+
+def _by_name(values: pd.Series) -> np.ndarray:
+    names = values.astype(str).str.lower()
+    wrong = ~names.isin(list(NUMBERS)).to_numpy()
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"datamodule.split=column needs train, valid or test in {values.name!r}, {place(values, row)} has "
+            f"{values.iloc[row]!r}"
+        )
+    return names.map(NUMBERS).to_numpy(np.int8)
+
+
+def _times(values: pd.Series, date_format: str | None) -> np.ndarray:
+    """Numbers as they are, dates as days; NaN where there is none."""
+    if pd.api.types.is_numeric_dtype(values):
+        return read_numbers(values)
+    return next(split_dates(values, ["elapsed"], date_format)).to_numpy()
+
+
+def _time(begin: str | float, values: pd.Series) -> float:
+    """valid_from or test_from on the scale of the column's values."""
+    named = pd.Series([begin], name="datamodule.valid_from or test_from", dtype=object)
+    is_number = pd.api.types.is_numeric_dtype(values)
+    return float((read_numbers(named) if is_number else _times(named, None))[0])

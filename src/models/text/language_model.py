@@ -1,0 +1,245 @@
+"""Trains and scores a net that foretells the next token of a stream."""
+
+import math
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.core.ranks import of_all_ranks
+from src.models.base import BaseModel
+from src.models.text.decoder_loss import decoder_loss, decoder_losses
+from src.models.text.dynamic_evaluation import DynamicEvaluation
+from src.models.text.generation import generate
+from src.models.text.language_features import LanguageFeatures
+from src.models.text.neural_cache import NeuralCache
+from src.models.text.token_loss import IGNORED
+
+PROJECTIONS = {"auto": None, "bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+class LanguageModel(BaseModel):
+    """Softmax cross-entropy of each next token; perplexity, and bits per token, over the whole stream.
+
+    Batches are (tokens, targets), int64 (time, batch), window after window of the same tracks; a target of -100 does
+    not count. The net's state goes from each window to the next, without its history, and is None (zeros) at the
+    beginning of an epoch, a validation and a test; a checkpoint keeps the training's. Where batches have a third part,
+    bool, it says before which tokens the net's state is zero, as there a document begins.
+    alpha: weight of AR, the mean square of the last layer's dropped-out output.  beta: of TAR, the mean square of the
+    changes from step to step of the output before dropout. Neither is part of a logged loss.
+    loss_chunk: tokens whose logits exist at one time.  projection: what the decoder multiplies in, in training and
+    scoring: bf16, fp32, or auto, which is what the trainer's precision says. An adaptive decoder needs neither.
+    cache: mixes into the test's probabilities what followed similar states a short while ago (NeuralCache).
+    dynamic: lets a copy of the net learn from the test's text, after scoring it (DynamicEvaluation).
+    Where the training loader varies its windows, each step's lr is scaled by the window's length over `bptt`.
+
+    Scores are sums of token losses over numbers of tokens, in float64 from window to window. They do not depend on how
+    the stream is cut into windows, but with `dynamic`. They do depend on the batch size, since each track begins
+    without a past, and, if the loader keeps no tail, lacks it: the number to report is that of batch size 1.
+
+    Source: Merity et al. 2017, arXiv:1708.02182, sections 4.1 (lr) and 4.6 (AR, TAR).
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha: float,
+        beta: float,
+        loss_chunk: int,
+        projection: str,
+        cache: NeuralCache | None,
+        dynamic: DynamicEvaluation | None,
+        **base: Any,
+    ) -> None:
+        super().__init__(**base)
+        if alpha < 0 or beta < 0:
+            raise ValueError(f"model.alpha and model.beta must not be negative, got {alpha=}, {beta=}")
+        if loss_chunk < 1:
+            raise ValueError(f"model.loss_chunk must be positive, got {loss_chunk}")
+        if projection not in PROJECTIONS:
+            raise ValueError(f"model.projection must be one of {', '.join(PROJECTIONS)}, got {projection}")
+        self.alpha = alpha
+        self.beta = beta
+        self.loss_choices = {"chunk_size": loss_chunk, "dtype": PROJECTIONS[projection]}
+        self.cache = cache
+        self.dynamic = dynamic
+        self.state: Any = None
+        self.scoring_state: Any = None
+        self._num_tracks: dict[str, int] = {}  # by stage
+        self._lengths: list[int] = []  # of the windows since the last step
+        self._sums: list[Tensor] = []
+        self._counts: list[Tensor] = []
+
+    def build(self, spec: dict[str, Any]) -> None:
+        self.net = self.net_for({"vocab_size": spec["vocab_size"]})
+
+    def forward(self, tokens: Tensor, state: Any = None, *starts: Tensor) -> LanguageFeatures:
+        """tokens: (time, batch).  state: as the window before returned it; None at first.  starts: see above."""
+        assert self.net is not None
+        return self.net(tokens, state, *starts)
+
+    def on_train_start(self) -> None:
+        self.state = mapped(lambda tensor: tensor.to(self.device), self.state)  # a checkpoint's is on the CPU
+
+    def on_train_epoch_start(self) -> None:
+        self.state = None
+
+    def on_train_batch_start(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        if batch_idx == 0:
+            self.state = None  # again: a run resumed right after an epoch's last window has no epoch start
+        self._lengths.append(len(batch[0]))
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        tokens, targets, *starts = batch
+        self._check_tracks("train", tokens, self.state)
+        dropped, raw, state = self(tokens, self.state, *starts)
+        self.state = mapped(Tensor.detach, state)
+        decoder = self.net.decoder  # pyright: ignore[reportOptionalMemberAccess]
+        loss = decoder_loss(decoder, dropped, targets, **self.loss_choices)
+        self.log_loss(loss.detach(), tokens.numel())
+        return loss + self._penalty(dropped.float(), raw.float())
+
+    def on_step_left_out(self) -> None:
+        self.state = None  # what the window left behind is no number either
+
+    def _penalty(self, dropped: Tensor, raw: Tensor) -> Tensor | float:
+        penalty = self.alpha * dropped.square().mean() if self.alpha else 0.0
+        if self.beta and len(raw) > 1:  # the jump to a new document is a change, too: one in thousands of steps
+            penalty += self.beta * (raw[1:] - raw[:-1]).square().mean()
+        return penalty
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        # The rate itself: to scale the loss would change what clipping, weight decay and Adam make of it.
+        share, self._lengths = self._share_of_lr(), []
+        rates = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] * share
+        try:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        finally:
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+
+    def _share_of_lr(self) -> float:
+        loader = self.trainer.train_dataloader
+        if not getattr(loader, "vary", False) or not self._lengths:
+            return 1.0
+        return sum(self._lengths) / len(self._lengths) / loader.bptt  # pyright: ignore[reportOptionalMemberAccess]
+
+    def on_validation_epoch_start(self) -> None:
+        self._begin_scoring()
+
+    def on_test_epoch_start(self) -> None:
+        self._begin_scoring()
+        if self.dynamic is not None:
+            assert self.net is not None
+            self.dynamic.begin(self.net, self.trainer.world_size)
+
+    def _begin_scoring(self) -> None:
+        self.scoring_state, self._sums, self._counts = None, [], []
+        if self.cache is not None:
+            self.cache.reset()
+
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        self._score(batch)
+
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        if self.dynamic is None:
+            self._score(batch, cache=self.cache)
+            return
+        net: Any = self.dynamic.net
+        with torch.inference_mode(False), torch.enable_grad():
+            # Copies: Lightning's own can be part of no gradient.
+            batch = tuple(tensor.clone() for tensor in batch)
+            features = self._score(batch, net, self.cache)
+            self.dynamic.learn(decoder_loss(net.decoder, features, batch[1], **self.loss_choices))
+
+    def token_losses(
+        self, batch: tuple[Tensor, ...], state: Any = None, net: Any = None
+    ) -> tuple[Tensor, LanguageFeatures]:
+        """The loss of each target of a window, (time, batch), 0 where it is -100, and the features that it comes from.
+
+        state: that of the features of the window before.  net: another one than the model's own.
+        """
+        tokens, targets, *starts = batch
+        net = self.net if net is None else net
+        features = net(tokens, state, *starts)
+        return decoder_losses(net.decoder, features.dropped, targets, **self.loss_choices), features
+
+    def _score(self, batch: tuple[Tensor, ...], net: Any = None, cache: NeuralCache | None = None) -> Tensor:
+        """Note the losses of a window; returns its features."""
+        targets = batch[1]
+        self._check_tracks("scoring", targets, self.scoring_state)
+        losses, (dropped, _, state) = self.token_losses(batch, self.scoring_state, net)
+        self.scoring_state = mapped(Tensor.detach, state)
+        if cache is not None:
+            losses = torch.where(targets != IGNORED, -cache.mixed(dropped.detach(), targets, -losses), 0.0)
+        self._sums.append(losses.sum())
+        self._counts.append((targets != IGNORED).sum())
+        return dropped
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_scores("test")
+        if self.dynamic is not None:
+            self.dynamic.end()
+
+    def _log_scores(self, stage: str) -> None:
+        # Only here are they fetched from the device: no window waits for it.
+        own = [torch.stack(values).cpu().double().sum() for values in (self._sums, self._counts)]
+        total, count = torch.stack(of_all_ranks(torch.stack(own))).sum(0)
+        self._begin_scoring()
+        loss = total / count
+        scores = {"loss": loss, "perplexity": loss.exp(), "bits_per_token": loss / math.log(2)}
+        # The values are whole-world ones already; sync_dist only tells Lightning so.
+        named = {f"{stage}/{name}": score.float() for name, score in scores.items()}
+        self.log_dict(named, prog_bar=True, sync_dist=True)
+
+    def continued(self, tokens: list[int], length: int, **sampling: Any) -> list[int]:
+        """`length` tokens that follow the given ones; sampling: temperature, top_k, top_p, seed (see `generate`)."""
+        assert self.net is not None
+        was_training = self.net.training
+        self.net.eval()
+        drawn = generate(self.net, torch.tensor(tokens, device=self.device), **sampling)
+        found = list(islice(drawn, length))
+        self.net.train(was_training)
+        return found
+
+    def _check_tracks(self, stage: str, tokens: Tensor, state: Any) -> None:
+        # An error and no reset: tokens in the middle of a text would be trained on or scored without their past.
+        before = self._num_tracks.get(stage)
+        self._num_tracks[stage] = tokens.shape[1]
+        if state is not None and before != tokens.shape[1]:
+            raise ValueError(
+                f"all windows of an epoch must have the same tracks, got a batch of {tokens.shape[1]} after {before}; "
+                "change the batch size between epochs"
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        # Cloned: a state may be a view of its whole window, which would be saved with it.
+        state = mapped(lambda tensor: tensor.cpu().clone(), self.state)
+        checkpoint["hidden_state"] = {
+            "ranks": of_all_ranks(state),
+            "num_tracks": self._num_tracks.get("train", 0),
+            "lengths": list(self._lengths),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        saved = checkpoint.get("hidden_state", {"ranks": [None], "num_tracks": 0, "lengths": []})
+        # With other devices than before it is of other tracks, which is an error unless an epoch begins.
+        self.state = saved["ranks"][self.global_rank % len(saved["ranks"])]
+        self._num_tracks["train"] = saved["num_tracks"]
+        self._lengths = list(saved["lengths"])
+
+
+def mapped(function: Callable[[Tensor], Tensor], state: Any) -> Any:
+    """A state with its tensors replaced by what the function makes of each; its (nested) tuples become plain ones."""
+    if isinstance(state, Tensor):
+        return function(state)
+    return tuple(mapped(function, part) for part in state) if isinstance(state, tuple | list) else state

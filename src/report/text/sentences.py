@@ -1,0 +1,87 @@
+"""Sentences of a text, each token on a background that tells how unlikely the model held it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from markupsafe import Markup
+
+from src.report.text.losses import TextLosses
+from src.report.text.tokens import LINE_END, Tokens
+
+SHORTEST, LONGEST = 40, 300  # characters of a sentence
+ENDS = {".", "!", "?"}
+# The least probability of each level, in words, and its look: a colour that both papers and inks bear, and a line that
+# says the same without colour.
+LEVELS = ((0.5, "1/2 or more"), (0.1, "1/10"), (0.01, "1/100"), (0.001, "1/1,000"), (0.0, "less"))
+COLOUR = "213, 94, 0"
+STRENGTH, THICKNESS = (0, 0.14, 0.26, 0.38, 0.5), (0, 1, 2, 3, 4)  # opacity; pixels
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Its tokens, and the loss of each in nats."""
+
+    tokens: Sequence[int]
+    losses: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        return float(self.losses.mean())
+
+
+def sentences_of(text: TextLosses, tokens: Tokens) -> list[Sentence]:
+    """The whole sentences and lines of 40 to 300 characters, the easiest (by mean loss) first."""
+    ends = np.array([LINE_END in name or name.strip() in ENDS for name in tokens.names])
+    lengths = np.array([len(tokens.between) + len(name) for name in tokens.names])
+    found = []
+    for track in range(text.losses.shape[1]):
+        kept = text.counted[:, track].numpy()
+        targets, losses = text.batch[1][:, track].numpy()[kept], text.losses[:, track].double().numpy()[kept]
+        bounds = 1 + np.flatnonzero(ends[targets])
+        for start, stop in pairwise(bounds.tolist()):
+            if SHORTEST <= lengths[targets[start:stop]].sum() <= LONGEST:
+                found.append(Sentence(targets[start:stop].tolist(), losses[start:stop]))
+    return sorted(found, key=lambda sentence: sentence.mean)
+
+
+def coloured(sentence: Sentence, tokens: Tokens) -> Markup:
+    """The sentence as a paragraph, with each token's loss and probability where the mouse rests on it."""
+    spans = [
+        Markup('<span style="{}" title="loss {:.2f}, probability {}">{}</span>').format(
+            _style(loss), loss, _in_words(math.exp(-loss)), tokens.names[token]
+        )
+        for token, loss in zip(sentence.tokens, sentence.losses.tolist(), strict=True)
+    ]
+    perplexity = math.exp(sentence.mean)
+    caption = f"loss {sentence.mean:.2f} nats per token, perplexity {perplexity:,.{1 if perplexity < 100 else 0}f}"
+    return Markup('<p style="{}">{}<br><span class="note">{}</span></p>').format(
+        "white-space: pre-wrap; line-height: 2.1", Markup(tokens.between).join(spans), caption
+    )
+
+
+def legend() -> Markup:
+    """What the levels mean."""
+    swatches = (
+        Markup('<span style="color: var(--ink); {}">&nbsp;{}&nbsp;</span>').format(_look(level), words)
+        for level, (_, words) in enumerate(LEVELS)
+    )
+    template = '<p class="note" style="line-height: 2.1">Probability of the true token: {}</p>'
+    return Markup(template).format(Markup(" ").join(swatches))
+
+
+def _style(loss: float) -> str:
+    return _look(next(level for level, (least, _) in enumerate(LEVELS) if math.exp(-loss) >= least))
+
+
+def _look(level: int) -> str:
+    if not level:
+        return ""
+    return f"background: rgba({COLOUR}, {STRENGTH[level]}); border-bottom: {THICKNESS[level]}px solid currentColor"
+
+
+def _in_words(probability: float) -> str:
+    """In per cent, or as one in so many."""
+    return f"{100 * probability:.2g} %" if probability >= 0.001 else f"1 in {1 / max(probability, 1e-12):,.0f}"

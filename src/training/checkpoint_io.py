@@ -1,0 +1,133 @@
+"""How checkpoints are written and read: whole or not at all, and never running what a file may hold."""
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+
+from src.core.checksums import damage_of
+from src.core.remote import RemoteError, send_run
+
+
+class SaveError(OSError):
+    """A checkpoint could not be written; the message is for the user."""
+
+
+class CheckpointIO(TorchCheckpointIO):
+    """Lightning's way to save and load, so that a kill, a full disk or a power cut leaves the older checkpoint whole.
+
+    on_save_error: whether a training that cannot save ends, with exit status 1, or goes on; it says so each time.
+    Lightning's own stages in $TMPDIR and moves: across file systems a kill -9 in that moment left a broken file.
+    """
+
+    def __init__(self, on_save_error: Literal["stop", "continue"]) -> None:
+        if on_save_error not in ("stop", "continue"):
+            raise ValueError(f"trainer.on_save_error must be stop or continue, got {on_save_error}")
+        self.on_save_error = on_save_error
+        self.unsaved: set[str] = set()  # the paths at which the newest checkpoint is not, or not complete
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        try:
+            write_checkpoint(checkpoint, Path(path))
+            send_run(Path(path).parent.parent)  # which is run_dir, for those in run_dir/checkpoints
+            self.unsaved.discard(str(path))
+        except (SaveError, RemoteError) as error:
+            if self.on_save_error == "stop":
+                raise
+            self.unsaved.add(str(path))
+            sys.stderr.write(f"warning: {error}; the training goes on\n")
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
+        checkpoint = read_checkpoint(path)  # safely, whatever weights_only says
+        if Path(path).name == ".temp.ckpt":  # weights that forked ranks hand over
+            return checkpoint
+        if not isinstance(checkpoint, dict) or "pytorch-lightning_version" not in checkpoint:
+            raise ValueError(
+                f"{path} is no checkpoint of a training; weights alone can be neither continued nor scored"
+            )
+        for state in checkpoint.get("callbacks", {}).values():
+            if isinstance(state, dict) and "best_model_path" in state:
+                _follow(state, Path(path).resolve().parent)
+        return checkpoint
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        # Lightning removes the older one after saving the newer, and does not know that the newer was not saved.
+        if not self.unsaved:
+            super().remove_checkpoint(path)
+
+
+def is_unsaved(trainer: Any, path: str | Path) -> bool:
+    """Whether the newest checkpoint of this path could not be written; rank 0 knows, which writes."""
+    return str(path) in getattr(trainer.strategy.checkpoint_io, "unsaved", ())
+
+
+def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write a file beside `path` and let it take that name once it is whole and on the disk.
+
+    Raises SaveError if the system cannot; what was at `path` is still there. What a killed process left of such a file
+    the next one overwrites.
+    """
+    unfinished = path.with_name(f"{path.name}.tmp")
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+            with suppress(OSError):  # some file systems cannot; the file itself is on the disk
+                _sync_folder(path.parent)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:
+        # torch's writer ends with a RuntimeError of its own, whose context is what the system said.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        kept = "the one saved there before is whole" if path.is_file() else "there is none from before"
+        raise SaveError(f"cannot save {path}: {cause.strerror}; {kept}") from error
+
+
+def _follow(state: dict[str, Any], folder: Path) -> None:
+    """Have what a ModelCheckpoint remembers be in this folder, if its best checkpoint is: all of it has moved.
+
+    It would forget its scores else, and take the next checkpoint for the best.
+    """
+    before = state["dirpath"]
+    if (folder / Path(state["best_model_path"]).name).is_file():
+        for name, value in state.items():
+            if isinstance(value, str):
+                state[name] = value.replace(before, str(folder), 1)
+            elif isinstance(value, dict):
+                state[name] = {path.replace(before, str(folder), 1): score for path, score in value.items()}
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the file's new name on the disk, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_checkpoint(path: str | Path) -> Any:
+    """The plain data and tensors of a checkpoint, on the CPU; its checksums are compared first.
+
+    Raises FileNotFoundError if there is no such file, ValueError if it is damaged or holds anything else.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"checkpoint {path} does not exist")
+    damage = damage_of(path)
+    if damage is not None:
+        raise ValueError(f"checkpoint {path} is damaged, or none: {damage}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch's own text advises to load it unsafely
+        raise ValueError(f"{path} is no checkpoint of plain data and tensors, which alone are loaded") from error

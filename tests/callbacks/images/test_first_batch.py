@@ -1,0 +1,79 @@
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src.callbacks.images.first_batch import FirstBatch, as_bytes, draw, in_words
+from tests.support.programs import table_of, train_here
+
+NAMES = ["cat", "dog", "a_long_class_name"]
+
+
+def test_float_pictures_become_bytes_with_channels_last():
+    images = torch.tensor([0.0, 0.5, 1.0]).view(1, 3, 1, 1).expand(2, 3, 4, 5)
+    assert as_bytes(images).shape == (2, 4, 5, 3)
+    assert as_bytes(images)[1, 3, 4].tolist() == [0, 128, 255]
+
+
+def test_bytes_stay_as_they_are():
+    images = torch.arange(24, dtype=torch.uint8).view(1, 3, 2, 4)
+    assert np.array_equal(as_bytes(images)[0], images[0].permute(1, 2, 0).numpy())
+
+
+def test_grey_pictures_lose_their_channel():
+    assert as_bytes(torch.zeros(2, 1, 4, 5, dtype=torch.uint8)).shape == (2, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("label", "caption"),
+    [
+        (torch.tensor(1), "dog"),
+        (torch.tensor([0.3, 0.7, 0.0]), "dog 70%\ncat 30%"),
+        (torch.tensor([0.0, 1.0, 0.0]), "dog"),
+        (torch.tensor(2), "a_long_class_…"),
+    ],
+)
+def test_a_label_is_put_in_words(label, caption):
+    assert in_words(label, NAMES) == caption
+
+
+def test_each_picture_stands_below_its_caption():
+    axes = draw(np.zeros((5, 8, 8), np.uint8), list("abcde"), columns=3).axes[0]
+    assert [text.get_text() for text in axes.texts] == list("abcde")
+    for text, image in zip(axes.texts, axes.images, strict=True):
+        left, right, bottom, top = image.get_extent()
+        assert left < text.get_position()[0] < right
+        assert text.get_position()[1] < top < bottom  # the axis points down
+
+
+def test_pictures_fill_row_after_row():
+    axes = draw(np.zeros((5, 8, 8), np.uint8), list("abcde"), columns=3).axes[0]
+    corners = [(image.get_extent()[0], image.get_extent()[3]) for image in axes.images]  # left, top
+    assert [int(left) for left, _ in corners] == [0, 1, 2, 0, 1]
+    assert corners[0][1] == corners[2][1] < corners[3][1] == corners[4][1]
+
+
+def test_no_global_state_of_matplotlib_is_touched():
+    backend = matplotlib.get_backend()
+    draw(np.zeros((1, 8, 8), np.uint8), ["a"], columns=3)
+    assert matplotlib.get_backend() == backend
+    assert matplotlib._pylab_helpers.Gcf.figs == {}
+
+
+@pytest.mark.parametrize("change", ["mixup=1.0", "color=0.2", "flip=true"])
+def test_a_training_leaves_the_picture_of_its_first_batch(tmp_path, change):
+    train_here(tmp_path, "callbacks=images", "trainer.max_epochs=1", f"datamodule.augmentation.{change}")
+    with Image.open(tmp_path / "batch.png") as picture:
+        assert picture.width > picture.height > 300
+
+
+def test_drawing_changes_no_random_number(tmp_path):
+    pictured = train_here(tmp_path / "a", "callbacks=images", "trainer.max_epochs=1")
+    plain = train_here(tmp_path / "b", "trainer.max_epochs=1")
+    assert table_of(pictured) == table_of(plain)
+
+
+def test_a_grid_without_columns_is_refused():
+    with pytest.raises(ValueError, match="one row and one column at least, got rows=2, columns=0"):
+        FirstBatch(path="batch.png", rows=2, columns=0)

@@ -1,0 +1,25 @@
+from src.core.multirun import over_seeds, print_table
+
+ROWS = [
+    {"job": "0", "model.lr": "1", "seed": "0", "test/accuracy": 0.5},
+    {"job": "1", "model.lr": "1", "seed": "1", "test/accuracy": 0.7},
+    {"job": "2", "model.lr": "2", "seed": "0", "test/accuracy": 0.9},
+]
+
+
+def test_jobs_that_differ_in_seed_alone_are_averaged():
+    # mean of 0.5 and 0.7; deviation sqrt(2 * 0.1^2 / (2 - 1))
+    expected = {"job": "mean", "model.lr": "1", "test/accuracy": "0.6 ±0.14"}
+    assert over_seeds(ROWS, ["job", "model.lr", "seed"], ["test/accuracy"]) == [expected]
+
+
+def test_a_job_without_scores_leaves_the_mean_to_the_others():
+    failed = [{"job": "3", "model.lr": "1", "seed": "2"}]
+    (summary,) = over_seeds(ROWS + failed, ["job", "model.lr", "seed"], ["test/accuracy"])
+    assert summary["test/accuracy"] == "0.6 ±0.14"
+
+
+def test_the_table_shows_a_dash_where_a_job_has_no_score(capsys):
+    print_table([{"job": "0", "test/accuracy": 0.123456}, {"job": "1"}], ["job", "test/accuracy"])
+    first, second = [line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert (first, second) == ("0.1235", "-")

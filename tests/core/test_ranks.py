@@ -1,0 +1,107 @@
+"""Processes that torchrun, Lightning or SLURM start are to be one run."""
+
+import csv
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from src.core.explain import explain
+from src.core.ranks import check_ranks, is_rank_zero
+from tests.support.programs import ENVIRONMENT, ROOT, composed, program, run_here
+from tests.support.tiny import trainer
+
+QUICK = ("callbacks=default", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "datamodule.batch_size=200")
+QUICK += ("trainer=ddp_cpu",)
+
+
+def torchrun(*arguments, cwd):
+    """The finished `torchrun --nproc-per-node 2 train.py ARGUMENTS`."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(ROOT / "train.py")]
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=cwd,
+        env={**os.environ, **ENVIRONMENT},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("torchrun")
+    return folder, torchrun("-m", "seed=3,4", *QUICK, cwd=folder)
+
+
+def test_torchrun_trains_a_multirun_in_one_folder(sweep):
+    folder, finished = sweep
+    assert finished.returncode == 0, finished.stderr
+    [sweep_dir] = (folder / "runs" / "digits").iterdir()
+    assert sorted(path.name for path in sweep_dir.iterdir() if path.is_dir()) == ["0", "1"]
+    with (sweep_dir / "multirun.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # 1,294 rows, 400 a step, the rest dropped
+    assert [(row["seed"], float(row["train/steps"])) for row in rows] == [("3", 3), ("4", 3)]
+
+
+def test_the_batch_of_all_devices_is_said_once(sweep):
+    _, finished = sweep
+    assert finished.stdout.count("2 devices: batches of 200 on each, 400 a step\n") == 2  # jobs
+
+
+def test_a_failing_job_ends_the_multirun_of_several_processes(tmp_path):
+    # Only the first process looks for the data; the second waits for it.
+    data = ["experiment=wikitext2_small", "datamodule=text_files", f"data_dir={tmp_path}", "datamodule.folder=none"]
+    finished = torchrun("-m", "seed=0,1", *data, "trainer=ddp_cpu", f"run_dir={tmp_path}/sweep", cwd=tmp_path)
+    assert finished.returncode != 0
+    assert finished.stderr.count(f"{tmp_path}/none") == 1
+    assert not (tmp_path / "sweep" / "1").exists()
+
+
+def test_what_waits_for_a_process_that_is_gone_names_no_cause_of_its_own():
+    lost = RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:951. GLHF!")
+    assert explain(lost, [], "train") == "another process of this run has failed; its own error says why"
+
+
+def test_a_multirun_whose_processes_lightning_would_start_is_refused(tmp_path):
+    finished = program("train.py", "-m", f"run_dir={tmp_path}/sweep", *QUICK, cwd=tmp_path)
+    assert finished.returncode == 1
+    assert "use torchrun --nproc-per-node 2 train.py -m ..., or hydra/launcher=slurm" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_more_processes_than_devices_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="2 processes were started, for 1 device: choose trainer=ddp or ddp_cpu"):
+        check_ranks(trainer(), 8)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is refused without a GPU only")
+def test_fsdp_asks_for_a_gpu(tmp_path):
+    with pytest.raises(Exception, match=r"trainer=fsdp .* needs a GPU, and torch finds none; trainer=ddp_cpu"):
+        run_here(composed("trainer=fsdp", f"run_dir={tmp_path}"))
+
+
+@pytest.mark.parametrize(
+    ("launched", "is_first"),
+    [
+        pytest.param({}, True, id="alone"),
+        pytest.param({"RANK": "0", "LOCAL_RANK": "0"}, True, id="torchrun"),
+        pytest.param({"RANK": "2", "LOCAL_RANK": "0"}, False, id="torchrun, second node"),
+        pytest.param({"LOCAL_RANK": "1"}, False, id="Lightning"),
+        pytest.param({"NODE_RANK": "1"}, False, id="Lightning, second node"),
+        pytest.param({"SLURM_PROCID": "0"}, True, id="srun"),
+        pytest.param({"SLURM_PROCID": "1"}, False, id="srun, second task"),
+        pytest.param({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, False, id="Lightning in a job of one task"),
+    ],
+)
+def test_the_first_process_is_known_by_its_launcher(monkeypatch, launched, is_first):
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in launched.items():
+        monkeypatch.setenv(name, value)
+    assert is_rank_zero() == is_first

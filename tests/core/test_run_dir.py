@@ -1,0 +1,178 @@
+"""Who may write into a run_dir. A run is held here by a process that does nothing but hold."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from src.core.errors import ConfigError
+from src.core.run_dir import checkpoint_to_load, own_run_dir
+from tests.support.programs import ROOT, program_without_torch
+
+HOLD = """
+import sys
+import time
+from types import SimpleNamespace
+from src.core.run_dir import own_run_dir
+with own_run_dir(SimpleNamespace(run_dir=sys.argv[1], task="fit", resume=False, overwrite=False, checkpoint=None)):
+    print("held", flush=True)
+    sys.stdin.read()
+print("let go", flush=True)
+time.sleep(60)
+"""
+
+
+def run(folder, **changes):
+    start = {"task": "fit", "resume": False, "overwrite": False, "checkpoint": None}
+    return own_run_dir(SimpleNamespace(run_dir=str(folder), **(start | changes)))
+
+
+@contextmanager
+def held(folder, script=HOLD, **environment):
+    """Another process that holds `folder`, to be let go by closing its standard input."""
+    command = [sys.executable, "-c", script, str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def write(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+# ---- two runs ----
+
+
+def test_a_second_run_in_one_folder_is_told_who_is_there_and_leaves_it_alone(tmp_path):
+    folder = tmp_path / "run"
+    with held(folder) as other:
+        before = sorted(os.listdir(folder))
+        finished = program_without_torch("train.py", f"run_dir={folder}", "overwrite=true", cwd=tmp_path)
+        assert sorted(os.listdir(folder)) == before
+    host = os.uname().nodename
+    expected = f"error: run_dir={folder} is in use by process {other.pid} on {host}: wait for it, or give another\n"
+    assert (finished.returncode, finished.stderr) == (1, expected)
+
+
+@pytest.mark.parametrize("task", ["test", "validate"])
+def test_scoring_waits_for_the_training_too(tmp_path, task):
+    with held(tmp_path), pytest.raises(ConfigError, match="is in use by process"), run(tmp_path, task=task):
+        pass
+
+
+def test_a_killed_run_holds_nothing(tmp_path):
+    with held(tmp_path) as other:
+        other.kill()
+        other.wait()
+        with run(tmp_path):
+            pass
+
+
+def test_a_job_of_a_multirun_gives_its_folder_back_while_the_process_lives(tmp_path):
+    with held(tmp_path) as other:
+        other.stdin.close()
+        assert other.stdout.readline() == "let go\n"
+        with run(tmp_path, resume=True):
+            assert other.poll() is None
+
+
+def test_a_forked_child_that_outlives_its_run_holds_nothing(tmp_path):
+    fork = "    import os\n    if os.fork() == 0:\n        sys.stdin.read()\n        os._exit(0)\n    print("
+    with held(tmp_path, HOLD.replace("    print(", fork, 1)) as other:
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        with run(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize("variable", ["LOCAL_RANK", "RANK", "SLURM_PROCID"])
+def test_the_other_ranks_of_a_run_pass(tmp_path, monkeypatch, variable):
+    monkeypatch.setenv(variable, "1")
+    with held(tmp_path, **{variable: "0"}), run(tmp_path):
+        pass
+    assert not (tmp_path / "finished").exists()  # that rank 0 will say
+
+
+# ---- one after the other ----
+
+
+def test_a_finished_run_is_marked(tmp_path):
+    with run(tmp_path):
+        assert not (tmp_path / "finished").exists()
+    assert (tmp_path / "finished").is_file()
+
+
+@pytest.mark.parametrize("error", [SystemExit(143), ValueError("no"), KeyboardInterrupt()])
+def test_a_stopped_run_is_not_marked(tmp_path, error):
+    with pytest.raises(type(error)), run(tmp_path):
+        raise error
+    assert not (tmp_path / "finished").exists()
+
+
+def test_a_resumed_run_is_not_finished_before_its_end(tmp_path):
+    write(tmp_path, "finished")
+    with run(tmp_path, resume=True):
+        assert not (tmp_path / "finished").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "state"), [("finished", "a finished run"), ("checkpoints/a.ckpt", "the checkpoints of a stopped run")]
+)
+def test_a_new_training_does_not_mix_with_an_older_one(tmp_path, name, state):
+    write(tmp_path, name)
+    with pytest.raises(ConfigError) as raised, run(tmp_path):
+        pass
+    assert str(raised.value) == (
+        f"run_dir={tmp_path} holds {state}: continue it with resume=true, or clear it with overwrite=true"
+    )
+    assert (tmp_path / name).is_file()
+
+
+@pytest.mark.parametrize("resume", [True, "auto"])
+def test_a_resumed_training_finds_the_checkpoints(tmp_path, resume):
+    write(tmp_path, "checkpoints/last.ckpt")
+    with run(tmp_path, resume=resume):
+        assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_a_training_that_continues_a_checkpoint_of_the_folder_finds_it(tmp_path):
+    write(tmp_path, "checkpoints/best.ckpt")
+    with run(tmp_path, checkpoint=str(tmp_path / "checkpoints" / "best.ckpt")):
+        assert (tmp_path / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_what_failed_before_its_first_checkpoint_is_simply_begun_anew(tmp_path):
+    write(tmp_path, "config.yaml", "metrics.csv")
+    with run(tmp_path):
+        pass
+
+
+def test_overwriting_clears_what_would_mix_and_nothing_else(tmp_path):
+    old = ("finished", "checkpoints/last.ckpt", "checkpoints/epoch=3.ckpt", "metrics.csv", "tensorboard/events")
+    write(tmp_path, *old, "notes.txt")
+    with run(tmp_path, overwrite=True):
+        assert sorted(os.listdir(tmp_path)) == [".lock", "notes.txt"]
+
+
+def test_scoring_a_finished_run_leaves_it_finished(tmp_path):
+    write(tmp_path, "finished", "checkpoints/best.ckpt")
+    with run(tmp_path, task="test"):
+        pass
+    assert (tmp_path / "finished").is_file()
+
+
+def test_scoring_does_not_resume(tmp_path):
+    write(tmp_path, "checkpoints/last.ckpt")
+    score = SimpleNamespace(run_dir=tmp_path, task="test", resume="auto", checkpoint="other/best.ckpt")
+    assert checkpoint_to_load(score) == "other/best.ckpt"

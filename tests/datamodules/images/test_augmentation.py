@@ -1,0 +1,160 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from src.datamodules.images.augmentation import Augmentation, _reflect, cutmix, flip_and_crop, mixup
+
+
+def augmentation(**changes):
+    amounts = dict.fromkeys(("rotation", "translation", "scale", "color", "erasing", "mixup", "cutmix"), 0.0)
+    return Augmentation(**{"flip": False, "crop_padding": 0, **amounts, **changes})
+
+
+@pytest.fixture
+def images():
+    torch.manual_seed(0)
+    return torch.randint(0, 256, (4, 6, 5, 3), dtype=torch.uint8)
+
+
+LABELS = torch.tensor([0, 2, 1, 2])
+
+
+def test_reflection_folds_back_without_repeating_the_border():
+    assert _reflect(torch.arange(-2, 6), 4).tolist() == [2, 1, 0, 1, 2, 3, 2, 1]
+
+
+def shifted(image, down, right, mirrored):
+    """One picture, shifted by whole pixels with reflected borders, then mirrored: the slow way."""
+    height, width, _ = image.shape
+    padded = torch.nn.functional.pad(image.permute(2, 0, 1).float(), (2, 2, 2, 2), mode="reflect").permute(1, 2, 0)
+    cut = padded[2 + down : 2 + down + height, 2 + right : 2 + right + width].to(image.dtype)
+    return cut.flip(1) if mirrored else cut
+
+
+def test_flip_and_crop_gives_each_picture_one_of_the_shifts_and_flips(images):
+    for image, changed in zip(images, flip_and_crop(images, True, 2), strict=True):
+        choices = [
+            shifted(image, down, right, mirrored)
+            for down in range(-2, 3)
+            for right in range(-2, 3)
+            for mirrored in (False, True)
+        ]
+        assert any(torch.equal(changed, choice) for choice in choices)
+
+
+def test_flip_mirrors_about_half_of_the_pictures():
+    torch.manual_seed(0)
+    row = torch.arange(3).view(1, 1, 3, 1).repeat(1000, 2, 1, 1)
+    mirrored = (flip_and_crop(row, True, 0)[:, 0, 0, 0] == 2).float()
+    assert 0.45 < mirrored.mean() < 0.55
+
+
+def test_crop_without_flip_never_mirrors():
+    ramp = torch.arange(7).view(1, 1, 7, 1).repeat(100, 7, 1, 1)
+    middle = flip_and_crop(ramp, False, 2)[:, 0, 2:5, 0]
+    assert (middle.diff(dim=1) == 1).all()
+
+
+def test_every_shift_up_to_the_padding_occurs():
+    torch.manual_seed(0)
+    ramp = torch.arange(7).view(1, 1, 7, 1).repeat(200, 7, 1, 1)
+    assert flip_and_crop(ramp, False, 2)[:, 0, 3, 0].unique().tolist() == [1, 2, 3, 4, 5]
+
+
+def test_pictures_of_a_batch_move_on_their_own():
+    torch.manual_seed(0)
+    ramp = torch.arange(7).view(1, 1, 7, 1).repeat(20, 7, 1, 1)
+    assert len(flip_and_crop(ramp, False, 2)[:, 0, 3, 0].unique()) > 1
+
+
+def test_without_any_change_bytes_pass_as_they_are(images):
+    out, labels = augmentation()(images, LABELS, 3)
+    assert torch.equal(out, images.permute(0, 3, 1, 2))
+    assert labels is LABELS
+
+
+def test_flip_and_crop_alone_keep_bytes(images):
+    out, _ = augmentation(flip=True, crop_padding=1)(images, LABELS, 3)
+    assert out.dtype == torch.uint8
+    assert out.shape == (4, 3, 6, 5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["rotation", "translation", "scale", "color", "erasing", "mixup", "cutmix"])
+def test_each_change_keeps_shape_and_range(images, name, channels):
+    out, _ = augmentation(**{name: 30.0 if name == "rotation" else 1.0})(images[..., :channels], LABELS, 3)
+    assert out.shape == (4, channels, 6, 5)
+    assert out.min() >= 0
+    assert out.max() <= 1
+
+
+@pytest.mark.parametrize("name", ["rotation", "translation", "scale", "color", "erasing", "mixup", "cutmix"])
+def test_each_change_changes_pictures(images, name):
+    torch.manual_seed(1)
+    out, _ = augmentation(**{name: 30.0 if name == "rotation" else 0.9})(images, LABELS, 3)
+    assert not torch.allclose(out, images.permute(0, 3, 1, 2) / 255)
+
+
+def constant(labels):
+    """Pictures whose every pixel is the label's share of the classes: 0, 0.5 or 1."""
+    return (labels / 2).view(-1, 1, 1, 1).expand(-1, 3, 6, 5).clone()
+
+
+@pytest.mark.parametrize("mix", [mixup, cutmix])
+def test_mixed_labels_sum_to_one(images, mix):
+    _, probabilities = mix(images.permute(0, 3, 1, 2), LABELS, 3)
+    assert probabilities.shape == (4, 3)
+    assert_close(probabilities.sum(1), torch.ones(4))
+
+
+@pytest.mark.parametrize("mix", [mixup, cutmix])
+def test_mixed_labels_say_what_share_of_the_pixels_is_whose(mix):
+    torch.manual_seed(0)
+    labels = torch.arange(60) % 3
+    pictures, probabilities = mix(constant(labels), labels, 3)
+    # The mean pixel is the mean of the labels' values, weighted as the probabilities are.
+    assert_close(pictures.mean((1, 2, 3)), probabilities @ torch.tensor([0.0, 0.5, 1.0]))
+
+
+@pytest.mark.parametrize("mix", [mixup, cutmix])
+def test_each_row_has_a_share_of_its_own(mix):
+    torch.manual_seed(0)
+    labels = torch.arange(60) % 3
+    _, probabilities = mix(constant(labels), labels, 3)
+    assert len(probabilities.amax(1).unique()) > 3
+
+
+def test_mixed_batches_are_as_frequent_as_asked(images):
+    torch.manual_seed(0)
+    mixing = augmentation(mixup=0.3, cutmix=0.2)
+    mixed = [mixing(images, LABELS, 3)[1].ndim == 2 for _ in range(300)]
+    assert 0.4 < sum(mixed) / 300 < 0.6
+
+
+def test_the_seed_decides_what_comes_out(images):
+    changing = augmentation(flip=True, crop_padding=2, rotation=10.0, color=0.2, erasing=0.5, mixup=1.0)
+    torch.manual_seed(3)
+    first = changing(images, LABELS, 3)[0]
+    torch.manual_seed(3)
+    assert torch.equal(changing(images, LABELS, 3)[0], first)
+
+
+def test_a_padding_as_large_as_the_picture_is_refused(images):
+    with pytest.raises(ValueError, match="crop_padding must be smaller than the picture, got 5 for 6x5"):
+        flip_and_crop(images, False, 5)
+
+
+def test_a_negative_padding_is_refused():
+    with pytest.raises(ValueError, match="crop_padding must not be negative, got -1"):
+        augmentation(crop_padding=-1)
+
+
+@pytest.mark.parametrize("name", ["translation", "scale", "color", "erasing", "mixup", "cutmix"])
+def test_a_share_above_one_is_refused(name):
+    with pytest.raises(ValueError, match=f"augmentation.{name} must be within 0 and 1, got 1.5"):
+        augmentation(**{name: 1.5})
+
+
+def test_more_mixing_than_batches_is_refused():
+    with pytest.raises(ValueError, match=r"mixup \+ cutmix must be within 0 and 1, got 1.2"):
+        augmentation(mixup=0.6, cutmix=0.6)

@@ -1,0 +1,200 @@
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from src.datamodules.images.base import ImageData, resize
+from src.datamodules.images.split import Images
+from tests.support.make_data import image_settings, make_labels, make_pictures
+
+
+class Shapes(ImageData):
+    """24 rows to train on and 9 to test with, 5 x 6 pixels, 2 channels, 3 classes."""
+
+    class_names = ["circle", "square", "star"]
+    with_valid = False
+    with_test = True
+
+    def read(self):
+        rows = {"train": 24, **({"valid": 6} if self.with_valid else {}), **({"test": 9} if self.with_test else {})}
+        return {
+            split: Images(
+                torch.from_numpy(make_pictures(make_labels(count, 3), 5, 6, 2, seed=count)),
+                torch.from_numpy(make_labels(count, 3)),
+            )
+            for split, count in rows.items()
+        }
+
+
+def shapes(with_valid=False, with_test=True, **changes):
+    data = Shapes(**image_settings(**changes))
+    data.with_valid, data.with_test = with_valid, with_test
+    data.setup("fit")
+    return data
+
+
+def sizes(data):
+    return {name: len(split) for name, split in data.splits.items()}
+
+
+def labels_of(data, split):
+    return data.splits[split].own_labels.tolist()
+
+
+@pytest.fixture
+def trainer():
+    return pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False)
+
+
+def test_the_valid_split_is_taken_from_train():
+    assert sizes(shapes()) == {"train": 18, "test": 9, "valid": 6}
+
+
+def test_train_and_valid_have_no_row_in_common():
+    data = shapes()
+    assert sorted([*data.splits["train"].rows.tolist(), *data.splits["valid"].rows.tolist()]) == list(range(24))
+
+
+def test_a_valid_split_of_its_own_is_used():
+    assert sizes(shapes(with_valid=True)) == {"train": 24, "valid": 6, "test": 9}
+
+
+def test_without_a_test_split_validation_pictures_are_scored_and_a_line_says_so(capsys):
+    data = shapes(with_test=False)
+    data.setup("test")
+    assert data.splits["test"] is data.splits["valid"]
+    assert capsys.readouterr().out.count("there is no test split") == 1
+
+
+def test_the_spec_tells_what_a_net_must_know():
+    spec = shapes().spec
+    assert {key: spec[key] for key in ("in_chans", "num_classes", "image_size", "class_names")} == {
+        "in_chans": 2,
+        "num_classes": 3,
+        "image_size": [5, 6],
+        "class_names": ["circle", "square", "star"],
+    }
+    assert len(spec["mean"]) == len(spec["std"]) == 2
+
+
+def test_mean_and_deviation_are_those_of_the_training_rows():
+    data = shapes()
+    pixels = data.splits["train"].images[data.splits["train"].rows] / 255
+    assert data.spec["mean"] == pytest.approx(pixels.mean((0, 1, 2)).tolist(), abs=1e-6)
+
+
+def test_kept_classes_name_and_number_all_splits():
+    data = shapes(classes=["star", "circle"])
+    assert data.spec["class_names"] == ["star", "circle"]
+    assert sizes(data) == {"train": 12, "test": 6, "valid": 4}
+    assert labels_of(data, "test") == [1, 0, 1, 0, 1, 0]  # circle, star, and so on
+
+
+def test_a_kept_class_has_its_own_pictures():
+    data = shapes(classes=["star", "circle"])
+    stars = data.splits["test"].images[data.splits["test"].rows][data.splits["test"].own_labels == 0]
+    assert torch.equal(stars, shapes().splits["test"].images[2::3])
+
+
+def test_keeping_classes_leaves_the_class_itself_alone():
+    shapes(classes=["star", "circle"])
+    assert Shapes.class_names == ["circle", "square", "star"]
+
+
+def test_training_draws_rows_after_the_valid_split_which_stays_whole():
+    data = shapes(train_per_class=2)
+    assert sorted(labels_of(data, "train")) == [0, 0, 1, 1, 2, 2]
+    assert data.splits["valid"].rows.tolist() == shapes().splits["valid"].rows.tolist()
+    assert set(data.splits["train"].rows.tolist()) < set(shapes().splits["train"].rows.tolist())
+
+
+def test_batches_in_memory_have_channels_last_and_bytes():
+    images, labels = next(iter(shapes().train_dataloader()))
+    assert images.shape == (4, 5, 6, 2)
+    assert images.dtype == torch.uint8
+    assert labels.dtype == torch.int64
+
+
+def test_each_picture_comes_with_its_own_label():
+    whole = Shapes(**image_settings()).read()["train"]
+    label_of = {
+        image.numpy().tobytes(): label for image, label in zip(whole.images, whole.labels.tolist(), strict=True)
+    }
+    for images, labels in shapes(train_per_class=3).train_dataloader():
+        assert [label_of[image.numpy().tobytes()] for image in images] == labels.tolist()
+
+
+def test_drop_last_is_for_training_alone():
+    data = shapes(drop_last=True)
+    assert [len(loader) for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader())] == [
+        4,
+        2,
+        3,
+    ]
+
+
+def test_evaluation_never_shuffles():
+    data = shapes()
+    labels = torch.cat([labels for _, labels in data.test_dataloader()])
+    assert labels.tolist() == labels_of(data, "test")
+
+
+def test_keeping_on_the_device_yields_the_same_batches(trainer):
+    held, copied = shapes(keep_on_device=True), shapes()
+    held.trainer = copied.trainer = trainer
+    for batch, expected in zip(held.train_dataloader(), copied.train_dataloader(), strict=True):
+        assert torch.equal(batch[0], expected[0])
+        assert torch.equal(batch[1], expected[1])
+
+
+def test_only_training_batches_are_augmented(trainer):
+    data = shapes(augmentation=lambda images, labels, num_classes: (images.permute(0, 3, 1, 2) * 0, labels))
+    data.trainer = trainer
+    batch = next(iter(data.val_dataloader()))
+    assert torch.equal(data.on_after_batch_transfer(batch, 0)[0], batch[0].permute(0, 3, 1, 2))
+    trainer.state.stage = pl.trainer.states.RunningStage.TRAINING
+    assert data.on_after_batch_transfer(batch, 0)[0].sum() == 0
+
+
+def test_training_pictures_are_scaled_to_train_size(trainer):
+    data = shapes()
+    data.trainer = trainer
+    trainer.state.stage = pl.trainer.states.RunningStage.TRAINING
+    data.train_size = 3
+    images, _ = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    assert images.shape == (4, 2, 3, 3)
+
+
+def test_resizing_brings_bytes_to_floats_within_0_and_1():
+    images = torch.tensor([[0, 255], [0, 255]], dtype=torch.uint8).expand(1, 3, 2, 2)
+    assert resize(images, 1).flatten().tolist() == pytest.approx([0.5, 0.5, 0.5])
+
+
+def test_a_wrong_class_name_fails_before_any_file_is_read():
+    with pytest.raises(ValueError, match=r"no class sqare; did you mean square\?"):
+        Shapes(**image_settings(classes=["star", "sqare"]))
+
+
+def test_digits_may_be_given_as_numbers():
+    assert ImageData(**image_settings(classes=[3, 5])).classes == ["3", "5"]
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.5])
+def test_a_valid_fraction_beyond_0_and_1_is_refused(fraction):
+    with pytest.raises(ValueError, match="valid_fraction must lie between 0 and 1"):
+        Shapes(**image_settings(valid_fraction=fraction))
+
+
+def test_drawing_no_rows_is_refused():
+    with pytest.raises(ValueError, match="train_per_class must be positive or null, got 0"):
+        Shapes(**image_settings(train_per_class=0))
+
+
+def test_drawing_more_rows_than_there_are_is_refused():
+    with pytest.raises(ValueError, match=r"train_per_class must be at most 6.*got 7"):
+        shapes(train_per_class=7)
+
+
+def test_a_class_too_small_to_split_is_named(monkeypatch):
+    monkeypatch.setattr(Shapes, "class_names", ["circle", "square", "star", "cross"])
+    with pytest.raises(ValueError, match=r"two classes and 2 pictures of each, got cross \(0\)"):
+        shapes()

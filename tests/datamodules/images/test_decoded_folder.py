@@ -1,0 +1,238 @@
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import src.datamodules.images.decoded_folder as decoded_folder
+from src.datamodules.images.decoded_folder import DecodedFolder
+from src.datamodules.images.files import read_image
+from tests.support.make_data import write_image_folder
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Cats and dogs, 9 x 7 pixels: 5 of each to train on, 2 to test with."""
+    write_image_folder(tmp_path / "pets", classes=("cat", "dog"), rows={"train": 5, "test": 2}, size=(9, 7))
+    return tmp_path / "pets"
+
+
+def decoded(root, **changes):
+    settings = {"image_size": 6, "channels": 3, "cache_dir": str(root.parent / "cache"), "on_corrupt": "raise"}
+    return DecodedFolder(root, **{**settings, **changes})
+
+
+def built(root, **changes):
+    folder = decoded(root, **changes)
+    folder.build()
+    return folder
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def test_every_picture_lies_where_its_name_and_label_say(root):
+    folder = built(root)
+    splits = folder.read()
+    for split, images in splits.items():
+        for row in images.rows.tolist():
+            file = Path(folder.files[row])
+            assert file.parts[0] == split
+            assert file.parts[1] == folder.class_names[images.labels[row]]
+            assert np.array_equal(images.images[row], read_image(root / file, 6, 3))
+
+
+def test_splits_hold_all_of_their_pictures(root):
+    splits = built(root).read()
+    assert {name: images.own_labels.bincount().tolist() for name, images in splits.items()} == {
+        "train": [5, 5],
+        "test": [2, 2],
+    }
+
+
+def test_the_order_is_mixed_so_that_first_batches_hold_all_classes(tmp_path):
+    write_image_folder(tmp_path / "pets", classes=("cat", "dog"), rows={"train": 30}, size=(2, 2))
+    assert 0 < decoded(tmp_path / "pets").labels[:15].count(1) < 15
+
+
+@pytest.mark.parametrize("name", ["valid", "val", "validation"])
+def test_a_valid_split_goes_by_several_names(root, name):
+    (root / "test").rename(root / name)
+    assert list(built(root).read()) == ["train", "valid"]
+
+
+def test_two_valid_splits_are_refused(root):
+    write_image_folder(root, classes=("cat", "dog"), rows={"val": 1, "valid": 1})
+    with pytest.raises(ValueError, match="must hold one valid split, got valid, val"):
+        decoded(root)
+
+
+def count_reads(monkeypatch):
+    reads = []
+    monkeypatch.setattr(decoded_folder, "read_image", lambda *a: reads.append(a[0]) or read_image(*a))
+    return reads
+
+
+def test_decoding_is_done_once(root, monkeypatch):
+    reads = count_reads(monkeypatch)
+    built(root)
+    assert len(reads) == 14
+    built(root)
+    assert len(reads) == 14
+
+
+def test_pictures_are_mapped_and_not_loaded(root):
+    (images, *_) = built(root).read().values()
+    assert str(next((root.parent / "cache").rglob("*.bin"))) in Path("/proc/self/maps").read_text()
+    assert images.images.dtype == torch.uint8
+
+
+def test_writing_to_the_pictures_leaves_the_cache_alone(root):
+    folder = built(root)
+    before = folder.path.read_bytes()
+    folder.read()["train"].images.zero_()
+    assert folder.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["touch", "replace", "add", "remove", "rename"])
+def test_a_change_of_files_makes_a_new_key(root, change):
+    before = decoded(root).path
+    file = root / "train" / "cat" / "0000.png"
+    match change:
+        case "touch":
+            os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
+        case "replace":
+            file.write_bytes(b"other")
+        case "add":
+            (root / "train" / "cat" / "x.png").write_bytes(file.read_bytes())
+        case "remove":
+            file.unlink()
+        case "rename":
+            file.rename(root / "train" / "dog" / "x.png")
+    assert decoded(root).path != before
+
+
+@pytest.mark.parametrize("changes", [{"image_size": 5}, {"channels": 1}])
+def test_another_size_or_colour_makes_a_new_key(root, changes):
+    assert decoded(root, **changes).path.stem.split("-")[-1] != decoded(root).path.stem.split("-")[-1]
+
+
+def test_a_moved_folder_keeps_its_key(root, tmp_path):
+    before = decoded(root).path.name
+    (tmp_path / "elsewhere").mkdir()
+    root.rename(tmp_path / "elsewhere" / "pets")
+    assert decoded(tmp_path / "elsewhere" / "pets").path.name == before
+
+
+def test_unreadable_pictures_fail_by_name(root):
+    damage(root / "train" / "cat" / "0001.png")
+    damage(root / "test" / "dog" / "0000.png")
+    folder = built(root)
+    with pytest.raises(ValueError, match=r"2 of 14 pictures in .*pets cannot be read; remove them or set") as raised:
+        folder.read()
+    assert "train/cat/0001.png" in str(raised.value)
+    assert "test/dog/0000.png" in str(raised.value)
+
+
+def test_unreadable_pictures_are_skipped_with_a_warning_that_names_them(root):
+    damage(root / "train" / "cat" / "0001.png")
+    folder = built(root, on_corrupt="skip")
+    with pytest.warns(UserWarning, match=r"1 of 14 pictures .* are skipped: train/cat/0001.png \(why: "):
+        splits = folder.read()
+    assert splits["train"].own_labels.bincount().tolist() == [4, 5]
+    assert "train/cat/0001.png" not in [folder.files[row] for row in splits["train"].rows]
+
+
+def test_of_many_unreadable_pictures_ten_are_named_and_a_file_lists_all(tmp_path):
+    write_image_folder(tmp_path / "pets", classes=("cat", "dog"), rows={"train": 7}, size=(2, 2))
+    for file in (tmp_path / "pets").rglob("*.png"):
+        damage(file)
+    folder = built(tmp_path / "pets")
+    with pytest.raises(ValueError, match=r"and 4 more \(why: .*\.json\)"):
+        folder.read()
+    assert len(folder.path.with_suffix(".json").read_text().splitlines()) == 16
+
+
+def test_a_run_stopped_while_decoding_leaves_nothing_that_looks_done(root, monkeypatch):
+    folder = decoded(root)
+    monkeypatch.setattr(decoded_folder, "read_image", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        folder.build()
+    monkeypatch.undo()
+    assert not folder.path.exists()
+    folder.build()
+    assert len(folder.read()["train"]) == 10
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the children only decode
+def test_two_processes_decode_each_picture_once(root, tmp_path, monkeypatch):
+    def read_slowly(path, *shape):
+        with (tmp_path / "reads").open("a") as file:
+            file.write(f"{os.getpid()} {path}\n")
+        time.sleep(0.05)
+        return read_image(path, *shape)
+
+    monkeypatch.setattr(decoded_folder, "read_image", read_slowly)
+    folder = decoded(root)
+    processes = [multiprocessing.get_context("fork").Process(target=folder.build) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    reads = (tmp_path / "reads").read_text().splitlines()
+    assert len(reads) == 14
+    assert len({line.split()[0] for line in reads}) == 1
+    assert len(folder.read()["train"]) == 10
+
+
+def test_a_full_disk_is_told_before_decoding(root, monkeypatch):
+    monkeypatch.setattr(decoded_folder.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 99}))
+    with pytest.raises(OSError, match="has 99 bytes left, 1,512 are needed; choose another cache_dir"):
+        decoded(root).build()
+
+
+def test_reading_before_building_is_told(root):
+    with pytest.raises(FileNotFoundError, match="call prepare_data before setup"):
+        decoded(root).read()
+
+
+def test_a_cache_of_another_length_is_told(root):
+    folder = built(root)
+    folder.path.write_bytes(b"short")
+    with pytest.raises(ValueError, match="should have 1,512 bytes; delete it to decode again"):
+        folder.read()
+
+
+def test_a_missing_folder_is_told_with_what_is_expected_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*pets; expected there: train/CLASS/\*.jpg"):
+        decoded(tmp_path / "pets")
+
+
+def test_a_folder_without_train_is_told(tmp_path):
+    write_image_folder(tmp_path / "pets", classes=("cat", "dog"), rows={"": 1})
+    with pytest.raises(FileNotFoundError, match="pets has no folder train; expected there"):
+        decoded(tmp_path / "pets")
+
+
+def test_a_split_without_class_folders_is_told(root):
+    (root / "valid").mkdir()
+    (root / "valid" / "a.png").touch()
+    with pytest.raises(ValueError, match="valid has no class folders"):
+        decoded(root)
+
+
+def test_a_class_without_pictures_is_told(root):
+    (root / "train" / "bird").mkdir()
+    with pytest.raises(ValueError, match="bird holds no jpg, jpeg, png, webp or bmp files"):
+        decoded(root)
+
+
+def test_a_class_that_train_lacks_is_told(root):
+    write_image_folder(root, classes=("bird", "cow"), rows={"test": 1})
+    with pytest.raises(ValueError, match=r"test has classes that .*train lacks: bird, cow"):
+        decoded(root)

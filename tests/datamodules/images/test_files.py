@@ -1,0 +1,164 @@
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.datamodules.images.files import list_images, read_image
+
+
+def saved(path, array, **options):
+    Image.fromarray(np.asarray(array)).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def colours():
+    """Smooth, so that JPEG keeps it: (height 40, width 60)."""
+    y, x = np.mgrid[:40, :60]
+    return np.stack([x * 4, y * 6, (x + y) * 2], axis=2).astype(np.uint8)
+
+
+def test_pictures_are_found_at_any_depth_in_order(tmp_path):
+    for name in ("b.png", "a/z.JPG", "a/b/c.webp", "d.jpeg", "e.bmp"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.removeprefix(f"{tmp_path}/") for path in list_images(tmp_path)]
+    assert found == ["a/b/c.webp", "a/z.JPG", "b.png", "d.jpeg", "e.bmp"]
+
+
+def test_hidden_files_and_other_files_are_left_out(tmp_path):
+    for name in ("._a.png", "notes.txt", "png", ".thumbs/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list_images(tmp_path) == []
+
+
+def test_a_picture_of_the_right_size_comes_as_it_is(tmp_path, colours):
+    path = saved(tmp_path / "a.png", colours[:40, :40])
+    assert np.array_equal(read_image(path, 40, 3), colours[:40, :40])
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "webp", "jpg", "jpeg"])
+def test_each_format_is_read(tmp_path, colours, suffix):
+    options = {"lossless": True} if suffix == "webp" else {"quality": 95} if suffix.startswith("j") else {}
+    path = saved(tmp_path / f"a.{suffix}", colours[:40, :40], **options)
+    difference = np.abs(read_image(path, 40, 3).astype(int) - colours[:40, :40])
+    assert difference.max() <= (12 if suffix.startswith("j") else 0)
+
+
+def test_the_middle_of_a_wide_picture_is_cut_out(tmp_path):
+    wide = np.repeat(np.array([[9, 9, 50, 60, 9, 9]], np.uint8), 2, axis=0)
+    assert read_image(saved(tmp_path / "a.png", wide), 2, 1)[..., 0].tolist() == [[50, 60], [50, 60]]
+
+
+def test_the_middle_of_a_high_picture_is_cut_out(tmp_path):
+    high = np.repeat(np.array([[9, 9, 50, 60, 9, 9]], np.uint8), 2, axis=0).T
+    assert read_image(saved(tmp_path / "a.png", high), 2, 1)[..., 0].tolist() == [[50, 50], [60, 60]]
+
+
+@pytest.mark.parametrize("size", [(40, 60), (13, 7), (8, 8), (3, 200)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_size_becomes_a_square_of_bytes(tmp_path, size, channels):
+    picture = read_image(saved(tmp_path / "a.png", np.full((*size, 3), 77, np.uint8)), 8, channels)
+    assert picture.shape == (8, 8, channels)
+    assert picture.dtype == np.uint8
+    assert (picture == 77).all()
+
+
+def test_a_large_jpeg_decoded_small_looks_like_one_decoded_whole(tmp_path):
+    stripes = Image.fromarray(np.tile(np.repeat(np.array([40, 200], np.uint8), 16), (640, 30)))
+    stripes.save(tmp_path / "a.jpg", quality=95)
+    stripes.save(tmp_path / "a.png")
+    small, whole = (read_image(tmp_path / f"a.{suffix}", 100, 1).astype(int) for suffix in ("jpg", "png"))
+    assert np.abs(small - whole).mean() <= 1
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_a_picture_lying_on_its_side_is_turned_upright(tmp_path, suffix):
+    image = Image.fromarray(np.repeat(np.array([[0] * 8 + [255] * 8], np.uint8), 16, axis=0)).convert("RGB")
+    exif = image.getexif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise: the left edge becomes the top
+    image.save(tmp_path / f"a.{suffix}", exif=exif)
+    upright = read_image(tmp_path / f"a.{suffix}", 16, 1)[..., 0]
+    assert upright[:4].mean() < 20
+    assert upright[-4:].mean() > 235
+
+
+def test_a_palette_becomes_its_colours(tmp_path):
+    image = Image.new("P", (2, 2), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    image.save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png", 2, 3)[0, 0].tolist() == [10, 20, 30]
+
+
+def test_a_transparent_palette_entry_becomes_white(tmp_path):
+    image = Image.new("P", (2, 2), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    image.save(tmp_path / "a.png", transparency=bytes([255, 0]))
+    assert read_image(tmp_path / "a.png", 2, 3)[0, 0].tolist() == [255, 255, 255]
+
+
+def test_what_is_half_transparent_is_half_white(tmp_path):
+    saved(tmp_path / "a.png", np.full((2, 2, 4), [0, 0, 0, 128], np.uint8))
+    assert read_image(tmp_path / "a.png", 2, 3)[0, 0].tolist() == [127, 127, 127]
+
+
+def test_grey_becomes_colour_and_colour_grey(tmp_path):
+    saved(tmp_path / "grey.png", np.full((2, 2), 90, np.uint8))
+    saved(tmp_path / "red.png", np.full((2, 2, 3), [255, 0, 0], np.uint8))
+    assert read_image(tmp_path / "grey.png", 2, 3)[0, 0].tolist() == [90, 90, 90]
+    assert read_image(tmp_path / "red.png", 2, 1)[0, 0].tolist() == [76]  # 0.299 * 255
+
+
+def test_of_16_bits_the_upper_8_are_kept(tmp_path):
+    saved(tmp_path / "a.png", np.full((2, 2), 0x4AFF, np.uint16))
+    assert read_image(tmp_path / "a.png", 2, 1)[0, 0].tolist() == [0x4A]
+
+
+def test_one_bit_becomes_black_and_white(tmp_path):
+    saved(tmp_path / "a.png", np.array([[True, False], [False, True]]))
+    assert read_image(tmp_path / "a.png", 2, 1)[..., 0].tolist() == [[255, 0], [0, 255]]
+
+
+def test_printing_colours_become_screen_colours(tmp_path):
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=95)
+    red, green, blue = read_image(tmp_path / "a.jpg", 16, 3)[8, 8].tolist()
+    assert red > 245
+    assert max(green, blue) < 10
+
+
+def test_of_an_animation_the_first_frame_is_read(tmp_path):
+    frames = [Image.new("RGB", (2, 2), colour) for colour in ("black", "white")]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], lossless=True)
+    assert read_image(tmp_path / "a.webp", 2, 1).max() == 0
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
+def test_a_file_cut_short_is_told_by_name(tmp_path, suffix):
+    content = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8)
+    Image.fromarray(noise).save(content, {"jpg": "jpeg"}.get(suffix, suffix))
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))} is no readable picture: "):
+        read_image(path, 8, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"\x89PNG\r\n\x1a\n" + bytes(50), b"\xff\xd8\xff\xe0" + bytes(50)])
+def test_what_is_no_picture_is_told(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.png is no readable picture: "):
+        read_image(tmp_path / "a.png", 8, 3)
+
+
+def test_an_unknown_format_is_called_so(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"<html>")
+    with pytest.raises(ValueError, match=r"a.png is no readable picture: unknown format$"):
+        read_image(tmp_path / "a.png", 8, 3)
+
+
+def test_a_file_that_cannot_be_opened_is_another_error(tmp_path):
+    with pytest.raises(OSError, match=r"cannot open .*a.png: No such file"):
+        read_image(tmp_path / "a.png", 8, 3)

@@ -1,0 +1,93 @@
+import pytest
+
+from src.datamodules.images.folder import ImageFolder
+from tests.support.make_data import image_settings, write_image_folder
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """Makes the set of what lies in tmp_path/pets, prepared and set up."""
+
+    def make(**changes):
+        settings = {"folder": "pets", "image_size": 6, "channels": 3, "on_corrupt": "raise", **image_settings()}
+        data = ImageFolder(data_dir=str(tmp_path), cache_dir=str(tmp_path / "cache"), **{**settings, **changes})
+        data.prepare_data()
+        data.setup("fit")
+        return data
+
+    return make
+
+
+def write(tmp_path, **rows):
+    write_image_folder(tmp_path / "pets", classes=("cat", "dog", "emu"), rows=rows, size=(9, 7))
+
+
+def sizes(data):
+    return {name: len(split) for name, split in data.splits.items()}
+
+
+def test_classes_are_the_folders_in_alphabetical_order(image_folder, tmp_path):
+    write(tmp_path, train=4, test=2)
+    assert image_folder().spec["class_names"] == ["cat", "dog", "emu"]
+
+
+def test_pictures_have_the_size_and_channels_asked_for(image_folder, tmp_path):
+    write(tmp_path, train=4, test=2)
+    spec = image_folder(image_size=5, channels=1).spec
+    assert spec["image_size"] == [5, 5]
+    assert spec["in_chans"] == 1
+
+
+def test_a_valid_split_is_taken_of_each_class_where_there_is_none(image_folder, tmp_path):
+    write(tmp_path, train=4, test=2)
+    data = image_folder()
+    assert sizes(data) == {"train": 9, "test": 6, "valid": 3}
+    assert sorted(data.splits["valid"].own_labels.tolist()) == [0, 1, 2]
+
+
+def test_a_valid_split_of_its_own_is_used(image_folder, tmp_path):
+    write(tmp_path, train=4, val=1, test=2)
+    assert sizes(image_folder()) == {"train": 12, "valid": 3, "test": 6}
+
+
+def test_without_a_test_split_a_line_says_what_is_scored(image_folder, tmp_path, capsys):
+    write(tmp_path, train=4, val=1)
+    assert sizes(image_folder()) == {"train": 12, "valid": 3, "test": 3}
+    assert "the test scores will be those of the validation pictures" in capsys.readouterr().out
+
+
+def test_some_classes_can_be_kept(image_folder, tmp_path):
+    write(tmp_path, train=4, test=2)
+    assert sizes(image_folder(classes=["emu", "cat"])) == {"train": 6, "test": 4, "valid": 2}
+
+
+def test_a_wrong_class_fails_before_anything_is_decoded(image_folder, tmp_path):
+    write(tmp_path, train=4, test=2)
+    with pytest.raises(ValueError, match=r"no class emo; did you mean emu\?"):
+        image_folder(classes=["emo", "cat"])
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_class_of_one_picture_cannot_be_split(image_folder, tmp_path):
+    write(tmp_path, train=4, test=2)
+    write_image_folder(tmp_path / "pets", classes=("fox",), rows={"train": 1})
+    with pytest.raises(ValueError, match=r"two classes and 2 pictures of each, got fox \(1\)"):
+        image_folder()
+
+
+def test_a_class_of_one_picture_will_do_beside_a_valid_split(image_folder, tmp_path):
+    write(tmp_path, train=1, valid=1, test=1)
+    assert sizes(image_folder()) == {"train": 3, "valid": 3, "test": 3}
+
+
+def test_a_single_class_is_refused(image_folder, tmp_path):
+    write_image_folder(tmp_path / "pets", classes=("cat",), rows={"train": 4})
+    with pytest.raises(ValueError, match=r"training needs two classes and 2 pictures of each, got \['cat'\]"):
+        image_folder()
+
+
+@pytest.mark.parametrize("wrong", [{"image_size": 0}, {"channels": 2}, {"on_corrupt": "ignore"}])
+def test_a_wrong_choice_is_refused(image_folder, wrong):
+    (name, value), *_ = wrong.items()
+    with pytest.raises(ValueError, match=f"image_size must be positive.*{name}={value!r}"):
+        image_folder(**wrong)

@@ -1,0 +1,147 @@
+import multiprocessing
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import src.datamodules.tables.encoded as encoded_table
+from src.datamodules.tables.encoded import EncodedTable, write_table
+from src.datamodules.tables.processing import TableProcessing
+
+
+def table(rows=9, levels=3):
+    """Rows of a category, numbers 0, 10, 20, ..., and two targets."""
+    numbers = np.arange(rows)
+    return pd.DataFrame(
+        {"key": numbers % levels, "size": numbers * 10.0, "height": numbers + 1.0, "width": 2.0 * numbers}
+    )
+
+
+def processing(frame, **changes):
+    choices = {"target": ["height", "width"], "task": "regression", "categorical": ["key"], "continuous": ["size"]}
+    choices |= {"dates": [], "min_freq": 1, "continuous_scaling": "standardise", "target_scaling": "none"}
+    made = TableProcessing(**{**choices, "date_parts": [], "date_format": None, "positive": None, **changes})
+    made.fit(frame)
+    return made
+
+
+def written(folder, frame, **changes):
+    """Of `frame`, rows 1, 3, 4 and so on are to train on, 2 and 0 to validate on."""
+    made = processing(frame, **changes)
+    splits = {"train": (frame, np.array([1, *range(3, len(frame))])), "valid": (frame, np.array([2, 0]))}
+    table = EncodedTable(folder / "cache" / "table")
+    table.build(lambda folder: write_table(folder, splits, made))
+    return table.read()
+
+
+def test_each_split_has_its_own_rows_in_their_order(tmp_path):
+    _, splits = written(tmp_path, table())
+    assert splits["valid"].targets.tolist() == [[3, 4], [1, 0]]
+    assert splits["train"].targets[:2].tolist() == [[2, 2], [4, 6]]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 100])
+def test_rows_encoded_in_chunks_are_those_encoded_at_once(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(encoded_table, "CHUNK", rows)
+    frame = table()
+    _, splits = written(tmp_path, frame)
+    categories, continuous = processing(frame).encode(frame.iloc[[1, 3, 4, 5, 6, 7, 8]])
+    assert splits["train"].categories.tolist() == categories.tolist()
+    assert splits["train"].continuous.tolist() == continuous.tolist()
+
+
+@pytest.mark.parametrize(("levels", "dtype"), [(126, torch.int8), (127, torch.int16)])
+def test_codes_are_in_the_smallest_integers_that_hold_them(tmp_path, levels, dtype):
+    spec, splits = written(tmp_path, table(300, levels))  # codes 0 ... levels + 1
+    assert spec["category_sizes"] == [levels + 2]
+    assert splits["train"].categories.dtype == dtype
+    assert splits["train"].categories.max() == levels + 1
+
+
+def test_the_spec_tells_what_a_net_must_know(tmp_path):
+    frame = table()
+    spec, _ = written(tmp_path, frame)
+    state = spec.pop("processing")
+    bins = spec.pop("continuous_bins")
+    assert spec == {
+        "task": "regression",
+        "category_sizes": [5],
+        "num_continuous": 1,
+        "num_outputs": 2,
+        "class_names": [],
+        "target_range": [[2, 9], [2, 16]],
+    }
+    assert TableProcessing.from_state(state).encode(frame)[0].tolist() == processing(frame).encode(frame)[0].tolist()
+    assert len(bins) == 1
+
+
+def test_bins_hold_as_many_training_rows_each(tmp_path):
+    spec, splits = written(tmp_path, table(962))
+    counts, _ = np.histogram(splits["train"].continuous, spec["continuous_bins"][0])
+    assert counts.tolist() == [20] * 48
+
+
+def test_a_number_that_never_varies_has_one_bin(tmp_path):
+    spec, _ = written(tmp_path, table().assign(size=7.0))
+    assert spec["continuous_bins"] == [[0, 1]]
+
+
+def test_a_table_may_lack_categories_or_numbers(tmp_path):
+    _, numbers = written(tmp_path / "a", table(), categorical=[])
+    _, categories = written(tmp_path / "b", table(), continuous=[])
+    assert numbers["train"].categories.shape == (7, 0)
+    assert categories["train"].continuous.shape == (7, 0)
+
+
+def test_classes_are_whole_numbers_and_have_no_range(tmp_path):
+    changes = {"target": "key", "task": "multiclass", "categorical": []}
+    spec, splits = written(tmp_path, table(), **changes)
+    assert (spec["num_outputs"], spec["class_names"], spec["target_range"]) == (3, ["0", "1", "2"], [])
+    assert splits["train"].targets.tolist() == [1, 0, 1, 2, 0, 1, 2]
+    assert splits["train"].targets.dtype == torch.int64
+
+
+# ---- the folder ----
+
+
+def interrupt(folder):
+    (folder / "spec.json").write_text("{}")
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_building_leaves_nothing_and_is_begun_anew(tmp_path):
+    table = EncodedTable(tmp_path / "table")
+    with pytest.raises(KeyboardInterrupt):
+        table.build(interrupt)
+    with pytest.raises(FileNotFoundError, match="call prepare_data before setup"):
+        table.read()
+    table.build(lambda folder: (folder / "spec.json").write_text('{"task": "binary"}'))
+    assert table.read() == ({"task": "binary"}, {})
+
+
+def ask(folder, asks):
+    asks.set()
+    EncodedTable(folder).build(refuse)
+    assert EncodedTable(folder).read() == ({"task": "binary"}, {})
+
+
+def refuse(_):
+    raise AssertionError("the table is built twice")
+
+
+def test_of_several_processes_one_builds_and_the_others_wait(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    asks = context.Event()
+    other = context.Process(target=ask, args=(tmp_path / "table", asks))
+
+    def write(folder):
+        other.start()
+        assert asks.wait(60)
+        time.sleep(0.2)
+        (folder / "spec.json").write_text('{"task": "binary"}')
+
+    EncodedTable(tmp_path / "table").build(write)
+    other.join()
+    assert other.exitcode == 0

@@ -1,0 +1,159 @@
+import urllib.error
+import zipfile
+
+import pytest
+
+from src.datamodules.text.files import TextFiles
+from tests.support.make_data import text_settings, wikitext_lines, write_wikitext
+
+WIKITEXT = {f"{split}_files": [f"wiki.{split}.tokens"] for split in ("train", "valid", "test")}
+PUBLISHED = {"tokenizer": "whitespace", "train": 3203, "valid": 430, "test": 531, "vocab_size": 40}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Makes the set of what lies in tmp_path/data/texts, prepared and set up."""
+
+    def make(**changes):
+        settings = {
+            "folder": "texts",
+            "train_files": ["*.txt"],
+            "valid_files": None,
+            "test_files": None,
+            "valid_fraction": 0.1,
+            "test_fraction": 0.1,
+            "column": None,
+            "address": None,
+            "checksums": {},
+            "published": None,
+            **text_settings(),
+            **changes,
+        }
+        data = TextFiles(data_dir=str(tmp_path / "data"), cache_dir=str(tmp_path / "cache"), **settings)
+        data.prepare_data()
+        data.setup("fit")
+        return data
+
+    return make
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "data" / "texts"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def zipped(folder):
+    write_wikitext(folder)
+    with zipfile.ZipFile(folder / "wikitext.zip", "w") as archive:
+        for path in folder.glob("*.tokens"):
+            archive.write(path, f"wikitext/{path.name}")
+            path.unlink()
+
+
+FORMS = {
+    "plain": write_wikitext,
+    "gz": lambda folder: write_wikitext(folder, ".gz"),
+    "xz": lambda folder: write_wikitext(folder, ".xz"),
+    "zip": zipped,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_tokens(make, folder, form):
+    FORMS[form](folder)
+    data = make(**WIKITEXT)
+    for seed, (split, count) in enumerate({"train": 3000, "valid": 400, "test": 500}.items()):
+        words = [word for line in wikitext_lines(count, seed) for word in [*line.split(), "<eos>"]]
+        assert [data.spec["vocabulary"][number] for number in data.tokens[split]] == words
+        assert len(words) - words.count("<eos>") == count
+
+
+def test_the_end_of_the_text_is_held_out_where_no_files_are_named(make, folder):
+    (folder / "a.txt").write_text("".join(f"a{n}\n" for n in range(50)))
+    (folder / "b.txt").write_text("".join(f"b{n}\n" for n in range(50)))
+    data = make()
+    assert {split: len(tokens) for split, tokens in data.tokens.items()} == {"train": 162, "valid": 20, "test": 18}
+    assert data.spec["vocabulary"][-1].startswith("b")
+
+
+def test_held_out_files_are_not_trained_on(make, folder):
+    for name in ("a", "b", "valid", "test"):
+        (folder / f"{name}.txt").write_text(f"{name} text\n" * 20)
+    data = make(valid_files=["valid.txt"], test_files=["test.txt"])
+    assert sorted(data.spec["vocabulary"]) == ["<eos>", "<unk>", "a", "b", "text"]
+
+
+def test_a_column_of_csv_files_is_text(make, folder):
+    rows = "".join(f'{n},"word{n}, more"\n' for n in range(99))
+    (folder / "reviews.csv").write_text(f"number,review\n{rows}")
+    data = make(train_files=["*.csv"], column="review")
+    assert data.spec["vocabulary"][:3] == ["<unk>", "<eos>", "more"]
+
+
+def test_each_file_is_a_document(make, folder):
+    for name in "abcd":
+        (folder / f"{name}.txt").write_text(f"{name} one\n{name} two\n" * 5)
+    data = make(documents=True)
+    words = [data.spec["vocabulary"][number] for number in data.tokens["train"][data.starts["train"]]]
+    assert words == ["a", "b", "c", "d"]
+
+
+def test_each_row_of_a_column_may_be_a_document(make, folder):
+    (folder / "reviews.csv").write_text("review\n" + "good film\n" * 60)
+    data = make(train_files=["*.csv"], column="review", documents=True, document_start="^")
+    assert data.starts["train"].tolist() == list(range(0, 3 * 48, 3))
+
+
+def test_bytes_are_split_exactly(make, folder):
+    (folder / "enwik").write_text("é" * 500)
+    data = make(train_files=["enwik"], tokenizer="byte", valid_fraction=0.05, test_fraction=0.05)
+    assert {split: len(tokens) for split, tokens in data.tokens.items()} == {"train": 900, "valid": 50, "test": 50}
+
+
+def test_a_set_as_published_says_nothing(make, folder, capsys):
+    write_wikitext(folder)
+    published = {split: len(tokens) for split, tokens in make(**WIKITEXT).tokens.items()} | {"vocab_size": 40}
+    capsys.readouterr()
+    make(**WIKITEXT, published={"tokenizer": "whitespace", **published})
+    assert capsys.readouterr().out == ""
+
+
+def test_counts_other_than_published_are_told(make, folder, capsys):
+    write_wikitext(folder)
+    make(**WIKITEXT, published={**PUBLISHED, "train": 9999})
+    out = capsys.readouterr().out
+    assert "texts is not the published set, nor are its scores comparable: train 3,1" in out
+    assert "(not 9,999)" in out
+    make(**WIKITEXT, published={**PUBLISHED, "train": 9999}, tokenizer="char")
+    assert "published" not in capsys.readouterr().out
+
+
+# ---- mistakes ----
+
+
+def test_missing_files_are_named_with_their_address(make, folder):
+    with pytest.raises(FileNotFoundError, match=r"texts has no enwik8; put it there from http://some\.where/: plain"):
+        make(train_files=["enwik8"], address="http://some.where/")
+
+
+def test_missing_files_that_cannot_be_fetched_are_named(make, folder, monkeypatch):
+    def unreachable(*_, **__):
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setattr("urllib.request.urlopen", unreachable)
+    message = r"lacks a\.zip, .*no route.*\n.*from http://some\.where/\nor what they hold: wiki\.train\.tokens, .*plain"
+    with pytest.raises(FileNotFoundError, match=message):
+        make(**WIKITEXT, address="http://some.where/", checksums={"a.zip": "0"})
+
+
+def test_files_that_are_there_are_not_fetched(make, folder, monkeypatch):
+    monkeypatch.setattr("src.datamodules.text.files.fetch", None)
+    write_wikitext(folder, ".gz")
+    make(**WIKITEXT, address="http://some.where/", checksums={"a.zip": "0"})
+
+
+def test_valid_without_test_files_is_refused(make):
+    with pytest.raises(ValueError, match=r"valid_files and test_files go together, .* test_files=None"):
+        make(valid_files=["a"])

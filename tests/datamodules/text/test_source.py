@@ -1,0 +1,162 @@
+import gzip
+import lzma
+import zipfile
+
+import pytest
+
+import src.datamodules.text.source as text_source
+from src.datamodules.text.source import TextFile, TextSource, find_texts, split
+
+TEXT = "one two\n\nthrée four\nfive\n"
+
+
+@pytest.fixture
+def tiny_pieces(monkeypatch):
+    """Blocks of 4 bytes; lines longer than 12 are cut."""
+    monkeypatch.setattr(text_source, "PIECE", 4)
+    monkeypatch.setattr(text_source, "LONGEST_LINE", 12)
+
+
+def write(path, content):
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return TextFile(path)
+
+
+def read(source):
+    return "".join(piece.text for piece in source.pieces())
+
+
+def contents(source):
+    return [piece.content.decode() for piece in source.pieces()]
+
+
+def write_forms(folder):
+    """The same text in each form: name -> file."""
+    with zipfile.ZipFile(folder / "b.zip", "w") as archive:
+        archive.writestr("deep/text.txt", TEXT)
+    return {
+        "plain": write(folder / "a.txt", TEXT),
+        "gz": write(folder / "a.txt.gz", gzip.compress(TEXT.encode())),
+        "xz": write(folder / "a.txt.xz", lzma.compress(TEXT.encode())),
+        "zip": TextFile(folder / "b.zip", "deep/text.txt"),
+    }
+
+
+@pytest.mark.parametrize("form", ["plain", "gz", "xz", "zip"])
+def test_every_form_of_a_file_gives_the_same_text(tmp_path, form):
+    file = write_forms(tmp_path)[form]
+    assert read(TextSource([file])) == TEXT
+    assert file.size() == len(TEXT.encode())
+
+
+def test_pieces_end_with_lines(tmp_path, tiny_pieces):
+    source = TextSource([write(tmp_path / "a", TEXT)])
+    assert contents(source) == ["one two\n", "\n", "thrée four\n", "five\n"]
+    assert [piece.offset for piece in source.pieces()] == [0, 8, 9, 21]
+
+
+def test_a_last_line_without_end_gets_one_so_that_files_stay_apart(tmp_path):
+    files = [write(tmp_path / "a", "one"), write(tmp_path / "b", "two\n"), write(tmp_path / "c", "")]
+    assert read(TextSource(files)) == "one\ntwo\n"
+
+
+def test_a_line_too_long_for_memory_is_cut_at_a_space_or_between_characters(tmp_path, tiny_pieces):
+    spaced, dense = "abc def ghi jkl mno pqr", "é" * 20
+    pieces = contents(TextSource([write(tmp_path / "a", spaced), write(tmp_path / "b", dense)]))
+    assert "".join(pieces) == f"{spaced}\n{dense}\n"
+    assert max(map(len, pieces)) <= 16
+    assert pieces[0] == "abc def ghi"
+
+
+def test_exact_text_is_left_as_it_is(tmp_path, tiny_pieces):
+    assert read(TextSource([write(tmp_path / "a", b"one\ntwo")], exact=True)) == "one\ntwo"
+
+
+def test_a_mark_at_the_beginning_is_no_text(tmp_path):
+    assert read(TextSource([write(tmp_path / "a", b"\xef\xbb\xbfone\n")])) == "one\n"
+
+
+# ---- parts ----
+
+
+@pytest.mark.parametrize("piece", [3, 7, 1000])
+def test_parts_cover_the_text_once_and_end_with_lines(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr(text_source, "PIECE", piece)
+    text = "".join(f"line {number}\n" for number in range(40))
+    files = [write(tmp_path / "a", text[:100]), write(tmp_path / "b", text[100:])]
+    whole = read(TextSource(files))
+    parts = {name: read(source) for name, source in split(files, 0.1, 0.2, exact=False).items()}
+    assert "".join(parts.values()) == whole
+    assert all(part.endswith("\n") for part in parts.values())
+    assert len(parts["valid"]) == pytest.approx(0.1 * len(text), abs=9)
+    assert len(parts["test"]) == pytest.approx(0.2 * len(text), abs=9)
+
+
+def test_exact_parts_are_cut_at_the_byte(tmp_path, tiny_pieces):
+    parts = split([write(tmp_path / "a", "0123\n56789" * 10)], 0.05, 0.05, exact=True)
+    assert [len(read(part)) for part in parts.values()] == [90, 5, 5]
+    assert read(parts["valid"]) == "0123\n"
+
+
+@pytest.mark.parametrize("fractions", [(0, 0.1), (0.1, 0), (0.5, 0.5)])
+def test_fractions_that_leave_nothing_are_refused(fractions):
+    with pytest.raises(ValueError, match="positive and leave something to train on, got valid_fraction="):
+        split([], *fractions, exact=False)
+
+
+# ---- columns ----
+
+
+def test_each_cell_of_a_column_is_a_line(tmp_path):
+    file = write(tmp_path / "a.csv", 'name,text\na,"one, two"\nb,\nc,three\u2028four\nd,"five\nsix"\n')
+    assert read(TextSource([TextFile(file.path, column="text")])) == "one, two\n\nthree\u2028four\nfive\nsix\n"
+
+
+def test_a_column_that_is_not_there_is_refused(tmp_path):
+    file = write(tmp_path / "a.csv", "name,text\n")
+    with pytest.raises(ValueError, match=r"a\.csv has no column review, it has name, text"):
+        read(TextSource([TextFile(file.path, column="review")]))
+
+
+# ---- finding ----
+
+
+def test_plain_files_come_first_then_compressed_ones_then_zips(tmp_path):
+    forms = write_forms(tmp_path)
+    assert find_texts(tmp_path, "a.txt") == [forms["plain"]]
+    forms["plain"].path.unlink()
+    assert find_texts(tmp_path, "a.txt") == [forms["gz"]]
+    assert find_texts(tmp_path, "t*.txt") == [forms["zip"]]
+    assert find_texts(tmp_path, "other") == []
+
+
+def test_a_pattern_finds_files_in_the_order_of_their_names(tmp_path):
+    (tmp_path / "deep").mkdir()
+    files = [write(tmp_path / name, "") for name in ("b.txt", "a.txt", "deep/c.txt")]
+    assert find_texts(tmp_path, "*.txt") == [files[1], files[0]]
+    assert find_texts(tmp_path, "**/*.txt") == [files[1], files[0], files[2]]
+
+
+# ---- mistakes ----
+
+
+def test_text_that_is_not_utf8_is_refused_by_file_and_byte(tmp_path, tiny_pieces):
+    source = TextSource(
+        [write(tmp_path / "good", "fine\n"), write(tmp_path / "latin", "one\ntwo\ncaf\xe9\n".encode("latin1"))]
+    )
+    with pytest.raises(ValueError, match=r"latin is not UTF-8: byte 11 is 0xe9; convert it"):
+        read(source)
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    for name, damaged in (("a.xz", lzma.compress(b"one" * 99)[:-20]), ("a.gz", gzip.compress(b"one" * 99)[:-9])):
+        with pytest.raises(ValueError, match=rf"{name} is damaged: .*; fetch it again"):
+            read(TextSource([write(tmp_path / name, damaged)]))
+
+
+def test_facts_change_with_name_content_and_part(tmp_path):
+    file = write(tmp_path / "a", TEXT)
+    known = {TextSource([file]).facts(), TextSource([file], 0, 0.5).facts(), TextSource([file], exact=True).facts()}
+    write(tmp_path / "a", TEXT + "more\n")
+    known |= {TextSource([file]).facts(), TextSource([write(tmp_path / "b", TEXT)]).facts()}
+    assert len(known) == 5

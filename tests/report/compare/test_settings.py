@@ -1,0 +1,97 @@
+"""What differs among made-up runs, and how sure the best setting is."""
+
+import math
+
+import pytest
+from scipy import stats
+
+from src.report.compare.answer import chance_lead, opening, verdict
+from src.report.compare.settings import differing, together
+from tests.support.made_runs import compared, made, over
+
+# ---- settings ----
+
+
+def test_runs_that_differ_in_seed_folder_and_logger_are_one_setting(tmp_path):
+    [setting] = over(tmp_path, {0.1: [0.9, 0.92, 0.97]}).settings
+    assert len(setting.runs) == 3
+    assert setting.mean("val/accuracy") == pytest.approx(0.93)
+    assert setting.spread("val/accuracy") == pytest.approx(math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
+
+
+def test_a_seed_that_was_run_again_counts_once(tmp_path):
+    made(tmp_path / "first", 0.7, seed=0)
+    made(tmp_path / "again", 0.9, seed=0)
+    made(tmp_path / "other", 0.6, seed=1)
+    [setting] = compared(tmp_path).settings
+    assert sorted(setting.over_seeds("val/accuracy")) == pytest.approx([0.6, 0.8])
+
+
+@pytest.mark.parametrize(("mode", "ranked"), [("max", [0.3, 0.1, 0.2]), ("min", [0.2, 0.1, 0.3])])
+def test_the_best_setting_comes_first(tmp_path, mode, ranked):
+    found = over(tmp_path, {0.1: [0.5, 0.6], 0.2: [0.4, 0.45], 0.3: [0.7, 0.8]}, mode=mode)
+    assert [setting.values["model.lr"] for setting in found.settings] == ranked
+
+
+def test_objects_differ_by_their_class_and_those_of_one_class_by_their_arguments():
+    def config(target, **arguments):
+        return {"model": {"optimizer": {"_target_": target, **arguments}}}
+
+    adam, slow, fast = config("torch.Adam", betas=[0.9, 0.99]), config("torch.SGD", lr=1), config("torch.SGD", lr=2)
+    assert differing([adam, slow, fast]) == {
+        "model.optimizer": ["Adam", "SGD", "SGD"],
+        "model.optimizer.lr": ["-", 1, 2],
+    }
+
+
+def test_a_key_that_some_configs_lack_differs():
+    averaged = {"callbacks": {"ema": {"_target_": "callbacks.Averaging", "decay": 0.9}}}
+    assert differing([averaged, {"callbacks": {}}]) == {"callbacks.ema": ["Averaging", "-"]}
+
+
+def test_keys_that_change_along_are_named_with_the_uppermost():
+    columns = {"a.b.epochs": [1, 1, 2], "lr": [0.1, 0.2, 0.2], "net": ["x", "x", "y"], "same": [3, 3, 3]}
+    assert together(columns) == {"lr": [], "net": ["a.b.epochs"]}
+
+
+def test_numbers_that_a_search_has_drawn_do_not_change_along():
+    assert together({"lr": [0.1, 0.2, 0.3], "dropout": [0.5, 0.1, 0.2]}) == {"lr": [], "dropout": []}
+    assert together({"lr": [0.1, 0.2, 0.3], "batch": [30, 20, 10]}) == {"lr": ["batch"]}
+
+
+# ---- how sure ----
+
+
+def test_one_seed_each_proves_nothing(tmp_path):
+    text = verdict(over(tmp_path, {0.1: [0.9], 0.2: [0.5]}))
+    assert text.startswith("Not sure: each setting has one seed.")
+    assert "lead of 0.40 " in text
+
+
+def test_a_lead_beyond_chance_is_sure(tmp_path):
+    # Variance 0.0002 each; t(0.975, 2) = 4.303, times sqrt(0.0002 (1/2 + 1/2)) is 0.0608.
+    text = verdict(over(tmp_path, {0.1: [0.90, 0.92], 0.2: [0.80, 0.82]}))
+    assert text.startswith(
+        "Sure, as far as these seeds can tell: its lead over the next is 0.10; chance alone can give 0.061 "
+    )
+
+
+def test_a_lead_within_chance_names_the_settings_that_may_be_as_good(tmp_path):
+    text = verdict(over(tmp_path, {0.1: [0.90, 0.92], 0.2: [0.86, 0.88], 0.4: [0.1, 0.12]}))
+    assert text.startswith("Not sure: number 2 (lr=0.2) may be as good. Its lead over the next is 0.040; ")
+
+
+def test_chance_is_that_of_a_pooled_t_test_corrected_for_the_number_of_settings(tmp_path):
+    found = over(tmp_path, {0.1: [0.9, 0.97], 0.2: [0.7, 0.8, 0.84], 0.4: [0.3]})
+    variance = ((0.9 - 0.935) ** 2 * 2 + (0.08**2 + 0.02**2 + 0.06**2)) / 3
+    expected = stats.t.isf(0.05 / 2 / 2, 3) * math.sqrt(variance * (1 / 2 + 1 / 3))
+    assert chance_lead(found.settings[1], found) == pytest.approx(expected)
+
+
+def test_other_data_and_failed_runs_of_the_best_are_told(tmp_path):
+    made(tmp_path / "a", 0.9)
+    made(tmp_path / "b", None, seed=1)
+    made(tmp_path / "c", 0.8, datamodule={"_target_": "src.datamodules.images.cifar10.Cifar10"})
+    text = opening(compared(tmp_path))
+    assert "The runs have different data" in text
+    assert "Of the best setting&#39;s 2 runs 1 lack a score." in text

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+import torch
+
+from src.report.images.grid import draw_grid
+
+PIXELS = np.zeros((5, 8, 6, 3), np.uint8)
+HEAT = torch.linspace(0, 1, 5 * 8 * 6).view(5, 8, 6)
+
+
+def places(figure, images):
+    """(column, row) of images in the figure's grid, by their left tops."""
+    tops = sorted({image.get_extent()[3] for image in images})
+    return [(int(image.get_extent()[0]), tops.index(image.get_extent()[3])) for image in images]
+
+
+def test_a_heat_map_lies_over_a_second_picture_beside_the_first():
+    figure = draw_grid(PIXELS[:4], HEAT[:4], list("abcd"))
+    found = places(figure, figure.axes[0].images)
+    assert found[:3] == [(0, 0), (1, 0), (1, 0)]  # picture, picture, heat
+    assert found[9:] == [(0, 1), (1, 1), (1, 1)]
+
+
+def test_without_heat_there_are_pictures_alone():
+    figure = draw_grid(PIXELS, None, list("abcde"))
+    assert places(figure, figure.axes[0].images) == [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1)]
+
+
+def test_each_caption_stands_above_its_picture():
+    axes = draw_grid(PIXELS, HEAT, list("abcde")).axes[0]
+    assert [text.get_text() for text in axes.texts] == list("abcde")
+    for text, image in zip(axes.texts, axes.images[::3], strict=True):
+        left, right, bottom, top = image.get_extent()
+        assert left <= text.get_position()[0] < right
+        assert text.get_position()[1] < top < bottom  # the axis points down
+
+
+@pytest.mark.parametrize("heat", [None, HEAT])
+def test_captions_lie_within_the_figure_and_apart(heat):
+    figure = draw_grid(PIXELS, heat, ["a_name_of_14_l\nseen as a_name_of_14_l\n100.0%, loss 0.000123"] * 5)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert all(0 <= box.x0 < box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height for box in boxes)
+    assert not any(a.overlaps(b) for a in boxes for b in boxes if a is not b)
+
+
+def test_a_picture_without_heat_has_no_line():
+    axes = draw_grid(PIXELS[:1], torch.zeros(1, 8, 6), ["a"]).axes[0]
+    assert len(axes.collections) == 0
+
+
+def test_the_line_goes_round_the_hottest_quarter():
+    heat = torch.linspace(0, 1, 8).expand(1, 8, 8)  # the hotter, the further right
+    axes = draw_grid(np.zeros((1, 8, 8, 3), np.uint8), heat, ["a"]).axes[0]
+    left, right, *_ = axes.images[-1].get_extent()
+    x = axes.collections[0].get_paths()[0].vertices[:, 0]
+    assert (x.mean() - left) / (right - left) == pytest.approx(0.75, abs=0.02)

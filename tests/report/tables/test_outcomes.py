@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from src.report.tables.classes import draw_scores, draw_true_classes
+from src.report.tables.net import TableNet, read_rows
+from src.report.tables.outcomes import class_pictures, value_pictures
+from src.report.tables.values import bands
+from tests.support.small_table import frame_of, model_of, table_of
+
+
+def pictures(data, function, make):
+    rows, _ = read_rows(data, 1000)
+    return make(TableNet(model_of(data, function)), rows)
+
+
+def test_a_net_that_knows_the_classes_is_found_right(tmp_path):
+    frame = frame_of(200).assign(open=lambda frame: frame["late"])
+    data = table_of(tmp_path, "binary", frame)
+    yes = ["", "", *data.spec["processing"]["categories"]["open"]].index("yes")
+    reliability, scores, confusion = pictures(data, lambda c, x: 200.0 * (c[:, 1:2] == yes) - 100, class_pictures)
+    assert "calibration error, is 0.0000" in reliability.note
+    assert "AUROC, 1.0000" in scores.note
+    assert "100 of 100 rows are right" in confusion.alt
+
+
+def test_a_net_that_is_too_sure_is_found_out(tmp_path):
+    data = table_of(tmp_path, "binary")
+    reliability, scores, _ = pictures(data, lambda c, x: 0 * x[:, :1] + np.log(9), class_pictures)
+    share = data.splits["test"].targets.double().mean().item()
+    assert f"On average it says 90.0%, and {share:.1%} are so" in reliability.note
+    assert f"calibration error, is {0.9 - share:.4f}" in reliability.note
+    assert "AUROC, 0.5000" in scores.note
+
+
+def test_several_classes_are_scored_by_the_most_probable_one(tmp_path):
+    data = table_of(tmp_path, "multiclass")
+    reliability, own, confusion = pictures(data, lambda c, x: torch.eye(4)[0].expand(len(x), 4), class_pictures)
+    right = data.splits["test"].targets == 0
+    assert f"and {right.double().mean():.1%} are so" in reliability.note
+    assert "4 classes" in own.alt
+    assert f"{right.sum()} of {len(right)} rows are right" in confusion.alt
+
+
+def test_the_class_that_is_found_worst_is_on_top():
+    probabilities = np.array([[0.9, 0.1, 0.0], [0.8, 0.1, 0.1], [0.7, 0.3, 0.0]])
+    figure, drawn = draw_true_classes(probabilities, np.array([0, 0, 1]), ["x", "y", "z"])
+    assert drawn == 2
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["y (1)", "x (2)"]
+
+
+def test_each_class_has_its_shares_of_scores():
+    figure = draw_scores(np.array([0.01, 0.01, 0.5, 0.99]), np.array([0, 0, 0, 1]), ["no", "$yes$"])
+    (no, yes) = [np.array([bar.get_height() for bar in bars]) for bars in figure.axes[0].containers]
+    assert_allclose([no[0], no[12], yes[-1]], [200 / 3, 100 / 3, 100])
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
+        "truly no (3)",
+        "truly $yes$ (1)",
+    ]
+
+
+def test_residuals_are_the_truth_minus_the_prediction(tmp_path):
+    data = table_of(tmp_path)
+    state = data.spec["processing"]["target"]
+    predicted, left = pictures(data, lambda c, x: 0 * x[:, :1] + 1, value_pictures)
+    truth = data.splits["test"].targets.double().numpy() * state["std"] + state["mean"]
+    expected = (truth - state["mean"] - state["std"]).mean()
+    assert f"the mean is {expected:.4g}" in left.alt
+    assert "0.0% of the variance" in predicted.note
+    assert left.source.axes[0].collections[0].get_offsets()[:, 1].mean() == pytest.approx(expected)
+
+
+def test_bands_are_of_rows_with_like_predictions():
+    predicted = np.repeat([1.0, 2.0], 10)
+    middles, low, median, high = bands(predicted, np.concatenate([np.zeros(10), np.arange(10)]))
+    assert (middles.tolist(), median.tolist()) == ([1.0, 2.0], [0.0, 4.5])
+    assert_allclose(low, [0, 0.45])
+    assert_allclose(high, [0, 8.55])
+
+
+@pytest.mark.parametrize(("scaling", "advice"), [("standardise", "=log) may fit better"), ("log", "as is natural")])
+def test_widening_errors_are_told(tmp_path, scaling, advice):
+    frame = frame_of(400).assign(price=lambda f: (f["id"] + 1) * np.where(np.arange(400) % 2, 0.5, 1.5))
+    data = table_of(tmp_path, frame=frame, target_scaling=scaling)
+    _, left = pictures(data, lambda c, x: x[:, 2:3], value_pictures)
+    assert advice in left.note

@@ -1,0 +1,35 @@
+"""Callbacks that send their own process a signal, or wait for one."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+
+class SignalAt(pl.Callback):
+    """Sends a signal in a hook, once `step` optimizer steps are taken, to one rank's process."""
+
+    def __init__(self, *, hook, step, signum, times=1, rank=0):
+        self.step, self.signum, self.times, self.rank = step, signum, times, rank
+        setattr(self, hook, self._send)
+
+    def _send(self, trainer, *args):
+        if trainer.global_step == self.step and trainer.global_rank == self.rank:
+            times, self.times = self.times, 0
+            for _ in range(times):
+                os.kill(os.getpid(), self.signum)
+
+
+class Waiting(pl.Callback):
+    """Makes a file as soon as it is made itself, before the training, and waits for the end."""
+
+    def __init__(self, *, file):
+        Path(file).touch()
+        threading.Event().wait()
+
+
+def signal_at(**choices):
+    """Overrides that add a SignalAt."""
+    named = {"_target_": "tests.support.signal_at.SignalAt", **choices}
+    return [f"+callbacks.signal.{key}={value}" for key, value in named.items()]

@@ -1,0 +1,149 @@
+import os
+import re
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from PIL import Image
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch.testing import assert_close
+
+from src.callbacks.averaging import Averaging
+from src.models.images.cnn_small import CNNSmall
+from src.training.checkpoint import load_model
+from tests.support.programs import program, train_here
+from tests.support.tiny import TinyPictures, pictures, trainer
+
+CONFIG = {
+    "_target_": "src.models.images.classifier.ImageClassifier",
+    "net": {"_target_": "src.models.images.cnn_small.CNNSmall", "_partial_": True, "widths": [4, 7]},
+    "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True},
+    "scheduler": {"_target_": "src.models.schedules.constant", "_partial_": True},
+    "lr": 0.1,
+    "lr_ratio": 1.0,
+    "label_smoothing": 0.0,
+    "flip_tta": False,
+    "backbone": None,
+    "compile": False,
+}
+
+
+def trained(folder, *callbacks, **changes):
+    """A model trained from a config, as train.py does it, and its best checkpoint."""
+    model = instantiate(CONFIG | changes, _convert_="all")
+    model.hparams.update(model=CONFIG | changes)
+    run = trainer(2, *callbacks, ModelCheckpoint(folder, monitor="val/loss"), enable_checkpointing=True)
+    run.fit(model, TinyPictures())
+    run.test(model, TinyPictures(), ckpt_path=run.checkpoint_callback.best_model_path, weights_only=True, verbose=False)
+    return model.eval(), run.checkpoint_callback.best_model_path
+
+
+class OwnNet(CNNSmall):
+    """From another package than the project's."""
+
+
+class Malicious:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_loaded_model_predicts_what_the_saved_one_did(tmp_path):
+    model, path = trained(tmp_path)
+    images, _ = pictures(5, seed=3)
+    assert_close(load_model(path)(images), model(images), rtol=0, atol=0)
+
+
+def test_a_loaded_model_is_ready_to_score(tmp_path):
+    assert not load_model(trained(tmp_path)[1]).training
+
+
+def test_an_averaged_model_loads_as_its_average(tmp_path):
+    model, path = trained(tmp_path, Averaging(decay=0.9))
+    images, _ = pictures(5, seed=3)
+    assert_close(load_model(path)(images), model(images), rtol=0, atol=0)
+
+
+def test_a_loaded_model_does_not_need_its_backbone(tmp_path):
+    _, backbone = trained(tmp_path / "first")
+    _, path = trained(tmp_path / "second", backbone=backbone)
+    os.remove(backbone)
+    assert load_model(path).hparams["model"]["backbone"] == backbone
+
+
+@pytest.fixture
+def bad_checkpoint(tmp_path):
+    """Makes the folder `harm` when a careless reader loads it."""
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    path.parent.mkdir(parents=True)
+    torch.save({"state_dict": {}, "hyper_parameters": Malicious(tmp_path / "harm")}, path)
+    yield path
+    assert not (tmp_path / "harm").exists()
+    torch.load(path, weights_only=False)
+    assert (tmp_path / "harm").is_dir()  # it is malicious indeed
+
+
+def test_a_pickle_that_runs_code_is_refused_and_not_run(bad_checkpoint):
+    with pytest.raises(ValueError, match=r"last.ckpt is no checkpoint of plain data"):
+        load_model(bad_checkpoint)
+
+
+@pytest.mark.parametrize("way", ["resume=true", "checkpoint={}", "model.backbone={}"])
+def test_train_refuses_such_a_pickle_however_it_comes(bad_checkpoint, way):
+    run_dir = bad_checkpoint.parent.parent
+    with pytest.raises(ValueError, match=r"last.ckpt is no checkpoint of plain data"):
+        train_here(run_dir, way.format(bad_checkpoint))
+
+
+@pytest.mark.parametrize("task", ["test", "validate"])
+def test_scoring_refuses_such_a_pickle(bad_checkpoint, task):
+    with pytest.raises(ValueError, match=r"last.ckpt is no checkpoint of plain data"):
+        train_here(bad_checkpoint.parent.parent, f"task={task}", f"checkpoint={bad_checkpoint}")
+
+
+def test_predict_refuses_such_a_pickle_in_one_line(bad_checkpoint, tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    finished = program("predict.py", f"checkpoint={bad_checkpoint}", f"input={tmp_path}/a.png", cwd=tmp_path)
+    expected = f"error: {bad_checkpoint} is no checkpoint of plain data and tensors, which alone are loaded\n"
+    assert (finished.returncode, finished.stderr) == (1, expected)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    (tmp_path / "notes.ckpt").write_text("no checkpoint")
+    with pytest.raises(ValueError, match=r"notes.ckpt is damaged, or none: File is not a zip file"):
+        load_model(tmp_path / "notes.ckpt")
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(FileNotFoundError, match=r"checkpoint nowhere.ckpt does not exist"):
+        load_model("nowhere.ckpt")
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}}, {"hyper_parameters": {"model": {}}}, [1, 2]])
+def test_a_checkpoint_of_another_program_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "other.ckpt")
+    with pytest.raises(ValueError, match=r"no checkpoint of fastlight's: it lacks hyper_parameters.model and .spec"):
+        load_model(tmp_path / "other.ckpt")
+
+
+@pytest.mark.parametrize("harmful", ["pathlib.Path.mkdir", "src.models.base.nn.modules.module.torch.hub.load"])
+@pytest.mark.parametrize("place", ["net", "optimizer"])
+def test_a_checkpoint_names_no_function_from_elsewhere(tmp_path, harmful, place):
+    _, path = trained(tmp_path)
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["hyper_parameters"]["model"][place] = {"_target_": "builtins.dict", "a": [{"_target_": harmful}]}
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match=rf"names {re.escape(harmful)}, which is not run.*give trust=\[\w+\]"):
+        load_model(path)
+
+
+def test_a_net_of_ones_own_is_loaded_if_its_package_is_trusted(tmp_path):
+    own = {"_target_": "tests.training.test_checkpoint.OwnNet", "_partial_": True, "widths": [4, 7]}
+    _, path = trained(tmp_path, net=own)
+    with pytest.raises(ValueError, match=r"names tests.training.test_checkpoint.OwnNet.*give trust=\[tests\]"):
+        load_model(path)
+    assert type(load_model(path, trust=["tests"]).net).__name__ == "OwnNet"

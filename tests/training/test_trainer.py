@@ -1,0 +1,57 @@
+import sys
+
+import pytest
+import torch
+
+from src.training.trainer import Trainer, keep_freed_memory, multiplies_in_bf16
+
+
+def trainer(**kwargs):
+    return Trainer(logger=False, enable_checkpointing=False, **kwargs)
+
+
+def with_capabilities(monkeypatch, **capabilities):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16"])
+def test_auto_precision_is_bf16_where_the_cpu_multiplies_in_it(monkeypatch, flag):
+    with_capabilities(monkeypatch, **{flag: True})
+    assert trainer(precision="auto", accelerator="cpu").precision == "bf16-mixed"
+
+
+def test_auto_precision_is_fp32_on_a_cpu_without_bf16(monkeypatch):
+    with_capabilities(monkeypatch, avx2=True)
+    assert trainer(precision="auto", accelerator="cpu").precision == "32-true"
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_a_gpu_multiplies_in_bf16_from_compute_capability_8(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert multiplies_in_bf16("auto") is expected
+
+
+def test_a_named_precision_is_kept():
+    assert trainer(precision="32-true", accelerator="cpu").precision == "32-true"
+
+
+def test_no_progress_bar_appears_unless_a_callback_brings_one():
+    assert trainer(precision="32-true", accelerator="cpu").progress_bar_callback is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+def test_memory_that_one_step_frees_serves_the_next():
+    keep_freed_memory()
+    resource = pytest.importorskip("resource")
+
+    def steps(count):
+        for _ in range(count):
+            torch.empty(40 << 20, dtype=torch.uint8).fill_(1)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    settled = steps(16)  # the heap grows by a few blocks first
+    # By default each round faults in 40 MiB anew, 10,240 pages.
+    assert steps(4) - settled < 1000
