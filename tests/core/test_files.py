@@ -1,0 +1,84 @@
+import os
+import stat
+
+import pytest
+
+from src.core.files import make_whole, staged, write_text
+
+
+def test_a_file_appears_whole(tmp_path):
+    with staged(tmp_path / "deep" / "a.csv") as file:
+        file.write_text("1,2")
+        assert not (tmp_path / "deep" / "a.csv").exists()
+    assert (tmp_path / "deep" / "a.csv").read_text() == "1,2"
+    assert os.listdir(tmp_path / "deep") == ["a.csv"]
+
+
+def test_a_writer_that_fails_leaves_the_older_file_and_nothing_else(tmp_path):
+    (tmp_path / "a.csv").write_text("old")
+    with pytest.raises(RuntimeError), staged(tmp_path / "a.csv") as file:
+        file.write_text("new")
+        raise RuntimeError
+    assert (tmp_path / "a.csv").read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.csv"]
+
+
+def test_two_writers_of_one_stem_never_share_a_file(tmp_path):
+    with (
+        staged(tmp_path / "metrics.csv") as one,
+        staged(tmp_path / "metrics.json") as two,
+        staged(tmp_path / "metrics.csv") as three,
+    ):
+        assert len({one, two, three}) == 3
+        for file in (one, two, three):
+            file.write_text(file.name)
+    assert (tmp_path / "metrics.json").read_text() == two.name
+
+
+def test_the_staged_file_keeps_its_ending_and_is_hidden(tmp_path):
+    with staged(tmp_path / "a.parquet") as file:
+        assert file.suffix == ".parquet"
+        assert file.name.startswith(".a.parquet.")
+
+
+def test_a_file_is_readable_as_the_umask_says(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a.txt", "grün")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "grün"
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    order = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (order.append("sync"), sync(descriptor)))
+    monkeypatch.setattr(os, "replace", lambda one, two: (order.append("replace"), replace(one, two)))
+    write_text(tmp_path / "a.txt", "1")
+    assert order == ["sync", "replace", "sync"]
+
+
+def test_a_folder_is_made_once_and_whole(tmp_path):
+    def write(folder):
+        calls.append(folder)
+        (folder / "a").touch()
+
+    calls = []
+    for _ in range(2):
+        make_whole(tmp_path / "deep" / "cache", write)
+    assert len(calls) == 1
+    assert (tmp_path / "deep" / "cache" / "a").is_file()
+
+
+def test_a_folder_that_was_begun_is_begun_anew(tmp_path):
+    def fail(folder):
+        (folder / "half").touch()
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        make_whole(tmp_path / "cache", fail)
+    assert not (tmp_path / "cache").exists()
+    make_whole(tmp_path / "cache", lambda folder: (folder / "a").touch())
+    assert os.listdir(tmp_path / "cache") == ["a"]
