@@ -11,7 +11,7 @@ _quiet = False
 
 def set_quiet(quiet: bool) -> None:
     """Choose whether this process shows results."""
-    global _quiet
+    global _quiet  # noqa: PLW0603  one channel for the whole process
     _quiet = quiet
 
 

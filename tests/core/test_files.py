@@ -16,9 +16,14 @@ def test_a_file_appears_whole(tmp_path):
 
 def test_a_writer_that_fails_leaves_the_older_file_and_nothing_else(tmp_path):
     (tmp_path / "a.csv").write_text("old")
-    with pytest.raises(RuntimeError), staged(tmp_path / "a.csv") as file:
-        file.write_text("new")
-        raise RuntimeError
+
+    def fail():
+        with staged(tmp_path / "a.csv") as file:
+            file.write_text("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert (tmp_path / "a.csv").read_text() == "old"
     assert os.listdir(tmp_path) == ["a.csv"]
 
