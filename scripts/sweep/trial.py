@@ -15,7 +15,7 @@ from optuna import Study
 from optuna.trial import Trial, TrialState
 
 from src.core.errors import ROOT, ConfigError
-from src.core.run_dir import FINISHED
+from src.core.run_dir import RunDir
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
@@ -111,7 +111,7 @@ class TrialProcess:
 
     def is_complete(self) -> bool:
         """Whether the training has come to its own end."""
-        return self.process.returncode == 0 and (self.run_dir / FINISHED).is_file()
+        return self.process.returncode == 0 and RunDir(self.run_dir).finished.is_file()
 
     def check_metric(self) -> None:
         """Raise ConfigError if the training has come to its own end and knows no such metric: no other one would."""

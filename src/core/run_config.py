@@ -1,8 +1,6 @@
 """The config of one run: where it writes, where its data lie, and the config.yaml that repeats it."""
 
-import os
-import shlex
-import sys
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.core.check import remove_empty
 from src.core.errors import ConfigError
+from src.core.files import write_text
+from src.core.output import note
 from src.core.ranks import is_rank_zero
 from src.core.remote import Copy, folder_for, is_address, send_run
+from src.core.run_dir import RunDir
 
 
 def use_run_dir(cfg: DictConfig) -> None:
@@ -51,31 +52,30 @@ def save_config(cfg: DictConfig) -> dict[str, Any]:
     """
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
-    path = Path(cfg.run_dir) / "config.yaml"
-    if is_rank_zero() and (cfg.task == "fit" or not path.is_file()):
+    run = RunDir(cfg.run_dir)
+    if is_rank_zero() and (cfg.task == "fit" or not run.config_yaml.is_file()):
         portable = {**_with_reference(config, cfg.run_dir), "run_dir": cfg.run_dir, "resume": False, "overwrite": False}
-        if cfg.resume and path.is_file():
-            _tell_changes(path, portable)
+        if cfg.resume and run.config_yaml.is_file():
+            _tell_changes(run.config_yaml, portable)
         text = OmegaConf.to_yaml(OmegaConf.create(portable))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = path.with_suffix(".tmp")
-        staged.write_text(
-            f"# Repeat: python train.py --config-path={path.parent} --config-name=config run_dir=NEW\n{_begun_by()}"
+        write_text(
+            run.config_yaml,
+            f"# Repeat: python train.py --config-path={run.folder} --config-name=config run_dir=NEW\n"
             "defaults:\n- _self_\n- override hydra/hydra_logging: disabled\n- override hydra/job_logging: disabled\n"
-            f"hydra:\n  run:\n    dir: ${{folder_for:${{run_dir}},${{cache_dir}}/runs}}\n  output_subdir: null\n{text}"
+            f"hydra:\n  run:\n    dir: ${{folder_for:${{run_dir}},${{cache_dir}}/runs}}\n  output_subdir: null\n{text}",
         )
-        os.replace(staged, path)
-        send_run(path.parent)  # an address that cannot be written fails now, not after the first epoch
+        _save_overrides(run)
+        send_run(run.folder)  # an address that cannot be written fails now, not after the first epoch
     return config  # pyright: ignore[reportReturnType]
 
 
-def _begun_by() -> str:
-    """A comment with the command line that composed the config, but for where it writes, if that can be told."""
-    if not HydraConfig.initialized() or HydraConfig.get().job.config_name != "train":
-        return ""
-    kept = (o for o in HydraConfig.get().overrides.task if not o.startswith(("run_dir=", "resume=", "overwrite=")))
-    line = shlex.join(["python", "train.py", *kept])
-    return "" if "\n" in line else f"# Begun by: {line}\n"
+def _save_overrides(run: RunDir) -> None:
+    """Keep the choices on the command line, without where to write, if they and conf/train.yaml make the config."""
+    run.overrides_json.unlink(missing_ok=True)  # those of an older run
+    if HydraConfig.initialized() and HydraConfig.get().job.config_name == "train":
+        places = ("run_dir=", "resume=", "overwrite=")
+        kept = [given for given in HydraConfig.get().overrides.task if not given.startswith(places)]
+        write_text(run.overrides_json, json.dumps(kept))
 
 
 def _tell_changes(path: Path, config: dict[Any, Any]) -> None:
@@ -83,7 +83,7 @@ def _tell_changes(path: Path, config: dict[Any, Any]) -> None:
     ignored = ("defaults", "hydra", "run_dir", "print_config", "debug")
     changed = [key for key in _differing(old, config) if key.split(".")[0] not in ignored]
     if changed:
-        sys.stderr.write(f"note: resumed with other values than before: {', '.join(changed)}\n")
+        note(f"resumed with other values than before: {', '.join(changed)}")
 
 
 def _with_reference(node: Any, run_dir: str) -> Any:

@@ -1,11 +1,11 @@
-"""One folder, one run: who may write there, what is there from before, where a resumed run begins. Without torch."""
+"""One folder, one run: its files by name, who may write there, where a resumed run begins. Without torch."""
 
 import fcntl
 import json
 import os
 import platform
+import shlex
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,18 +13,77 @@ from typing import Any
 
 from src.core.checksums import damage_of
 from src.core.errors import ConfigError
+from src.core.output import note, show
 from src.core.ranks import is_rank_zero
 from src.core.remote import sent_at_the_end, shown
 
-FINISHED = "finished"  # an empty file, made when a training has ended well
-# What of an older run would mix with a new one.
-CLEARED = (FINISHED, "checkpoints", "tensorboard", "metrics.csv", "metrics.json")
+
+class RunDir:
+    """The files of one run. Each attribute is the path of the file that it is named after.
+
+    Attributes:
+        config_yaml: the resolved config, which repeats the run.
+        overrides_json: the choices on the command line; missing if they alone do not repeat the run.
+        metrics_csv: what was logged, step by step.
+        metrics_json: the final scores, times and speeds.
+        environment_json: the machine and the versions.
+        finished: an empty file, made when a training has come to its end.
+        lock: who writes here at the moment.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.config_yaml = self.folder / "config.yaml"
+        self.overrides_json = self.folder / "overrides.json"
+        self.metrics_csv = self.folder / "metrics.csv"
+        self.metrics_json = self.folder / "metrics.json"
+        self.environment_json = self.folder / "environment.json"
+        self.report_html = self.folder / "report.html"
+        self.lr_finder_csv = self.folder / "lr_finder.csv"
+        self.lr_finder_png = self.folder / "lr_finder.png"
+        self.bptt_finder_csv = self.folder / "bptt_finder.csv"
+        self.bptt_finder_png = self.folder / "bptt_finder.png"
+        self.checkpoints = self.folder / "checkpoints"
+        self.best_ckpt = self.checkpoints / "best.ckpt"
+        self.last_ckpt = self.checkpoints / "last.ckpt"
+        self.tensorboard = self.folder / "tensorboard"
+        self.finished = self.folder / "finished"
+        self.lock = self.folder / ".lock"
+
+    def metrics(self) -> dict[str, float | None]:
+        """The numbers of metrics.json, null where one is not finite; empty if there is no such file."""
+        return _read_json(self.metrics_json) or {}
+
+    def environment(self) -> dict[str, str | None]:
+        """What environment.json says of the machine and the versions; empty if there is no such file."""
+        return _read_json(self.environment_json) or {}
+
+    def command(self) -> str:
+        """The command line that repeats the run: as it was started if that is known, else from config.yaml."""
+        overrides = _read_json(self.overrides_json)
+        if overrides is None:
+            return f"python train.py --config-path={self.folder} --config-name=config run_dir=NEW"
+        return shlex.join(["python", "train.py", *overrides])
+
+    def checkpoint_files(self) -> list[Path]:
+        """All checkpoints: last.ckpt first, then the others from the newest on."""
+        found = [path for path in self.checkpoints.glob("*.ckpt") if not path.name.startswith(".")]  # unfinished
+        return sorted(found, key=lambda path: (path == self.last_ckpt, path.stat().st_mtime), reverse=True)
+
+    def clear(self) -> None:
+        """Remove what would mix with a new run."""
+        for path in (self.finished, self.checkpoints, self.tensorboard, self.metrics_csv, self.metrics_json):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def check_start(config: dict[str, Any]) -> None:
     """Raise ConfigError if resume, overwrite and checkpoint contradict one another or what is in run_dir."""
     folder = config["run_dir"]
-    if config["resume"] is True and not checkpoints_in(folder):
+    if config["resume"] is True and not RunDir(folder).checkpoint_files():
         raise ConfigError(
             f"resume=true continues the run in run_dir, but {shown(folder)}/checkpoints has no checkpoint; "
             "give run_dir=PATH"
@@ -44,53 +103,47 @@ def own_run_dir(config: Any) -> Iterator[None]:
     if not is_rank_zero():
         yield
         return
-    folder = Path(config.run_dir)
-    with _locked(folder):
+    run = RunDir(config.run_dir)
+    with _locked(run):
         if config.task == "fit":
-            _make_way(folder, config)
-        with sent_at_the_end(folder, config):
+            _make_way(run, config)
+        with sent_at_the_end(run.folder, config):
             yield
-            if config.task == "fit" and _has_trained(folder):
-                (folder / FINISHED).touch()
-
-
-def _has_trained(folder: Path) -> bool:
-    """Whether the run was more than a search, as for a learning rate, by what it wrote of itself."""
-    metrics = folder / "metrics.json"
-    return not metrics.is_file() or json.loads(metrics.read_text()).get("train/steps") != 0
+            if config.task == "fit" and run.metrics().get("train/steps") != 0:  # not after a mere search
+                run.finished.touch()
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
+def _locked(run: RunDir) -> Iterator[None]:
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with run.lock.open("a+") as file:
         try:
             # Not flock: a forked child that outlives the run would go on holding that.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             file.seek(0)
-            raise ConfigError(f"run_dir={folder} is in use by {file.read()}: wait for it, or give another") from None
+            raise ConfigError(
+                f"run_dir={run.folder} is in use by {file.read()}: wait for it, or give another"
+            ) from None
         except OSError as error:  # a file system without locks
-            sys.stderr.write(f"note: {folder} cannot be locked ({error.strerror}): nothing keeps a second run out\n")
+            note(f"{run.folder} cannot be locked ({error.strerror}): nothing keeps a second run out")
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()
         yield
 
 
-def _make_way(folder: Path, config: Any) -> None:
-    """See to it that a training finds its own files in the folder, or none."""
-    continues = config.resume or (config.checkpoint and _is_in(config.checkpoint, folder))
+def _make_way(run: RunDir, config: Any) -> None:
+    """Clear the folder if that is wanted. Raises ConfigError if a new training would mix with an older one."""
+    continues = config.resume or (config.checkpoint and _is_in(config.checkpoint, run.folder))
     if config.overwrite:
-        for name in CLEARED:
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    elif not continues and ((folder / FINISHED).exists() or checkpoints_in(folder)):
-        state = "a finished run" if (folder / FINISHED).exists() else "the checkpoints of a stopped run"
+        run.clear()
+    elif not continues and (run.finished.exists() or run.checkpoint_files()):
+        state = "a finished run" if run.finished.exists() else "the checkpoints of a stopped run"
         raise ConfigError(
-            f"run_dir={shown(folder)} holds {state}: continue it with resume=true, or clear it with overwrite=true"
+            f"run_dir={shown(run.folder)} holds {state}: continue it with resume=true, or clear it with overwrite=true"
         )
-    (folder / FINISHED).unlink(missing_ok=True)
+    run.finished.unlink(missing_ok=True)
 
 
 def _is_in(path: str, folder: str | Path) -> bool:
@@ -102,17 +155,8 @@ def show_results(run_dir: str, scores: Mapping[str, Any]) -> None:
     if not is_rank_zero():
         return
     for name, value in sorted(scores.items()):
-        print(f"{name:26}{value:#.4g}")
-    print(f"{shown(run_dir)}: {', '.join(sorted(path.name for path in Path(run_dir).glob('[!.]*')))}")
-
-
-# ---- where a run begins ----
-
-
-def checkpoints_in(run_dir: str | Path) -> list[Path]:
-    """The checkpoints of a run: the last one first, then the others from the newest on."""
-    found = (Path(run_dir) / "checkpoints").glob("*.ckpt")
-    return sorted(found, key=lambda path: (path.name == "last.ckpt", path.stat().st_mtime), reverse=True)
+        show(f"{name:26}{value:#.4g}")
+    show(f"{shown(run_dir)}: {', '.join(sorted(path.name for path in Path(run_dir).glob('[!.]*')))}")
 
 
 def checkpoint_to_load(config: Any) -> str | None:
@@ -121,7 +165,7 @@ def checkpoint_to_load(config: Any) -> str | None:
     The last one is preferred, then the newest. Scoring does not resume: it is of `checkpoint`.
     Says so if that is not last.ckpt. Raises ConfigError if none of them is whole.
     """
-    found = checkpoints_in(config.run_dir) if config.resume and config.task == "fit" else []
+    found = RunDir(config.run_dir).checkpoint_files() if config.resume and config.task == "fit" else []
     if not found:
         return config.checkpoint
     damaged = []
@@ -138,4 +182,4 @@ def checkpoint_to_load(config: Any) -> str | None:
 
 def _tell(chosen: Path, damaged: list[str]) -> None:
     if chosen.name != "last.ckpt" and is_rank_zero():
-        sys.stderr.write(f"note: resumed from {chosen}, since {', '.join(damaged) or 'there is no last.ckpt'}\n")
+        note(f"resumed from {chosen}, since {', '.join(damaged) or 'there is no last.ckpt'}")

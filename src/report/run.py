@@ -1,7 +1,5 @@
 """The report of one run, made from the files of its folder and from what a view of its model shows."""
 
-import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +11,8 @@ import yaml
 from markupsafe import Markup
 from pytorch_lightning.utilities.seed import isolate_rng
 
+from src.core.files import write_text
+from src.core.run_dir import RunDir
 from src.report.curves import curves, in_words
 from src.report.page import cell, fill, render
 from src.report.parts import Picture, Prose, Section
@@ -57,32 +57,31 @@ def in_one_line(error: Exception) -> str:
 
 def write_report(run_dir: Path, sections: Sequence[Section]) -> Path:
     """Write run_dir/report.html, whole or not at all, from the folder's files and a view's sections."""
-    path = run_dir / "report.html"
-    staged = path.with_suffix(".tmp")
-    staged.write_text(report(run_dir, sections), encoding="utf-8")
-    os.replace(staged, path)
+    path = RunDir(run_dir).report_html
+    write_text(path, report(run_dir, sections))
     return path
 
 
 def report(run_dir: Path, sections: Sequence[Section]) -> str:
     """The page: the answer, the curves, the folder's pictures, the view's sections, the config."""
-    text = (run_dir / "config.yaml").read_text(encoding="utf-8")
+    text = RunDir(run_dir).config_yaml.read_text(encoding="utf-8")
     scoring = yaml.safe_load(text)["scoring"]
-    found = [curves(run_dir / "metrics.csv", scoring["monitor"]), pictures(run_dir, bool(sections))]
+    found = [curves(RunDir(run_dir).metrics_csv, scoring["monitor"]), pictures(run_dir, bool(sections))]
     config = Markup("<details><summary>config.yaml</summary><pre>{}</pre></details>").format(text)
     last = Section("Configuration", [Prose(config)], "All choices of this run, those of the defaults among them.")
     shown = [section for section in found if section is not None]
     return render(
-        "/".join(run_dir.absolute().parts[-2:]), opening(run_dir, text, scoring["monitor"]), [*shown, *sections, last]
+        "/".join(run_dir.absolute().parts[-2:]), opening(run_dir, scoring["monitor"]), [*shown, *sections, last]
     )
 
 
 # ---- the opening ----
 
 
-def opening(run_dir: Path, config: str, monitor: str) -> Markup:
+def opening(run_dir: Path, monitor: str) -> Markup:
     """The scores, the time, the command, the machine."""
-    metrics = _json(run_dir / "metrics.json")
+    run = RunDir(run_dir)
+    metrics = run.metrics()
     ranked = sorted((name for name in metrics if name.startswith(("test/", "val/"))), key=lambda n: _rank(n, monitor))
     scores = [{"name": _words(name), "value": _score(metrics[name])} for name in ranked]
     return fill(
@@ -90,8 +89,8 @@ def opening(run_dir: Path, config: str, monitor: str) -> Markup:
         answer=scores[0] if scores else None,
         scores=scores[1:],
         is_whole="time/fit_s" in metrics or not scores,
-        command=command(config),
-        facts=facts(metrics, _json(run_dir / "environment.json")),
+        command=run.command(),
+        facts=facts(metrics, run.environment()),
     )
 
 
@@ -108,12 +107,6 @@ def _score(value: float | None) -> str:
 def _words(name: str) -> str:
     split, _, score = name.partition("/")
     return f"{in_words(score)}, {'validation' if split == 'val' else split}"
-
-
-def command(config: str) -> str:
-    """The command line that repeats a run: as it was begun if its config.yaml says so, else from that file."""
-    comments = dict(line[2:].split(": ", 1) for line in config.splitlines() if line.startswith("# "))
-    return comments.get("Begun by") or comments["Repeat"]
 
 
 def facts(metrics: dict[str, Any], environment: dict[str, Any]) -> list[tuple[str, str]]:
@@ -145,10 +138,6 @@ def duration(seconds: float | None) -> str | None:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 # ---- the folder's pictures ----

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from src.core.errors import ConfigError
-from src.core.run_dir import checkpoint_to_load, own_run_dir
+from src.core.run_dir import RunDir, checkpoint_to_load, own_run_dir
 from tests.support.programs import ROOT, program_without_torch
 
 HOLD = """
@@ -49,6 +49,36 @@ def write(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+
+
+def test_each_file_has_the_name_of_its_attribute(tmp_path):
+    files = {name: path for name, path in vars(RunDir(tmp_path)).items() if "_" in name}
+    assert len(files) == 12
+    assert all(path.name == ".".join(name.rsplit("_", 1)) for name, path in files.items())
+    assert {path.parent.name for path in (files.pop("best_ckpt"), files.pop("last_ckpt"))} == {"checkpoints"}
+    assert {path.parent for path in files.values()} == {tmp_path}
+
+
+def test_a_folder_without_files_has_no_numbers_and_is_repeated_from_its_config(tmp_path):
+    run = RunDir(str(tmp_path))
+    assert (run.metrics(), run.environment(), run.checkpoint_files()) == ({}, {}, [])
+    assert run.command() == f"python train.py --config-path={tmp_path} --config-name=config run_dir=NEW"
+
+
+def test_what_the_files_say_is_read(tmp_path):
+    (tmp_path / "metrics.json").write_text('{"val/loss": null}')
+    (tmp_path / "environment.json").write_text('{"commit": "65ffd38"}')
+    (tmp_path / "overrides.json").write_text('["seed=1", "prompt=a b"]')
+    run = RunDir(tmp_path)
+    assert (run.metrics(), run.environment()) == ({"val/loss": None}, {"commit": "65ffd38"})
+    assert run.command() == "python train.py seed=1 'prompt=a b'"
+
+
+def test_the_last_checkpoint_comes_first_then_the_newest(tmp_path):
+    write(tmp_path, *(f"checkpoints/{name}" for name in ("last.ckpt", "b.ckpt", "a.ckpt", ".c.ckpt", "d.txt")))
+    for seconds, name in enumerate(("last.ckpt", "b.ckpt", "a.ckpt")):
+        os.utime(tmp_path / "checkpoints" / name, (seconds, seconds))
+    assert [path.name for path in RunDir(tmp_path).checkpoint_files()] == ["last.ckpt", "a.ckpt", "b.ckpt"]
 
 
 # ---- two runs ----

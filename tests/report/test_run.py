@@ -55,10 +55,10 @@ def test_time_machine_and_commit_are_told(tmp_path):
     assert "Software" not in text
 
 
-def test_the_command_is_the_one_that_began_the_run_if_it_is_known(tmp_path):
-    assert "<code>python train.py --config-name=config</code>" in written(tmp_path)
-    begun = CONFIG.replace("\n", "\n# Begun by: python train.py 'a=[b, c]'\n", 1)
-    assert "<code>python train.py &#39;a=[b, c]&#39;</code>" in written(tmp_path, begun)
+def test_the_command_is_the_one_that_started_the_run_if_it_is_known(tmp_path):
+    assert f"<code>python train.py --config-path={tmp_path} --config-name=config run_dir=NEW" in written(tmp_path)
+    (tmp_path / "overrides.json").write_text('["a=[b, c]"]')
+    assert "<code>python train.py &#39;a=[b, c]&#39;</code>" in written(tmp_path)
 
 
 def test_a_run_that_has_not_ended_says_so(tmp_path):

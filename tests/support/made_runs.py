@@ -23,10 +23,8 @@ def made(folder, score=0.5, *, lr=0.1, seed=0, monitor="val/accuracy", mode="max
         "print_config": seed == 1,
         **others,
     }
-    comment = (
-        f"# Repeat: python train.py --config-path={folder}\n# Begun by: python train.py model.lr={lr} seed={seed}\n"
-    )
-    (folder / "config.yaml").write_text(comment + yaml.safe_dump(config))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "overrides.json").write_text(json.dumps([f"model.lr={lr}", f"seed={seed}"]))
     (folder / "metrics.csv").write_text(LOGGED)
     if score != "none":
         metrics = {monitor: score, "test/accuracy": 0.25, "time/fit_s": 2.0 + seed, "train/samples_per_second": 10.0}

@@ -1,6 +1,5 @@
 """What a run has left in its folder: its config, its final numbers, its curves. Read without torch."""
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pandas as pd
 import yaml
 
 from src.core.errors import ConfigError
+from src.core.run_dir import RunDir
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML has it
 
@@ -38,17 +38,16 @@ class Run:
     @property
     def is_whole(self) -> bool:
         """Whether it has come to its end, where train.py leaves a mark and most runs are tested."""
-        return (self.folder / "finished").is_file() or any(name.startswith("test/") for name in self.metrics)
+        return RunDir(self.folder).finished.is_file() or any(name.startswith("test/") for name in self.metrics)
 
     @property
     def command(self) -> str:
-        """The command line that repeats it: as it was begun if config.yaml says so, else from that file."""
-        comments = dict(line[2:].split(": ", 1) for line in self.text.splitlines() if line.startswith("# "))
-        return comments.get("Begun by") or comments.get("Repeat", "")
+        """The command line that repeats it."""
+        return RunDir(self.folder).command()
 
     def curves(self, names: Iterable[str]) -> dict[str, pd.Series]:
         """Columns of metrics.csv by step, of those names that it has."""
-        path, wanted = self.folder / "metrics.csv", {"step", *names}
+        path, wanted = RunDir(self.folder).metrics_csv, {"step", *names}
         if not path.is_file() or not path.stat().st_size:
             return {}
         table = (
@@ -78,7 +77,7 @@ def runs_in(paths: Iterable[str]) -> list[Run]:
         raise ConfigError("give folders of runs, or a folder that holds some")
     top = Path(os.path.commonpath([folder.parent for folder in found]))
     runs = [
-        Run(folder, str(folder.relative_to(top)), text, config, _metrics_in(folder))
+        Run(folder, str(folder.relative_to(top)), text, config, RunDir(folder).metrics())
         for folder, (text, config) in found.items()
     ]
     return sorted(runs, key=lambda run: [(len(part), part) for part in Path(run.name).parts])  # 10 after 9
@@ -97,8 +96,3 @@ def _configs_below(folder: Path) -> Iterator[tuple[Path, tuple[str, dict[str, An
             if isinstance(config, dict) and "monitor" in (config.get("scoring") or {}):  # else not of train.py
                 below.clear()
                 yield Path(place), (text, config)
-
-
-def _metrics_in(folder: Path) -> dict[str, float | None]:
-    path = folder / "metrics.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
