@@ -1,6 +1,6 @@
-"""Ask a trained model: `python predict.py checkpoint=PATH input=PICTURES`, `... input=TABLE` or `... prompt=TEXT`.
+"""Ask a trained model: `python predict.py checkpoint=PATH input=IMAGES`, `... input=TABLE` or `... prompt=TEXT`.
 
-Nothing here imports torch before keys and files are known to be right, so that --help and mistakes answer at once.
+Nothing here imports torch before keys and files are known to be right, so --help and mistakes answer at once.
 """
 
 import sys
@@ -8,47 +8,44 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
 
 from src.core.check import Program, check, check_checkpoint
-from src.core.errors import ConfigError
+from src.core.domains import Domain, domain_of, domains
+from src.core.errors import CONF, ConfigError
 from src.core.explain import readable_errors
-from src.core.signatures import signature_of_function
-from src.predict.images import find_pictures, predict_pictures
+from src.core.signatures import Signature, signature_of, signature_of_function
+from src.predict.question import check_question, domain_asked
 
 
 def _check_files(config: dict[Any, Any]) -> None:
     check_checkpoint(config["checkpoint"])
-    if (config["input"] is None) == (config["prompt"] is None):
-        raise ConfigError("give input=PATH, pictures or a table, or prompt=TEXT, words to continue: one of them")
-    if config["input"] is not None:
-        _check_input(config)
-    for key in ("batch_size", "length"):
-        if config[key] < 1:
-            raise ConfigError(f"{key} must be positive, got {config[key]}")
     if Path(config["output"]).is_dir():
         raise ConfigError(f"output={config['output']} is a folder; name a file in it")
+    check_question(config)
 
 
-def _check_input(config: dict[Any, Any]) -> None:
-    from src.predict.tables import check_table, is_table  # pandas and pyarrow: a second that --help does not wait for
+def _signature() -> Signature:
+    """The keys of predict.py: its own, and the arguments of each domain's predictor beside the model."""
+    questions = ", ".join(f"{key}: str | None" for key in dict.fromkeys(domain.asked_by for domain in domains()))
+    signature = signature_of_function(
+        f"def predict(*, checkpoint: str, device: str, trust: list[str], debug: bool, output: str, {questions}): ..."
+    )
+    for domain in domains():
+        signature.annotations = _arguments(domain) | signature.annotations
+    return signature
 
-    if is_table(config["input"]):
-        check_table(config["input"], config["output"])
-    else:
-        find_pictures(config["input"])
+
+def _arguments(domain: Domain) -> dict[str, Any]:
+    signature = signature_of(domain.predict)
+    assert signature is not None, f"{domain.predict} does not exist"
+    return {name: annotation for name, annotation in signature.annotations.items() if name != "model"}
 
 
-PREDICT = Program(
-    "predict",
-    signature_of_function(
-        "def predict(*, checkpoint: str, device: str, trust: list[str], debug: bool,"
-        " input: str | None, output: str, batch_size: int, flip_tta: bool, id: str | None,"
-        " prompt: str | None, length: int, temperature: float, top_k: int | None, top_p: float | None, seed: int"
-        "): ..."
-    ),
-    _check_files,
-)
+PREDICT = Program("predict", _signature(), _check_files)
+_KEYS = [OmegaConf.load(CONF / "predict" / f"{domain.name}.yaml") for domain in domains()]
+ConfigStore.instance().store("domain_keys", OmegaConf.merge(*_KEYS))
 
 
 def run(cfg: DictConfig) -> int:
@@ -56,33 +53,18 @@ def run(cfg: DictConfig) -> int:
     from src.training.checkpoint import load_model
 
     model = load_model(cfg.checkpoint, cfg.trust).to(choose_device(cfg.device))
-    if cfg.prompt is None:
-        return _predict_input(model, cfg)
-    from src.predict.text import predict_text
-
-    predict_text(
-        model,
-        cfg.prompt,
-        cfg.length,
-        temperature=cfg.temperature,
-        top_k=cfg.top_k,
-        top_p=cfg.top_p,
-        seed=cfg.seed,
-    )
-    return 0
-
-
-def _predict_input(model: Any, cfg: DictConfig) -> int:
-    from src.predict.tables import is_table, predict_table
-
-    if is_table(cfg.input):
-        predict_table(model, cfg.input, Path(cfg.output), cfg.id)
-        return 0
-    return predict_pictures(model, cfg.input, Path(cfg.output), cfg.batch_size, cfg.flip_tta)
+    domain, asked = domain_of(model.hparams["spec"]), domain_asked(cfg)
+    if domain is None:
+        raise ConfigError(f"{cfg.checkpoint} holds a {type(model).__name__}, which predict.py cannot ask")
+    if asked not in (None, domain) or cfg[domain.asked_by] is None:
+        key = next(key for key in dict.fromkeys(d.asked_by for d in domains()) if cfg[key] is not None)
+        raise ConfigError(f"the checkpoint holds {domain.model}: it cannot answer {key}={cfg[key]}")
+    Domain.load(domain.check)(cfg)
+    return Domain.load(domain.predict)(model, **{key: cfg[key] for key in _arguments(domain)})
 
 
 def choose_device(name: str) -> str:
-    """The device of that name; of `auto`, a GPU if there is one.
+    """The device of that name; for `auto`, a GPU if there is one.
 
     Raises ConfigError if torch has no such device here.
     """
@@ -94,7 +76,7 @@ def choose_device(name: str) -> str:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device={name} is not to be had here: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"device={name} is not available here: {str(error).splitlines()[0]}") from None
     return name
 
 

@@ -1,6 +1,11 @@
 """Who may import whom; docs/architecture.md draws it."""
 
 import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +106,36 @@ def test_a_file_does_not_repeat_its_folder(path):
 @pytest.mark.parametrize("path", [*FILES, ROOT / "train.py", ROOT / "predict.py"], ids=str)
 def test_a_file_stays_under_250_lines(path):
     assert len(path.read_text().splitlines()) < 250
+
+
+def without(domain, folder):
+    """A copy of the tree without a domain: its folders, its files, and the parts of conf that build on them."""
+    for name in ("src", "conf", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for program in ("train.py", "predict.py"):
+        shutil.copy(ROOT / program, folder)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.stem == domain:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    gone = [path for path in (folder / "conf").rglob("*.yaml") if re.search(rf"src\.\w+\.{domain}\.", path.read_text())]
+    for path in gone:
+        path.unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "domain", ["images", *(pytest.param(name, marks=pytest.mark.long) for name in sorted(DOMAINS - {"images"}))]
+)
+def test_a_tree_without_a_domain_trains_and_predicts_the_others(domain, tmp_path):
+    tree = without(domain, tmp_path / "tree")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.other_domains", str(tmp_path)],
+        cwd=tree,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    works = [line.removeprefix("works: ") for line in done.stdout.splitlines() if line.startswith("works: ")]
+    assert works == sorted(DOMAINS - {domain})

@@ -10,11 +10,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from src.core.domains import domain_of_target, domains
 from src.core.errors import CONF, ConfigError
+from src.core.output import show, show_rich
 from src.core.ranks import is_rank_zero
 
 EXPERIMENTS = CONF / "experiment"
-HEADINGS = {"image_classifier": "Pictures", "language_model": "Text", "tabular_model": "Tables"}
+LESSONS, OTHERS = "Lessons (docs/lessons.md)", "Others"
 INDENT = 23
 
 
@@ -27,16 +29,15 @@ def list_if_asked(folder: Path = EXPERIMENTS) -> None:
     if "--list" in arguments:
         if len(arguments) > 1:
             raise ConfigError(f"--list stands alone, got {' '.join(arguments)}; for one experiment, see --cfg job")
-        print(listing(folder))
+        show(listing(folder))
         sys.exit()
 
 
 def listing(folder: Path) -> str:
     """Every experiment below a folder with what to expect of it, by kind, within 80 columns."""
-    kinds: dict[str, list[str]] = {heading: [] for heading in (*HEADINGS.values(), "Lessons (docs/lessons.md)")}
+    kinds: dict[str, list[str]] = {heading: [] for heading in (*(d.title for d in domains()), OTHERS, LESSONS)}
     for path in sorted(folder.rglob("*.yaml")):
-        is_lesson = path.is_relative_to(folder / "lesson")
-        heading = "Lessons (docs/lessons.md)" if is_lesson else HEADINGS[_model(path, folder)]
+        heading = LESSONS if path.is_relative_to(folder / "lesson") else _heading(_model(path, folder))
         name = str(path.relative_to(folder).with_suffix(""))
         kinds[heading].append(_entry(name, expectation(path)))
     parts = ["\n".join([f"{heading}:", *entries]) for heading, entries in kinds.items() if entries]
@@ -58,25 +59,35 @@ def expectation(path: Path) -> str:
 
 
 def _model(path: Path, folder: Path) -> str:
-    """The model of an experiment, or of the one that it builds on; the default's if neither names one."""
+    """The model of an experiment, or of the one that it builds on; train.yaml's if neither names one."""
     text = path.read_text()
     if chosen := re.search(r"override /model: (\w+)", text):
-        return chosen[1] if chosen[1] in HEADINGS else "image_classifier"
+        return chosen[1]
     parent = re.search(r"^  - ([a-z]\w*)$", text, re.MULTILINE)
     base = folder / f"{parent[1]}.yaml" if parent else path
-    return _model(base, folder) if base != path and base.is_file() else "image_classifier"
+    if base != path and base.is_file():
+        return _model(base, folder)
+    default = re.search(r"^  - model: (\w+)$", (CONF / "train.yaml").read_text(), re.MULTILINE)
+    return default[1] if default else ""
+
+
+def _heading(model: str) -> str:
+    """The title of the domain whose package holds what conf/model/MODEL.yaml builds."""
+    path = CONF / "model" / f"{model}.yaml"
+    target = re.search(r"^_target_: (\S+)$", path.read_text(), re.MULTILINE) if path.is_file() else None
+    domain = domain_of_target(target[1]) if target else None
+    return domain.title if domain else OTHERS
 
 
 def print_if_asked(cfg: DictConfig) -> None:
     """Print the whole config, resolved, as a tree, if print_config=true; in colour on a terminal."""
     if not cfg.get("print_config") or not is_rank_zero():
         return
-    from rich.console import Console  # a tenth of a second that --help does not wait for
-    from rich.tree import Tree
+    from rich.tree import Tree  # a tenth of a second that --help does not wait for
 
     tree = Tree("config")
     _grow(tree, OmegaConf.to_container(cfg, resolve=True))
-    Console(width=10_000).print(tree)  # what is long stays in one line, to be copied or piped
+    show_rich(tree, width=10_000)  # a long value stays in one line, to be copied or piped
 
 
 def _grow(tree: Any, node: Any) -> None:

@@ -11,14 +11,12 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
+from src.core.domains import domains
+from src.core.output import show, show_rich
 from src.core.ranks import is_rank_zero
 from src.core.remote import Copy, is_address
-
-SCORES = ("accuracy", "auroc", "rmse", "perplexity", "loss")
-SHOWN = (*(f"test/{score}" for score in SCORES), *(f"val/{score}" for score in SCORES), "time/fit_s")
 
 
 class MultirunTable(Callback):
@@ -53,11 +51,17 @@ class MultirunTable(Callback):
             writer.writeheader()
             writer.writerows(rows)
         changed = [n for n in names if "/" not in n and len({str(row.get(n)) for row in rows}) > 1]
-        shown = [n for n in SHOWN if n in names]
+        shown = [name for name in scores_shown() if name in names]
         print_table([*rows, *over_seeds(rows, changed, shown)], [*changed, *shown])
         if is_address(config.run_dir):
             Copy(config.run_dir, folder).send()
-        print(f"{config.run_dir}: multirun.csv, and each job's folder")
+        show(f"{config.run_dir}: multirun.csv and a folder for each job")
+
+
+def scores_shown() -> list[str]:
+    """The scores that the table shows where jobs have them: those of all domains, test before val."""
+    scores = dict.fromkeys(score for domain in domains() for score in domain.scores if score != "loss")
+    return [*(f"{split}/{score}" for split in ("test", "val") for score in (*scores, "loss")), "time/fit_s"]
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
@@ -93,4 +97,4 @@ def print_table(rows: list[dict[str, Any]], names: list[str]) -> None:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(f"{row[n]:.4g}" if isinstance(row.get(n), float) else str(row.get(n, "-")) for n in names))
-    Console().print(table)
+    show_rich(table)

@@ -1,11 +1,10 @@
 """Images, for shared code."""
 
-from src.domains.registry import Domain
+from src.core.domains import Domain
 
 DOMAIN = Domain(
-    title="Images",
+    name="images",
     model="an image classifier",
-    package="src.models.images",
     spec_key="image_size",
     scores=("accuracy", "loss"),
     asked_by="input",

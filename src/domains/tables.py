@@ -1,11 +1,10 @@
 """Tables, for shared code."""
 
-from src.domains.registry import Domain
+from src.core.domains import Domain
 
 DOMAIN = Domain(
-    title="Tables",
+    name="tables",
     model="a model of tables",
-    package="src.models.tables",
     spec_key="processing",
     scores=("auroc", "accuracy", "rmse", "loss"),
     asked_by="input",

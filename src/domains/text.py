@@ -1,11 +1,10 @@
 """Text, for shared code."""
 
-from src.domains.registry import Domain
+from src.core.domains import Domain
 
 DOMAIN = Domain(
-    title="Text",
+    name="text",
     model="a language model",
-    package="src.models.text",
     spec_key="vocabulary",
     scores=("perplexity", "loss"),
     asked_by="prompt",

@@ -1,10 +1,9 @@
-"""predict.py for pictures: reads them, names their classes, writes the table."""
+"""predict.py for images: reads them, finds the class of each, writes a table."""
 
 import csv
 import glob
-import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import islice
@@ -12,43 +11,87 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
 from src.core.errors import ConfigError
+from src.core.files import staged
+from src.core.output import is_quiet, show, show_rich
 from src.datamodules.images.files import SUFFIXES, list_images, read_image
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
 
+NUM_SHOWN = 10
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError if there is no image to read, or batch_size is not positive."""
+    find_images(config["input"])
+    if config["batch_size"] < 1:
+        raise ConfigError(f"batch_size must be positive, got {config['batch_size']}")
+
+
+def predict(model: "LightningModule", *, input: str, output: str, batch_size: int, flip_tta: bool) -> int:
+    """Write a row for each image of `input`.
+
+    Returns:
+        The exit status: 1 if an image could not be read.
+
+    Raises:
+        ConfigError: if the model does not read square images.
+    """
+    spec = model.hparams["spec"]
+    if len(set(spec["image_size"])) != 1:
+        raise ConfigError(f"predict.py reads square images, the checkpoint needs image_size {spec['image_size']}")
+    paths, unreadable = find_images(input), []
+    rows = _rows(model, paths, batch_size, flip_tta, unreadable)
+    show_table(Path(output), write_table(Path(output), spec["class_names"], rows))
+    if unreadable:
+        sys.stderr.write("\n".join([f"error: {len(unreadable)} of {len(paths)} files left out:", *unreadable]) + "\n")
+    return 1 if unreadable else 0
+
 
 @cache
-def find_pictures(path: str) -> list[Path]:
-    """The file, the pictures in the folder and below it, or the files that match the pattern.
+def find_images(path: str) -> list[Path]:
+    """The file, the images in the folder and below it, or the files that match the pattern.
 
-    Raises ConfigError if there is none.
+    Raises ConfigError if there are none.
     """
     if Path(path).is_file():
         return [Path(path)]
     if Path(path).is_dir():
         found = [Path(file) for file in list_images(path)]
-        lack = f"holds no picture ({', '.join(SUFFIXES)})"
+        lack = f"holds no image ({', '.join(SUFFIXES)})"
     else:
         found = [Path(match) for match in sorted(glob.glob(path, recursive=True)) if Path(match).is_file()]
-        lack = "is no file and no folder, and as a pattern matches no file"
+        lack = "is not a file or a folder, and as a pattern matches no file"
     if not found:
         raise ConfigError(f"input={path} {lack}")
     return found
 
 
+def _rows(
+    model: "LightningModule", paths: list[Path], batch_size: int, flip_tta: bool, unreadable: list[str]
+) -> Iterator[list[Any]]:
+    """Path, label and probabilities of each image."""
+    spec = model.hparams["spec"]
+    batches = read_batches(paths, batch_size, spec["image_size"][0], spec["in_chans"], unreadable)
+    total = -(-len(paths) // batch_size)
+    hidden = is_quiet() or not sys.stdout.isatty()
+    for here, images in track(batches, "Predicting", total, disable=hidden, transient=True):
+        for path, shares in zip(here, probabilities(model, images, flip_tta), strict=True):
+            yield [str(path), spec["class_names"][shares.argmax()], *shares]
+
+
 def read_batches(
     paths: list[Path], batch_size: int, side: int, channels: int, unreadable: list[str]
 ) -> Iterator[tuple[list[Path], np.ndarray]]:
-    """Paths and pictures, uint8 (batch, side, side, channels); the message of each unreadable file is appended.
+    """Paths and images, uint8 (batch, side, side, channels).
 
-    Files are decoded by threads, a batch ahead of the one in use.
+    Threads decode the files, a batch ahead of the one in use. The message of each unreadable file is appended to
+    `unreadable`.
     """
 
     def read(path: Path) -> np.ndarray | None:
@@ -66,70 +109,39 @@ def read_batches(
             if here is None:
                 continue
             read_here = [(path, future.result()) for path, future in zip(*here, strict=True)]
-            pairs = [(path, picture) for path, picture in read_here if picture is not None]
+            pairs = [(path, image) for path, image in read_here if image is not None]
             if pairs:
-                yield [path for path, _ in pairs], np.stack([picture for _, picture in pairs])
+                yield [path for path, _ in pairs], np.stack([image for _, image in pairs])
 
 
-def probabilities(model: "LightningModule", pictures: np.ndarray, flip_tta: bool) -> np.ndarray:
-    """pictures: uint8 (batch, height, width, channels).  Returns (batch, classes), each row adding up to 1."""
+def probabilities(model: "LightningModule", images: np.ndarray, flip_tta: bool) -> np.ndarray:
+    """The probability of each class, (batch, classes), of uint8 (batch, height, width, channels)."""
     import torch
 
-    images = torch.from_numpy(pictures).to(model.device).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(images).to(model.device).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        views = [images, images.flip(3)] if flip_tta else [images]
+        views = [pixels, pixels.flip(3)] if flip_tta else [pixels]
         return torch.stack([model(view).float().softmax(1) for view in views]).mean(0).cpu().numpy()
 
 
 def write_table(output: Path, names: list[str], rows: Iterable[list[Any]]) -> int:
-    """Write path, label and a column for each class; the file appears when it is complete. Returns the row count."""
+    """Write path, label and a column for each class, whole or not at all; returns the number of rows."""
     count = 0
-    staged = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with staged.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "label", *names])
-            for path, label, *shares in rows:
-                writer.writerow([path, label, *(f"{share:.6f}" for share in shares)])
-                count += 1
-        os.replace(staged, output)
-    finally:
-        staged.unlink(missing_ok=True)
+    with staged(output) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", *names])
+        for path, label, *shares in rows:
+            writer.writerow([path, label, *(f"{share:.6f}" for share in shares)])
+            count += 1
     return count
 
 
-def show(output: Path, count: int, num_shown: int = 10) -> None:
-    """Print the table's first rows, with the probability of the chosen class, and how many there are."""
+def show_table(output: Path, count: int) -> None:
+    """Show the first rows, with the probability of the chosen class, and how many rows there are."""
     table = Table("path", "label", "probability")
     with output.open(newline="", encoding="utf-8") as file:
-        for path, label, *shares in islice(csv.reader(file), 1, num_shown + 1):
+        for path, label, *shares in islice(csv.reader(file), 1, NUM_SHOWN + 1):
             table.add_row(escape(path), escape(label), f"{max(map(float, shares)):.3f}")
-    console = Console(highlight=False)
     if count:
-        console.print(table)
-    console.print(f"{count} predictions in {output}", markup=False, soft_wrap=True)
-
-
-def predict_pictures(model: "LightningModule", source: str, output: Path, batch_size: int, flip_tta: bool) -> int:
-    """Write a row for each picture of `source`; the exit status, 1 if a picture could not be read.
-
-    Raises ConfigError if the model is no classifier of square pictures.
-    """
-    spec = model.hparams["spec"]
-    if "image_size" not in spec or len(set(spec["image_size"])) != 1:
-        raise ConfigError(f"the checkpoint is no classifier of square pictures: image_size {spec.get('image_size')}")
-    names, side = spec["class_names"], spec["image_size"][0]
-    paths, unreadable = find_pictures(source), []
-
-    def rows() -> Iterator[list[Any]]:
-        batches = read_batches(paths, batch_size, side, spec["in_chans"], unreadable)
-        total = -(-len(paths) // batch_size)
-        for here, pictures in track(batches, "Predicting", total, disable=not sys.stdout.isatty(), transient=True):
-            for path, shares in zip(here, probabilities(model, pictures, flip_tta), strict=True):
-                yield [str(path), names[shares.argmax()], *shares]
-
-    show(output, write_table(output, names, rows()))
-    if unreadable:
-        sys.stderr.write("\n".join([f"error: {len(unreadable)} of {len(paths)} files left out:", *unreadable]) + "\n")
-    return 1 if unreadable else 0
+        show_rich(table)
+    show(f"{count} predictions in {output}")

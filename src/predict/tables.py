@@ -1,7 +1,6 @@
-"""predict.py for tables: reads rows piece by piece, and writes what the model says of each."""
+"""predict.py for tables: reads rows chunk by chunk, and writes the model's prediction for each."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,56 +11,53 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from src.core.errors import ConfigError
+from src.core.files import staged
+from src.core.output import show
 from src.datamodules.tables.checks import columns_of
-from src.datamodules.tables.files import SUFFIXES, find_tables, read_chunks
+from src.datamodules.tables.files import find_tables, read_chunks
 from src.datamodules.tables.processing import TableProcessing
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
 
-READ_ROWS = 1 << 16  # that are read, encoded and written at once
-NET_ROWS = 1 << 12  # that pass the net at once
+READ_ROWS = 1 << 16  # rows that are read, encoded and written at once
+NET_ROWS = 1 << 12  # rows that pass the net at once
 NUM_SHOWN = 10
 WRITERS: dict[str, Any] = {".csv": csv.CSVWriter, ".parquet": parquet.ParquetWriter}
 
 
-def is_table(source: str) -> bool:
-    """Whether a file or pattern is named as tables are."""
-    return source.lower().endswith(SUFFIXES)
-
-
-def check_table(source: str, output: str) -> Path:
-    """The one table that `source` names. Raises ConfigError, FileNotFoundError or ValueError if there is none."""
-    found = find_tables([source])
+def check(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError, FileNotFoundError or ValueError unless there is one table to read and a way to write."""
+    found = find_tables([config["input"]])
     if len(found) > 1:
-        raise ConfigError(f"input={source} names {len(found)} tables: predict them one by one")
-    if Path(output).suffix not in WRITERS:
-        raise ConfigError(f"output={output} must end in .csv or .parquet, which says how it is written")
-    return found[0]
+        raise ConfigError(f"input={config['input']} names {len(found)} tables: predict them one by one")
+    if Path(config["output"]).suffix not in WRITERS:
+        raise ConfigError(f"output={config['output']} must end in .csv or .parquet, which says how it is written")
 
 
-def predict_table(model: "LightningModule", source: str, output: Path, id_column: str | None) -> None:
-    """Write a line for each row: its number from 1 or its id (of a CSV as text), then the label and the probability of
-    each class, or the values of the targets in their units.
+def predict(model: "LightningModule", *, input: str, output: str, id: str | None) -> int:
+    """Write a line for each row: its number from 1 or its id, then the label and the probability of each class, or the
+    values of the targets in their units. The id of a CSV stays text.
 
-    Memory holds a chunk of rows. Raises ConfigError if the model is of no table, ValueError for rows that it cannot
-    read, with file, row and column; then there is no output, or the older one.
+    Memory holds one chunk of rows.
+
+    Returns:
+        The exit status, 0.
+
+    Raises:
+        ValueError: for rows that cannot be read, with file, row and column; an older output then stays as it was.
     """
-    path = check_table(source, str(output))
-    state = model.hparams["spec"].get("processing")
-    if not state:
-        raise ConfigError(f"the checkpoint is of no table: it cannot predict input={source}")
-    processing = TableProcessing.from_state(state)
-    chunks = (
-        predictions(model, processing, frame, id_column) for frame in _numbered_chunks(path, processing, id_column)
-    )
-    first, count = write_predictions(output, chunks)
-    print(first[:NUM_SHOWN].to_pandas().to_string(index=False, max_cols=8))
-    print(f"{count:,} predictions in {output}")
+    [path] = find_tables([input])
+    processing = TableProcessing.from_state(model.hparams["spec"]["processing"])
+    chunks = (predictions(model, processing, frame, id) for frame in _numbered_chunks(path, processing, id))
+    first, count = write_predictions(Path(output), chunks)
+    show(first[:NUM_SHOWN].to_pandas().to_string(index=False, max_cols=8))
+    show(f"{count:,} predictions in {output}")
+    return 0
 
 
 def _numbered_chunks(path: Path, processing: TableProcessing, id_column: str | None) -> Iterator[pd.DataFrame]:
-    """Chunks of rows that know their file and number; errors are told by them."""
+    """Chunks of rows that know their file and number, for error messages."""
     ids = [] if id_column is None else [id_column]
     start = 1
     for frame in read_chunks(path, READ_ROWS, [*processing.text_columns, *ids]):
@@ -90,7 +86,7 @@ def predictions(
 
 
 def predict_values(model: Any, categories: np.ndarray, continuous: np.ndarray) -> np.ndarray:
-    """What `TabularModel.predict` says, float32 (rows, classes or targets), of any number of rows."""
+    """What `TabularModel.predict` returns, float32 (rows, classes or targets), for any number of rows."""
     import torch
 
     batches = zip(*(torch.from_numpy(rows).split(NET_ROWS) for rows in (categories, continuous)), strict=True)
@@ -100,16 +96,10 @@ def predict_values(model: Any, categories: np.ndarray, continuous: np.ndarray) -
 
 
 def write_predictions(output: Path, tables: Iterator[pa.Table]) -> tuple[pa.Table, int]:
-    """Write tables below one another; the file appears when it is complete. Returns the first, and the row count."""
-    staged = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    """Write tables below one another, whole or not at all; returns the first one and the number of rows."""
     first, count = next(tables), 0
-    try:
-        with WRITERS[output.suffix](staged, first.schema) as writer:
-            for table in chain([first], tables):
-                writer.write_table(table.cast(first.schema))
-                count += len(table)
-        os.replace(staged, output)
-    finally:
-        staged.unlink(missing_ok=True)
+    with staged(output) as part, WRITERS[output.suffix](part, first.schema) as writer:
+        for table in chain([first], tables):
+            writer.write_table(table.cast(first.schema))
+            count += len(table)
     return first, count

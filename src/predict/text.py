@@ -1,41 +1,60 @@
-"""predict.py for text: continues a prompt, and shows it as it comes."""
+"""predict.py for text: continues a prompt, and shows each token as it is drawn."""
 
-import sys
 import time
+from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from src.core.errors import ConfigError
+from src.core.output import note, show
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
 
 
-def predict_text(model: "LightningModule", prompt: str, length: int, **sampling: Any) -> None:
-    """Print the prompt and `length` tokens that follow it, as they are drawn, and their speed on stderr.
+def check(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError if length is not positive."""
+    if config["length"] < 1:
+        raise ConfigError(f"length must be positive, got {config['length']}")
 
-    sampling: temperature, top_k, top_p, seed (src/models/text/generation.py).
-    Raises ConfigError if the model is no language model, ValueError if a choice is out of range.
+
+def predict(
+    model: "LightningModule",
+    *,
+    prompt: str,
+    length: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    seed: int,
+) -> int:
+    """Show the prompt and `length` tokens that follow it; their speed goes to stderr.
+
+    Returns:
+        The exit status, 0.
+
+    Raises:
+        ValueError: if a choice is out of range.
     """
     import torch
 
-    spec = model.hparams["spec"]
-    if "vocabulary" not in spec:
-        raise ConfigError("the checkpoint is no language model: it has no vocabulary")
     from src.datamodules.text.tokenization import UNKNOWN, decode, encode
     from src.models.text.generation import generate
 
+    spec = model.hparams["spec"]
     tokens = encode(prompt, spec)
     banned = tuple(number for number, token in enumerate(spec["vocabulary"]) if token == UNKNOWN)
+    sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     net: Any = model.net
     continued = generate(net, torch.tensor(tokens, device=model.device), banned=banned, **sampling)
     shown, started = decode(tokens, spec), time.perf_counter()
-    print(shown, end="", flush=True)
+    show(shown, end="")
     for token in islice(continued, length):
         tokens.append(token)
         text = decode(tokens, spec)
-        print(text[len(shown) :], end="", flush=True)
+        show(text[len(shown) :], end="")
         shown = text
     seconds = time.perf_counter() - started
-    print()
-    sys.stderr.write(f"{length} tokens, {length / seconds:,.0f} tokens/s\n")
+    show()
+    note(f"{length} tokens, {length / seconds:,.0f} tokens/s")
+    return 0

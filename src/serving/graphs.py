@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from src.domains.registry import domain_of
+from src.core.domains import domain_of
 
 # Batch and time of the inputs that a graph is made and checked with. All differ: so axes are told apart.
 ONE, SMALL, LARGE = (1, 1), (2, 4), (3, 5)

@@ -27,7 +27,7 @@ def test_every_experiment_is_listed_at_once_without_torch():
 
 def test_experiments_are_grouped_by_what_they_learn_from(folder):
     groups = {group.split(":\n")[0]: group for group in listing(folder).split("\n\n")}
-    assert groups["Pictures"] == "Pictures:\n  bare"
+    assert groups["Images"] == "Images:\n  bare"
     assert groups["Tables"].split("\n")[1:] == [
         "  child                Builds on rows.",
         "  rows                 Rows, and more.",

@@ -8,7 +8,7 @@ from PIL import Image
 
 import predict
 from src.core.errors import ConfigError
-from src.predict import images as predict_pictures
+from src.predict import images as predict_images
 from src.training.checkpoint import load_model
 from tests.support.programs import composed, program, program_without_torch, train_here
 
@@ -19,17 +19,17 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """Five grey pictures of 8x8 pixels, one of them in a folder below."""
+def images(tmp_path):
+    """Five grey images of 8x8 pixels, one of them in a folder below."""
     pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8), dtype=np.uint8)
-    (tmp_path / "pictures" / "more").mkdir(parents=True)
-    for name, picture in zip(("a", "b", "c", "d", "more/e"), pixels, strict=True):
-        Image.fromarray(picture).save(tmp_path / "pictures" / f"{name}.png")
-    return tmp_path / "pictures"
+    (tmp_path / "images" / "more").mkdir(parents=True)
+    for name, image in zip(("a", "b", "c", "d", "more/e"), pixels, strict=True):
+        Image.fromarray(image).save(tmp_path / "images" / f"{name}.png")
+    return tmp_path / "images"
 
 
 def run(checkpoint, source, *overrides):
-    """Predict into out/table.csv beside the pictures; the exit status and the rows."""
+    """Predict into out/table.csv beside the images; the exit status and the rows."""
     output = source.parent / "out" / "table.csv"
     status = predict.run(
         composed(f"checkpoint={checkpoint}", f"input='{source}'", f"output={output}", *overrides, name="predict")
@@ -42,57 +42,57 @@ def shares(row):
     return [float(row[str(digit)]) for digit in range(10)]
 
 
-def test_a_folder_gives_a_row_for_each_picture_in_it_and_below(checkpoint, pictures):
-    status, rows = run(checkpoint, pictures)
+def test_a_folder_gives_a_row_for_each_image_in_it_and_below(checkpoint, images):
+    status, rows = run(checkpoint, images)
     assert status == 0
     assert [row["path"] for row in rows] == [
-        str(pictures / n) for n in ("a.png", "b.png", "c.png", "d.png", "more/e.png")
+        str(images / n) for n in ("a.png", "b.png", "c.png", "d.png", "more/e.png")
     ]
 
 
-def test_probabilities_add_up_to_one_and_the_label_has_the_largest(checkpoint, pictures):
-    for row in run(checkpoint, pictures)[1]:
+def test_probabilities_add_up_to_one_and_the_label_has_the_largest(checkpoint, images):
+    for row in run(checkpoint, images)[1]:
         assert sum(shares(row)) == pytest.approx(1, abs=1e-5)
         assert row["label"] == str(np.argmax(shares(row)))
 
 
-def test_rows_are_what_the_model_says(checkpoint, pictures):
+def test_rows_are_what_the_model_says(checkpoint, images):
     model = load_model(checkpoint)
-    image = torch.from_numpy(np.asarray(Image.open(pictures / "c.png")).copy()).view(1, 1, 8, 8)
+    image = torch.from_numpy(np.asarray(Image.open(images / "c.png")).copy()).view(1, 1, 8, 8)
     expected = model(image).softmax(1)[0].tolist()
-    assert shares(run(checkpoint, pictures)[1][2]) == pytest.approx(expected, abs=1e-6)
+    assert shares(run(checkpoint, images)[1][2]) == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_batch_size_changes_nothing(checkpoint, pictures):
-    whole, split = run(checkpoint, pictures)[1], run(checkpoint, pictures, "batch_size=2")[1]
+def test_the_batch_size_changes_nothing(checkpoint, images):
+    whole, split = run(checkpoint, images)[1], run(checkpoint, images, "batch_size=2")[1]
     assert [row["path"] for row in split] == [row["path"] for row in whole]
     for one, other in zip(whole, split, strict=True):
         assert shares(one) == pytest.approx(shares(other), abs=1e-5)
 
 
-def test_flip_tta_makes_a_picture_and_its_mirror_image_alike(checkpoint, pictures):
-    Image.open(pictures / "a.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(pictures / "a2.png")
-    a, mirrored = run(checkpoint, pictures, "flip_tta=true")[1][:2]
+def test_flip_tta_makes_a_image_and_its_mirror_image_alike(checkpoint, images):
+    Image.open(images / "a.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(images / "a2.png")
+    a, mirrored = run(checkpoint, images, "flip_tta=true")[1][:2]
     assert shares(a) == pytest.approx(shares(mirrored), abs=1e-5)
 
 
-def test_a_single_file_is_an_input(checkpoint, pictures):
-    assert len(run(checkpoint, pictures / "b.png")[1]) == 1
+def test_a_single_file_is_an_input(checkpoint, images):
+    assert len(run(checkpoint, images / "b.png")[1]) == 1
 
 
-def test_a_pattern_is_an_input(checkpoint, pictures):
-    _, rows = run(checkpoint, pictures / "[ab].png")
+def test_a_pattern_is_an_input(checkpoint, images):
+    _, rows = run(checkpoint, images / "[ab].png")
     assert [row["path"][-5:] for row in rows] == ["a.png", "b.png"]
 
 
-def test_an_unreadable_file_is_named_and_the_rest_written(checkpoint, pictures, capsys):
-    (pictures / "b.png").write_bytes(b"no picture")
-    status, rows = run(checkpoint, pictures, "batch_size=1")
+def test_an_unreadable_file_is_named_and_the_rest_written(checkpoint, images, capsys):
+    (images / "b.png").write_bytes(b"no image")
+    status, rows = run(checkpoint, images, "batch_size=1")
     assert status == 1
     assert len(rows) == 4
     first, second = capsys.readouterr().err.splitlines()
     assert first == "error: 1 of 5 files left out:"
-    assert str(pictures / "b.png") in second
+    assert str(images / "b.png") in second
 
 
 def test_a_failure_leaves_the_older_table_and_no_rest(tmp_path):
@@ -104,7 +104,7 @@ def test_a_failure_leaves_the_older_table_and_no_rest(tmp_path):
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        predict_pictures.write_table(output, ["cat"], rows())
+        predict_images.write_table(output, ["cat"], rows())
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
     assert output.read_text() == "older"
 
@@ -118,8 +118,8 @@ def test_files_are_read_a_batch_ahead_and_no_more(monkeypatch):
             all_read.set()
         return np.zeros((side, side, channels), np.uint8)
 
-    monkeypatch.setattr(predict_pictures, "read_image", fake)
-    batches = predict_pictures.read_batches(list("abcdef"), 2, 3, 1, [])
+    monkeypatch.setattr(predict_images, "read_image", fake)
+    batches = predict_images.read_batches(list("abcdef"), 2, 3, 1, [])
     paths, pixels = next(batches)
     assert all_read.wait(5)
     assert paths == ["a", "b"]
@@ -131,9 +131,9 @@ def test_files_are_read_a_batch_ahead_and_no_more(monkeypatch):
 # ---- on the command line ----
 
 
-def test_the_program_writes_a_table_and_shows_its_first_rows(checkpoint, pictures, tmp_path):
+def test_the_program_writes_a_table_and_shows_its_first_rows(checkpoint, images, tmp_path):
     before = sorted(tmp_path.rglob("*"))
-    finished = program("predict.py", f"checkpoint={checkpoint}", f"input={pictures}", cwd=tmp_path)
+    finished = program("predict.py", f"checkpoint={checkpoint}", f"input={images}", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert "5 predictions in predictions.csv" in finished.stdout
     assert set(tmp_path.rglob("*")) - set(before) == {tmp_path / "predictions.csv"}
@@ -145,11 +145,11 @@ def test_the_program_writes_a_table_and_shows_its_first_rows(checkpoint, picture
         (["chekpoint=x.ckpt"], "there is no key chekpoint; did you mean checkpoint?"),
         (["input=x"], "checkpoint must be given: checkpoint=..."),
         (["checkpoint=x.ckpt", "input=x"], "checkpoint=x.ckpt is not a file"),
-        (["checkpoint={checkpoint}", "input=nowhere"], "input=nowhere is no file and no folder, and as a pattern"),
-        (["checkpoint={checkpoint}", "input=empty"], "input=empty holds no picture (.jpg"),
-        (["checkpoint={checkpoint}", "input={checkpoint}", "batch_size=0"], "batch_size must be positive, got 0"),
-        (["checkpoint={checkpoint}"], "give input=PATH, pictures or a table, or prompt=TEXT, words to continue:"),
-        (["checkpoint={checkpoint}", "input=x", "prompt=x"], "give input=PATH, pictures or a table, or prompt=TEXT"),
+        (["checkpoint={checkpoint}", "input=nowhere"], "input=nowhere is not a file or a folder, and as a pattern"),
+        (["checkpoint={checkpoint}", "input=empty"], "input=empty holds no file that can be predicted (.jpg"),
+        (["checkpoint={checkpoint}", "input=a.png", "batch_size=0"], "batch_size must be positive, got 0"),
+        (["checkpoint={checkpoint}"], "give one of input=..., prompt=...; python predict.py --help has more"),
+        (["checkpoint={checkpoint}", "input=x", "prompt=x"], "give one of input=..., prompt=...;"),
         (["checkpoint={checkpoint}", "input=nowhere.csv"], "there is no file nowhere.csv"),
         (["checkpoint={checkpoint}", "input=a.csv", "output=b.txt"], "output=b.txt must end in .csv or .parquet"),
         (["checkpoint={checkpoint}", "prompt=x", "length=0"], "length must be positive, got 0"),
@@ -159,6 +159,8 @@ def test_the_program_writes_a_table_and_shows_its_first_rows(checkpoint, picture
 def test_a_slip_is_answered_in_words_before_torch_is_there(checkpoint, tmp_path, arguments, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.csv").touch()
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.png").touch()
     arguments = [argument.format(checkpoint=checkpoint) for argument in arguments]
     finished = program_without_torch("predict.py", *arguments, cwd=tmp_path)
     assert finished.returncode == 1, finished.stderr
@@ -167,10 +169,11 @@ def test_a_slip_is_answered_in_words_before_torch_is_there(checkpoint, tmp_path,
 
 
 def test_a_device_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="device=nonsense is not to be had here"):
+    with pytest.raises(ValueError, match="device=nonsense is not available here"):
         predict.choose_device("nonsense")
 
 
-def test_a_classifier_continues_no_text(checkpoint):
-    with pytest.raises(ConfigError, match="no language model: it has no vocabulary"):
-        predict.run(composed(f"checkpoint={checkpoint}", "prompt=hello", name="predict"))
+@pytest.mark.parametrize("question", ["prompt=hello", "input=new.csv"])
+def test_a_classifier_answers_no_other_question(checkpoint, question):
+    with pytest.raises(ConfigError, match=f"the checkpoint holds an image classifier: it cannot answer {question}"):
+        predict.run(composed(f"checkpoint={checkpoint}", question, name="predict"))

@@ -12,7 +12,6 @@ from src.datamodules.tables.processing import TableProcessing
 from src.predict import tables as predict_table
 from src.training.checkpoint import load_model
 from tests.support.programs import composed, program
-from tests.support.tiny import built as built_classifier
 from tests.support.tiny import trainer
 
 RANDOM = np.random.default_rng(0)
@@ -218,15 +217,10 @@ def test_columns_that_are_not_there_or_twice_are_named(classes, source, rename, 
         run(classes, source, *overrides)
 
 
-def test_another_models_checkpoint_predicts_no_table(source):
-    with pytest.raises(ConfigError, match=r"the checkpoint is of no table: it cannot predict input=\S+new.csv"):
-        predict_table.predict_table(built_classifier(), str(source), source.parent / "pred.csv", None)
-
-
 def test_one_table_is_predicted_at_a_time(source):
     FRAME.to_csv(source.parent / "more.csv")
     with pytest.raises(ConfigError, match=r"names 2 tables: predict them one by one"):
-        predict_table.check_table(f"{source.parent}/*.csv", "pred.csv")
+        predict_table.check({"input": f"{source.parent}/*.csv", "output": "pred.csv"})
 
 
 def test_the_program_writes_the_output_and_shows_its_first_rows(classes, source, tmp_path):

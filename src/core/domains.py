@@ -1,16 +1,17 @@
-"""The kinds of data that this project knows: each module beside this one declares one, as DOMAIN.
+"""The kinds of data that this project knows: each module of src/domains declares one, as DOMAIN.
 
-Shared code asks here instead of naming images, tables or text. A new kind needs a module here and its own folders.
+Shared code asks here instead of naming images, tables or text. A new kind needs a module there and its own folders.
 """
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import src.domains
+from src.core.errors import ROOT
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,8 @@ class Domain:
     """What shared code must know of one kind of data. Dotted names are imported when they are needed.
 
     Attributes:
-        title: heading in lists, such as "Images".
+        name: name of its folders and of its file in conf/predict, such as "images".
         model: what a message calls a model of this kind, such as "an image classifier".
-        package: folder of its LightningModules; the `_target_` of a model tells the kind by it.
         spec_key: key of a model's spec that only this kind has.
         scores: names of its test scores, the headline first.
         asked_by: key of predict.py that holds the question: `input`, a path, or `prompt`, a text.
@@ -30,9 +30,8 @@ class Domain:
         served: dotted name of the subclass of `src.serving.graphs.Served` that export writes.
     """
 
-    title: str
+    name: str
     model: str
-    package: str
     spec_key: str
     scores: tuple[str, ...]
     asked_by: str
@@ -40,6 +39,16 @@ class Domain:
     check: str
     predict: str
     served: str
+
+    @property
+    def title(self) -> str:
+        """Heading in lists, such as "Images"."""
+        return self.name.capitalize()
+
+    @property
+    def package(self) -> str:
+        """The package of its LightningModules; the `_target_` of a model tells the domain by it."""
+        return f"src.models.{self.name}"
 
     @staticmethod
     def load(dotted: str) -> Any:
@@ -50,9 +59,10 @@ class Domain:
 
 @cache
 def domains() -> tuple[Domain, ...]:
-    """All declared domains, in the order of their modules' names."""
-    names = sorted(module.name for module in pkgutil.iter_modules(src.domains.__path__) if module.name != "registry")
-    return tuple(importlib.import_module(f"src.domains.{name}").DOMAIN for name in names)
+    """All declared domains, in the order of their names; without those whose models were removed from the tree."""
+    names = sorted(module.name for module in pkgutil.iter_modules([str(ROOT / "src" / "domains")]))
+    declared = [importlib.import_module(f"src.domains.{name}").DOMAIN for name in names]
+    return tuple(domain for domain in declared if importlib.util.find_spec(domain.package))
 
 
 def domain_of(spec: Mapping[str, Any]) -> Domain | None:

@@ -1,0 +1,58 @@
+"""Which kind of data a question to predict.py is about, and whether it can be asked. Without torch."""
+
+import glob
+import os
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from src.core.domains import Domain, domains
+from src.core.errors import ConfigError
+
+
+def check_question(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError unless exactly one question is asked and its domain accepts it.
+
+    A file whose ending tells nothing is left to the domain of the checkpoint.
+    """
+    keys = dict.fromkeys(domain.asked_by for domain in domains())
+    asked = [key for key in keys if config[key] is not None]
+    if len(asked) != 1:
+        raise ConfigError(f"give one of {', '.join(f'{key}=...' for key in keys)}; python predict.py --help has more")
+    domain = domain_asked(config)
+    if domain is None and asked == ["input"] and not Path(config["input"]).is_file():
+        domain = _domain_inside(config["input"])
+    if domain is not None:
+        Domain.load(domain.check)(config)
+
+
+def domain_asked(config: Mapping[str, Any]) -> Domain | None:
+    """The domain that a question names by its key or by the ending of its input; None if they do not tell."""
+    takers = [domain for domain in domains() if config[domain.asked_by] is not None]
+    named = [domain for domain in takers if domain.suffixes is None or _ends(config["input"], domain)]
+    return named[0] if named else None
+
+
+def _domain_inside(source: str) -> Domain:
+    """The domain of the first known file in a folder or of a pattern. Raises ConfigError if there is none."""
+    takers = [domain for domain in domains() if domain.suffixes is not None]
+    files = _walk(source) if Path(source).is_dir() else iter(sorted(glob.glob(source, recursive=True)))
+    first = next(files, None)
+    if first is None and not Path(source).is_dir():
+        raise ConfigError(f"input={source} is not a file or a folder, and as a pattern matches no file")
+    found = (domain for file in chain([first or ""], files) for domain in takers if _ends(file, domain))
+    domain = next(found, None)
+    if domain is None:
+        known = (suffix for domain in takers for suffix in Domain.load(domain.suffixes or ""))
+        raise ConfigError(f"input={source} holds no file that can be predicted ({', '.join(known)})")
+    return domain
+
+
+def _ends(file: str, domain: Domain) -> bool:
+    return domain.suffixes is not None and file.lower().endswith(Domain.load(domain.suffixes))
+
+
+def _walk(folder: str) -> Iterator[str]:
+    for parent, _, names in os.walk(folder):
+        yield from (os.path.join(parent, name) for name in sorted(names))
