@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "src").rglob("*.py"))
+PROGRAMS = [ROOT / "train.py", ROOT / "predict.py", *sorted((ROOT / "scripts").rglob("*.py"))]
 # What each room may import of the others. Each room is a folder of src/.
 ROOMS = {
     "core": set(),
@@ -27,6 +28,10 @@ ROOMS = {
     "serving": {"core", "training", "datamodules", "models", "domains"},
 }
 DOMAINS = {"images", "tables", "text"}
+# What Lightning and torch keep to themselves is used in one file.
+INTERNALS = "core/internals.py"
+# Public in spite of their names (named tuples, os), or of another library that has no other way to it (optuna).
+PUBLIC = {"_fields", "_replace", "_asdict", "_exit", "_trial_id"}
 KNOW_HYDRA = {"core", "training/checkpoint.py", "serving/tables/entity_embedder.py"}
 
 
@@ -91,6 +96,33 @@ def test_programs_import_torch_only_inside_functions(program):
     top = [alias.name for node in body if isinstance(node, ast.Import) for alias in node.names]
     top += [node.module for node in body if isinstance(node, ast.ImportFrom)]
     assert [i for i in top if i.split(".")[0] in ("torch", "pytorch_lightning", "torchmetrics")] == []
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC
+
+
+def is_own(node):
+    """Whether a node is self, cls or super()."""
+    node = node.func if isinstance(node, ast.Call) else node
+    return isinstance(node, ast.Name) and node.id in ("self", "cls", "super")
+
+
+def private_names(path):
+    """What a file uses of other libraries' private names: imported, as an attribute, or as a string."""
+    libraries = ("torch", "pytorch_lightning", "lightning_fabric", "torchmetrics", "torchvision")
+    yield from (i for i in imports(path) if i.split(".")[0] in libraries and any(map(is_private, i.split("."))))
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and not is_own(node.value):
+            yield ast.unparse(node)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "setattr", "delattr"):
+            yield from (arg.value for arg in node.args[1:2] if isinstance(arg, ast.Constant) and is_private(arg.value))
+
+
+@pytest.mark.parametrize("path", [*FILES, *PROGRAMS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_private_names_of_libraries_stand_in_one_file(path):
+    if path != ROOT / "src" / INTERNALS:
+        assert list(private_names(path)) == []
 
 
 def test_there_is_no_drawer_for_everything():

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from src.core.internals import blend_
 from src.core.sharding import refuse_sharding
 
 
@@ -37,7 +37,7 @@ class Averaging(WeightAveraging):
         assert self._average_model is not None
         # From the CPU: `num_averaged` may be on a GPU, which would have to be waited for.
         step = int(self._average_model.n_averaged)
-        torch._foreach_lerp_(averages, currents, 1 - min(self.decay, (1 + step) / (10 + step)))
+        blend_(averages, currents, 1 - min(self.decay, (1 + step) / (10 + step)))
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         refuse_sharding(trainer, "averaging")

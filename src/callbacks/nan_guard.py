@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from src.core.agreement import Agreement
+from src.core.internals import asks_grad_scaler, is_accumulating
 from src.core.ranks import of_all_ranks
 
 
@@ -50,7 +51,7 @@ class NanGuard(pl.Callback):
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         self._losses.append(loss.detach())
-        if trainer.fit_loop._should_accumulate():
+        if is_accumulating(trainer):
             return
         self._is_bad = Agreement((~torch.stack(self._losses).isfinite().all()).int())
 
@@ -66,7 +67,7 @@ class NanGuard(pl.Callback):
 
     def _leave_out(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer) -> None:
         is_scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
-        if is_scaled and getattr(optimizer, "_step_supports_amp_scaling", False):
+        if is_scaled and asks_grad_scaler(optimizer):
             # A fused optimizer asks fp16's scaler, which wants to see a gradient, and passes over infinite ones.
             for parameter in pl_module.parameters():
                 if parameter.grad is not None:

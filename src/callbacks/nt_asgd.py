@@ -4,11 +4,11 @@ import math
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from src.callbacks.averaging import Averaging
+from src.core.internals import blend_
 
 rank_zero_print = rank_zero_only(print)
 
@@ -35,7 +35,7 @@ class NTASGD(Averaging):
     def _blend(self, averages: Any, currents: Any, num_averaged: Tensor | int) -> None:
         """Move the means towards the current values, all at once."""
         assert self._average_model is not None
-        torch._foreach_lerp_(averages, currents, 1 / (1 + int(self._average_model.n_averaged)))
+        blend_(averages, currents, 1 / (1 + int(self._average_model.n_averaged)))
 
     @property
     def is_averaging(self) -> bool:

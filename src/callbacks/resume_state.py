@@ -5,6 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
+from src.core.internals import count_logged_step, is_accumulating, restore_scores
 from src.core.ranks import of_all_ranks
 
 
@@ -24,7 +25,7 @@ class ResumeState(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["resume"] = {
-            "gradients": of_all_ranks(_gradients(pl_module)) if trainer.fit_loop._should_accumulate() else [],
+            "gradients": of_all_ranks(_gradients(pl_module)) if is_accumulating(trainer) else [],
             "scores": {name: score.cpu().clone() for name, score in trainer.callback_metrics.items()},
             "should_stop": trainer.should_stop,
             "loggers": {type(logger).__name__: logger.state_dict() for logger in _stateful_loggers(trainer)},
@@ -37,7 +38,7 @@ class ResumeState(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Here and not in on_train_start, which a run that had come to its end does not reach any more.
-        trainer._logger_connector._callback_metrics.update(self._loaded.get("scores", {}))
+        restore_scores(trainer, self._loaded.get("scores", {}))
         for logger in _stateful_loggers(trainer):
             if type(logger).__name__ in self._loaded.get("loggers", {}):
                 logger.load_state_dict(self._loaded["loggers"][type(logger).__name__])
@@ -60,7 +61,7 @@ class ResumeState(pl.Callback):
             if loop.restarted_mid_epoch:  # which would have ended the epoch
                 loop.epoch_progress.increment_processed()
                 loop.epoch_progress.increment_completed()
-                loop.epoch_loop._batches_that_stepped += 1
+                count_logged_step(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Lightning leaves out ReduceLROnPlateau at the end of a resumed epoch, for lack of scores: here they are.

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch.optim import Optimizer
 
+from src.core.internals import is_row_due, logged_step
 from src.core.sharding import is_sharded
 
 
@@ -105,7 +106,7 @@ class RunMetrics(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
         # Here, since the schedule goes on before the batch ends.
-        if trainer.is_global_zero and trainer.loggers and trainer._logger_connector.should_update_logs:
+        if trainer.is_global_zero and trainer.loggers and is_row_due(trainer):
             group = optimizer.param_groups[-1]
             self._step = {
                 "train/lr": group["lr"],
@@ -129,7 +130,7 @@ class RunMetrics(pl.Callback):
         row[f"train/{self.unit}_per_second"] = (self._seen - seen) / (self._last_row[0] - seconds)
         row["memory/mb"] = peak_memory_mb()
         for logger in trainer.loggers:  # not by the model's `log`, but under the number that Lightning gives the step
-            logger.log_metrics(row, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+            logger.log_metrics(row, step=logged_step(trainer))
         self._step = {}
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from src.core.agreement import Agreement
+from src.core.internals import is_accumulating, is_last_batch, is_validation_next, leave_signals_alone
 from src.core.signals import Stopped, handle, restore, stop
 from src.training.checkpoint_io import SaveError, is_unsaved
 
@@ -43,7 +44,7 @@ class StopSignals(Checkpoint):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         # Lightning's own would exit with 0, and wait within the handler for ranks that wait elsewhere.
-        trainer._signal_connector.register_signal_handlers = lambda: None
+        leave_signals_alone(trainer)
         self._signal, self._asked, self._agreed, self._note = 0, None, 0, ""
 
     def _note_signal(self, signum: int, frame: Any) -> None:
@@ -81,7 +82,7 @@ class StopSignals(Checkpoint):
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        is_within_epoch = trainer.state.fn == "fit" and not trainer.fit_loop.epoch_loop._num_ready_batches_reached()
+        is_within_epoch = trainer.state.fn == "fit" and not is_last_batch(trainer)
         if is_within_epoch and not trainer.sanity_checking and self._is_agreed(trainer):
             self._save(trainer)
 
@@ -112,10 +113,7 @@ class StopSignals(Checkpoint):
 
     def _is_between_steps(self, trainer: pl.Trainer) -> bool:
         """Whether nothing but the next step follows: no batch to accumulate, no validation, no end of an epoch."""
-        loop, batches = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
-        assert batches is not None
-        follows = loop._should_accumulate() or loop._num_ready_batches_reached() or loop._should_check_val_fx(batches)
-        return not follows
+        return not (is_accumulating(trainer) or is_last_batch(trainer) or is_validation_next(trainer))
 
     def _save(self, trainer: pl.Trainer) -> None:
         path = Path(self.run_dir) / "checkpoints" / "last.ckpt"

@@ -1,10 +1,11 @@
 """The layers of a net in groups from input to output, for freezing and for learning rates that grow with depth."""
 
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
+
+from src.core.internals import NormWithStatistics
 
 # torch 2.3, which torchtext needs, has no RMSNorm.
-NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, getattr(nn, "RMSNorm", nn.LayerNorm))
+NORMS = (NormWithStatistics, nn.LayerNorm, nn.GroupNorm, getattr(nn, "RMSNorm", nn.LayerNorm))
 
 
 def layer_groups(net: nn.Module) -> list[list[nn.Module]]:

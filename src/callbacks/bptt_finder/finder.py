@@ -12,7 +12,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import _TunerExitException
 
 from src.callbacks.bptt_finder.gauge import WARM_UP, StepGauge, is_out_of_memory, peak_mb, restart_peak
 from src.callbacks.bptt_finder.loaders import batches_at, check_bptt, rebuild_schedule, set_bptt
@@ -22,6 +21,7 @@ from src.callbacks.search.bar import search_bar
 from src.callbacks.search.once import search_once
 from src.callbacks.search.snapshot import undone
 from src.callbacks.search.training_steps import TrainingBatches, training_steps
+from src.core.internals import EndOfFit, use_loader
 
 rank_zero_print = rank_zero_only(print)
 
@@ -135,7 +135,7 @@ class BPTTFinder(pl.Callback):
         pl_module.hparams["bptt/suggested"] = self.found
         self._log_found()
         if self.stop:
-            raise _TunerExitException
+            raise EndOfFit
         if self.apply:
             set_bptt(trainer, self.found)
             rebuild_schedule(trainer)
@@ -205,8 +205,8 @@ def _begin_epoch(trainer: pl.Trainer, batches: TrainingBatches) -> float:
     """Begin an epoch of other windows and let the trainer know of them, for what asks it; the number of its steps."""
     batches.begin_epoch()
     length = batches.fetcher.length
-    trainer.fit_loop._combined_loader = batches.loader  # undone, as all that the loop refers to
-    trainer.fit_loop.max_batches = math.inf if length is None else length
+    # Undone, as all that the loop refers to.
+    use_loader(trainer, batches.loader, math.inf if length is None else length)
     return math.inf if length is None else -(-length // trainer.accumulate_grad_batches)
 
 

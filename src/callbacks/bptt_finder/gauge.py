@@ -16,9 +16,9 @@ import torch
 from pytorch_lightning.utilities.memory import is_oom_error
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.utils._pytree import tree_leaves
 
 from src.callbacks.run_metrics import peak_memory_mb
+from src.core.internals import leaves
 
 WARM_UP = 1  # steps that are not timed: they allocate, choose kernels, compile
 
@@ -68,7 +68,7 @@ class StepGauge(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._tokens += next(leaf.numel() for leaf in tree_leaves(batch) if isinstance(leaf, Tensor))
+        self._tokens += next(leaf.numel() for leaf in leaves(batch) if isinstance(leaf, Tensor))
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer

@@ -5,23 +5,17 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.trainer.connectors.data_connector import (
-    _DataLoaderSource,
-    _process_dataloader,
-    _request_dataloader,
-)
-from pytorch_lightning.trainer.states import RunningStage, TrainerFn
-from pytorch_lightning.utilities.combined_loader import CombinedLoader
 
 from src.callbacks.search.optimizers import rebuild_optimizers
 from src.callbacks.search.snapshot import random_state_kept
 from src.callbacks.search.training_steps import TrainingBatches, copied_loader
+from src.core.internals import combined_loader, count_batches_anew, forget_loader, fresh_loaders, training_loaders
 
 
 def check_bptt(trainer: pl.Trainer) -> None:
     """Raises TypeError if neither a training loader nor the datamodule has `bptt`."""
-    if not _with_bptt(_loaders(trainer)) and not _has_bptt(_datamodule(trainer)):
-        names = ", ".join(type(loader).__name__ for loader in _loaders(trainer))
+    if not _with_bptt(training_loaders(trainer)) and not _has_bptt(_datamodule(trainer)):
+        names = ", ".join(type(loader).__name__ for loader in training_loaders(trainer))
         raise TypeError(
             f"bptt_finder needs a training loader or a datamodule with bptt, the length of its windows; {names} and "
             f"{type(_datamodule(trainer)).__name__} have none: leave the finder out, or give a BPTTLoader"
@@ -34,8 +28,8 @@ def batches_at(trainer: pl.Trainer, bptt: int) -> Iterator[TrainingBatches]:
 
     From copies of the loaders; if only the datamodule has bptt, from loaders that it makes.
     """
-    if _with_bptt(_loaders(trainer)):
-        copies = [copied_loader(loader) for loader in _loaders(trainer)]
+    if _with_bptt(training_loaders(trainer)):
+        copies = [copied_loader(loader) for loader in training_loaders(trainer)]
         for loader in _with_bptt(copies):
             loader.bptt = bptt
     else:
@@ -54,22 +48,14 @@ def set_bptt(trainer: pl.Trainer, bptt: int) -> None:
     if _has_bptt(datamodule):
         datamodule.bptt = bptt
     loop.setup_data()
-    loaders, source = _loaders(trainer), loop._data_source
-    for loader in _with_bptt(loaders):
+    loaders = _with_bptt(training_loaders(trainer))
+    for loader in loaders:
         loader.bptt = bptt
-    if _with_bptt(loaders):
-        loop._data_source = _DataLoaderSource(loop._combined_loader, "")  # the same loaders, not others like them
-    try:
-        assert loop._data_fetcher is not None
-        loop._data_fetcher.teardown()
-        loop._combined_loader = None
-        with random_state_kept():  # an iterator may draw a seed, which it has done before
-            loop.setup_data()
-    finally:
-        loop._data_source = source
+    with random_state_kept():  # an iterator may draw a seed, which it has done before
+        count_batches_anew(trainer, keep_loaders=bool(loaders))
     validation = loop.epoch_loop.val_loop
-    if _has_bptt(datamodule) and validation._combined_loader is not None:
-        validation._combined_loader = None
+    if _has_bptt(datamodule) and combined_loader(validation) is not None:
+        forget_loader(validation)
         trainer.validating = True
         validation.setup_data()
         trainer.training = True
@@ -94,19 +80,13 @@ def _made_at(trainer: pl.Trainer, bptt: int) -> list[Any]:
     datamodule.bptt = bptt
     try:
         with random_state_kept():
-            made = CombinedLoader(_request_dataloader(trainer.fit_loop._data_source), "max_size_cycle").flattened
-            return [_process_dataloader(trainer, TrainerFn.FITTING, RunningStage.TRAINING, loader) for loader in made]
+            return fresh_loaders(trainer)
     finally:
         datamodule.bptt = before
 
 
 def _datamodule(trainer: pl.Trainer) -> Any:
     return getattr(trainer, "datamodule", None)
-
-
-def _loaders(trainer: pl.Trainer) -> list[Any]:
-    assert trainer.fit_loop._combined_loader is not None
-    return trainer.fit_loop._combined_loader.flattened
 
 
 def _has_bptt(thing: Any) -> bool:

@@ -10,7 +10,6 @@ import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import _TunerExitException
 
 from src.callbacks.figure import publish
 from src.callbacks.lr_finder.peak import (
@@ -27,6 +26,7 @@ from src.callbacks.search.bar import search_bar
 from src.callbacks.search.once import search_once
 from src.callbacks.search.snapshot import undone
 from src.callbacks.search.training_steps import TrainingBatches, held_out_batch, held_out_loss, training_steps
+from src.core.internals import EndOfFit
 
 rank_zero_print = rank_zero_only(print)
 
@@ -157,7 +157,7 @@ class LRFinder(pl.Callback):
             self._module_lr = move_peak(trainer, rate) or self._module_lr
         if self.stop:
             self._log_found()
-            raise _TunerExitException
+            raise EndOfFit
 
     def _show(self, trainer: pl.Trainer, search: LRSearch) -> None:
         rank_zero_print(search.table())

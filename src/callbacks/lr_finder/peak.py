@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 
 from src.callbacks.search.optimizers import rebuild_optimizers
 from src.callbacks.search.snapshot import all_schedulers, undone
+from src.core.internals import SCHEDULER_RATES
 
 GROUP_RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # min_lr is OneCycleLR's final rate, a share of its peak
-SCHEDULER_RATES = ("base_lrs", "max_lrs", "_last_lr")
 MOMENTA = ("momentum", "betas")
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
-from lightning_fabric.utilities.seed import _collect_rng_states, _set_rng_states
-from pytorch_lightning.utilities.exceptions import _TunerExitException
+
+from src.callbacks.random_state import random_state, set_random_state
+from src.core.internals import EndOfFit
 
 Found = TypeVar("Found")
 
@@ -21,13 +22,13 @@ def search_once(search: Callable[[pl.Trainer], Found], trainer: Any, model: pl.L
     kept = trainer.callbacks, trainer.loggers, trainer.num_sanity_val_steps
     progress = copy.deepcopy(trainer.fit_loop.epoch_progress)
     trainer.callbacks, trainer.loggers, trainer.num_sanity_val_steps = [once], [], 0
-    once.random_state = _collect_rng_states()
+    once.random_state = random_state()
     try:
         trainer.fit(model, **data)
     finally:
         trainer.callbacks, trainer.loggers, trainer.num_sanity_val_steps = kept
         trainer.fit_loop.epoch_progress = progress
-        _set_rng_states(once.random_state)
+        set_random_state(once.random_state)
     if not once.found:
         raise ValueError("a finder searches before a training step, and this trainer's last epoch is over")
     return once.found[0]
@@ -50,8 +51,8 @@ class _Once(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if len(list(pl_module.parameters())) > self._num_parameters:
-            self.random_state = _collect_rng_states()
+            self.random_state = random_state()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.found = [self.search(trainer)]
-        raise _TunerExitException
+        raise EndOfFit

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.seed import _collect_rng_states, _set_rng_states
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
+from src.callbacks.random_state import random_state, set_random_state
+from src.core.internals import combined_loader, inner_schedulers, loader_parts, score_keeper
 from src.core.sharding import refuse_sharding
 
 GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
@@ -45,7 +46,7 @@ def undone(trainer: pl.Trainer) -> Iterator[None]:
     refuse_sharding(trainer, "a finder's search")
     module, sources = trainer.lightning_module, _sources(trainer)
     objects = [*module.modules(), *trainer.optimizers, *all_schedulers(trainer), *_loops(trainer)]
-    objects += [trainer._logger_connector, *filter(None, [getattr(trainer.precision_plugin, "scaler", None)])]
+    objects += [score_keeper(trainer), *filter(None, [getattr(trainer.precision_plugin, "scaler", None)])]
     tensors = [*module.parameters(), *module.buffers()]
     memo = {id(thing): thing for thing in (*objects, *tensors, *sources, *_never_copied(trainer))}
     with ExitStack() as kept:
@@ -77,18 +78,18 @@ def attributes_kept(module: nn.Module) -> Iterator[None]:
 @contextmanager
 def random_state_kept() -> Iterator[None]:
     """After the block, Python's, numpy's, torch's and CUDA's global generators are as before."""
-    states = _collect_rng_states()
+    states = random_state()
     try:
         yield
     finally:
-        _set_rng_states(states)
+        set_random_state(states)
 
 
 def all_schedulers(trainer: pl.Trainer) -> list[Any]:
     """All schedulers, those that others hold (SequentialLR, ChainedScheduler) included."""
     schedulers: list[Any] = [config.scheduler for config in trainer.lr_scheduler_configs]
     for scheduler in schedulers:  # which grows meanwhile
-        schedulers += getattr(scheduler, "_schedulers", [])
+        schedulers += inner_schedulers(scheduler)
     return schedulers
 
 
@@ -102,7 +103,7 @@ def _loops(trainer: pl.Trainer) -> list[Any]:
 
 def _sources(trainer: pl.Trainer) -> list[Any]:
     """The datamodule and the data sets of training and validation, as far as they are objects with attributes."""
-    combined = [loop._combined_loader for loop in (trainer.fit_loop, trainer.fit_loop.epoch_loop.val_loop)]
+    combined = [combined_loader(loop) for loop in (trainer.fit_loop, trainer.fit_loop.epoch_loop.val_loop)]
     loaders = [loader for each in combined if each is not None for loader in each.flattened]
     found = [getattr(trainer, "datamodule", None), *(getattr(loader, "dataset", None) for loader in loaders)]
     return [source for source in found if hasattr(source, "__dict__")]
@@ -125,8 +126,7 @@ def _holders(sources: list[Any]) -> list[Any]:
 def _never_copied(trainer: Any) -> Iterator[Any]:
     yield from (trainer, trainer.strategy, *trainer.callbacks, *trainer.loggers)
     for loop in _loops(trainer):
-        names = ("_combined_loader", "_data_fetcher", "_data_source")
-        yield from (vars(loop)[name] for name in names if name in vars(loop))
+        yield from loader_parts(loop)
 
 
 # ---- how it is kept ----

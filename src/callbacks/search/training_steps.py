@@ -7,16 +7,23 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.data import _set_sampler_epoch
-from pytorch_lightning.loops.utilities import _select_data_fetcher
-from pytorch_lightning.trainer import call
-from pytorch_lightning.trainer.states import RunningStage
 from torch import Tensor
-from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
-from torch.utils._pytree import tree_leaves
 
 from src.callbacks.search.snapshot import Memo, attributes_kept
+from src.core.internals import (
+    NormWithStatistics,
+    batch_fetcher,
+    call_module_hook,
+    combined_loader,
+    forget_epoch_scores,
+    is_last_batch,
+    leaves,
+    persistent_iterator,
+    set_sampler_epoch,
+    to_device,
+    training_step,
+)
 
 PATIENCE = 10  # steps in a row without a loss: training_step may leave out a batch by returning None
 
@@ -28,11 +35,11 @@ def copied_loader(loader: Any) -> Any:
     be copied, such as a Python generator.
     """
     attributes = getattr(loader, "__dict__", {})
-    memo: Memo = {id(leaf): leaf for leaf in tree_leaves([loader, attributes]) if isinstance(leaf, Tensor | np.ndarray)}
+    memo: Memo = {id(leaf): leaf for leaf in leaves([loader, attributes]) if isinstance(leaf, Tensor | np.ndarray)}
     if "dataset" in attributes:
         memo[id(attributes["dataset"])] = attributes["dataset"]
-    if attributes.get("_iterator") is not None:  # worker processes that persist
-        memo[id(attributes["_iterator"])] = None
+    if (iterator := persistent_iterator(loader)) is not None:
+        memo[id(iterator)] = None
     try:
         return copy.deepcopy(loader, memo)
     except Exception as error:
@@ -49,14 +56,13 @@ class TrainingBatches:
     """
 
     def __init__(self, trainer: pl.Trainer, loaders: list[Any] | None = None) -> None:
-        loader = copy.copy(trainer.fit_loop._combined_loader)
+        loader = copy.copy(combined_loader(trainer.fit_loop))
         assert loader is not None
         if loaders is not None:
             loader.limits = None
         loader.flattened = [copied_loader(part) for part in loader.flattened] if loaders is None else loaders
         self.loader = loader
-        self.fetcher = _select_data_fetcher(trainer, RunningStage.TRAINING)
-        self.fetcher.setup(loader)
+        self.fetcher = batch_fetcher(trainer, loader)
         self._epoch = trainer.current_epoch
         self._is_begun = False
 
@@ -65,7 +71,7 @@ class TrainingBatches:
         if self._is_begun and not self.fetcher.done:
             return
         for part in self.loader.flattened:
-            _set_sampler_epoch(part, self._epoch)
+            set_sampler_epoch(part, self._epoch)
         iter(self.fetcher)
         self._is_begun = True
         self._epoch += 1
@@ -98,9 +104,9 @@ def training_steps(
     while True:
         loop.reset()
         batches.begin_epoch()
-        call._call_lightning_module_hook(trainer, "on_train_epoch_start")
+        call_module_hook(trainer, "on_train_epoch_start")
         start = trainer.global_step
-        while not loop._num_ready_batches_reached():
+        while not is_last_batch(trainer):
             step = trainer.global_step
             try:
                 loop.advance(batches.fetcher)
@@ -116,7 +122,7 @@ def training_steps(
                 yield watch.loss(trainer)
         if trainer.global_step == start:
             raise ValueError("an epoch makes no optimizer step, so nothing can be searched: check the training loader")
-        trainer._logger_connector.epoch_end_reached()
+        forget_epoch_scores(trainer)
 
 
 def held_out_batch(trainer: pl.Trainer) -> Any:
@@ -130,12 +136,9 @@ def held_out_batch(trainer: pl.Trainer) -> Any:
     trainer.validating = True  # augmentation asks for it
     try:
         validation.setup_data()
-        loaders = validation._combined_loader
+        loaders = combined_loader(validation)
         assert loaders is not None
-        batch = next(iter(copied_loader(loaders.flattened[0])))
-        batch = trainer.precision_plugin.convert_input(batch)
-        batch = trainer.lightning_module._on_before_batch_transfer(batch, dataloader_idx=0)
-        return call._call_strategy_hook(trainer, "batch_to_device", batch, dataloader_idx=0)
+        return to_device(trainer, next(iter(copied_loader(loaders.flattened[0]))))
     finally:
         trainer.training = True
 
@@ -149,9 +152,9 @@ def held_out_loss(trainer: pl.Trainer, batch: Any) -> float:
     module = trainer.lightning_module
     with attributes_kept(module), torch.no_grad():
         module.eval()
-        for norm in (part for part in module.modules() if isinstance(part, _NormBase)):
+        for norm in (part for part in module.modules() if isinstance(part, NormWithStatistics)):
             norm.training, norm.track_running_stats = True, False
-        outputs = call._call_strategy_hook(trainer, "training_step", batch, 0)
+        outputs = training_step(trainer, batch)
     return _mean_over_ranks(trainer, outputs if isinstance(outputs, Tensor) else outputs["loss"])
 
 

@@ -5,6 +5,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from src.core.internals import blend_
+
 
 class DynamicEvaluation:
     """A copy of a net takes a step of gradient descent on each window of a test, once that window has been scored.
@@ -53,7 +55,7 @@ class DynamicEvaluation:
         with torch.autocast(loss.device.type, enabled=False):
             loss.backward()
         with torch.no_grad():
-            torch._foreach_lerp_(self._adapted, self._trained, self.decay)
+            blend_(self._adapted, self._trained, self.decay)
         self._optimizer.step()
 
     def end(self) -> None:

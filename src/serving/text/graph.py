@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from src.core.internals import loop_over_time, lstm_as_loop
 from src.datamodules.text.tokenization import LINE_END, UNKNOWN, without_torchtext
 from src.models.text import qrnn_layer
 from src.models.text.language_model import mapped
@@ -65,11 +66,9 @@ def _flat(state: Any) -> list[Tensor]:
 @contextmanager
 def graph_loops() -> Iterator[None]:
     """Within, loops over time become loops of the graph, for any number of steps: those of an LSTM and of a QRNN."""
-    from torch.export._patches import register_lstm_while_loop_decomposition
-
     before, qrnn_layer.forget_mult = qrnn_layer.forget_mult, forget_mult_in_graph
     try:
-        with register_lstm_while_loop_decomposition():
+        with lstm_as_loop():
             yield
     finally:
         qrnn_layer.forget_mult = before
@@ -77,11 +76,10 @@ def graph_loops() -> Iterator[None]:
 
 def forget_mult_in_graph(f: Tensor, z: Tensor, h0: Tensor, *, i: Tensor | None = None) -> Tensor:
     """What `forget_mult` computes, for torch.export."""
-    from torch._higher_order_ops import scan
 
     def step(h: Tensor, now: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         f_t, x_t = now
         h = x_t + (1 - f_t) * h
         return h, h.clone()
 
-    return scan(step, h0, (f, (f if i is None else i) * z))[1]
+    return loop_over_time(step, h0, (f, (f if i is None else i) * z))[1]
