@@ -1,5 +1,6 @@
-"""An LSTM layer in bfloat16 on a CPU, for training: faster than oneDNN's where the layer is wide."""
+"""LSTM layers in bfloat16 on a CPU: which way to run them, and a faster one for training wide layers."""
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,11 +14,26 @@ sigmoid_backward = torch.ops.aten.sigmoid_backward
 tanh_backward = torch.ops.aten.tanh_backward
 
 
-def is_faster(features: Tensor, weights: tuple[Tensor, ...]) -> bool:
-    """Whether BF16LSTM suits: autocast to bfloat16 on a CPU, gradients wanted, and a layer of 2 million weights."""
-    is_bf16 = autocast_dtype("cpu") == torch.bfloat16
-    is_wide = sum(weight.numel() for weight in weights) >= 2_000_000
-    return features.device.type == "cpu" and is_bf16 and is_wide and torch.is_grad_enabled()
+def is_bf16_on_cpu(features: Tensor) -> bool:
+    """Whether the features are on a CPU and autocast computes in bfloat16 there."""
+    return features.device.type == "cpu" and autocast_dtype("cpu") == torch.bfloat16
+
+
+@cache
+def cpu_has_bf16_lstm() -> bool:
+    """Whether torch can run an LSTM under autocast to bfloat16 on this CPU: not without AVX-512. Tries it once."""
+    features, state, weight = torch.zeros(1, 1, 1), torch.zeros(1, 1, 1), torch.zeros(4, 1)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.lstm(features, (state, state), (weight, weight), False, 1, 0.0, False, False, False)
+    except RuntimeError:
+        return False
+    return True
+
+
+def is_faster(weights: tuple[Tensor, ...]) -> bool:
+    """Whether BF16LSTM is faster than oneDNN's bfloat16 LSTM: with gradients, for a layer of 2 million weights."""
+    return torch.is_grad_enabled() and sum(weight.numel() for weight in weights) >= 2_000_000
 
 
 class BF16LSTM(torch.autograd.Function):

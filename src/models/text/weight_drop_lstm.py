@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from src.models.dropout import check_dropout, drop
-from src.models.text.bf16_lstm import BF16LSTM, is_faster
+from src.models.text.bf16_lstm import BF16LSTM, cpu_has_bf16_lstm, is_bf16_on_cpu, is_faster
 from src.models.text.run_segments import run_segments
 
 LSTMState = tuple[Tensor, Tensor]
@@ -42,7 +42,9 @@ class WeightDropLSTM(nn.Module):
         if is_dropping:
             weight_ih, weight_hh, *biases = weights
             weights = (weight_ih, drop(weight_hh, self.weight_dropout), *biases)
-        if is_faster(features, weights):
+        if is_bf16_on_cpu(features) and not cpu_has_bf16_lstm():
+            run = partial(run_float32, weights)
+        elif is_bf16_on_cpu(features) and is_faster(weights):
             run = partial(run_bf16, weights)
         elif not is_dropping:
             run = self.lstm
@@ -79,6 +81,15 @@ def run_bf16(weights: tuple[Tensor, ...], features: Tensor, state: LSTMState) ->
     hidden, cell = state
     output, last_cell = BF16LSTM.apply(features, hidden[0], cell[0], *weights)
     return output, (output[-1:], last_cell[None])
+
+
+def run_float32(weights: tuple[Tensor, ...], features: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    """The same in float32, with bfloat16 results, for a CPU that has no bfloat16 LSTM."""
+    with torch.autocast("cpu", enabled=False):
+        hidden, cell = state
+        exact = tuple(weight.float() for weight in weights)
+        output, (hidden, cell) = run_layer(exact, features.float(), (hidden.float(), cell.float()))
+    return output.bfloat16(), (hidden.bfloat16(), cell.bfloat16())
 
 
 class PackedWeights(torch.autograd.Function):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from src.models.text.bf16_lstm import BF16LSTM, is_faster
+from src.models.text.bf16_lstm import BF16LSTM, cpu_has_bf16_lstm, is_bf16_on_cpu, is_faster
 from src.models.text.weight_drop_lstm import WeightDropLSTM
 
 TIME, BATCH, INPUT, HIDDEN = 12, 3, 20, 30
@@ -66,34 +66,62 @@ def test_gradients_may_be_taken_twice(lstm):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_it_serves_wide_layers_under_autocast_with_gradients_only():
+def test_it_is_faster_for_wide_layers_with_gradients_only():
     wide, narrow = torch.empty(4, 500_000, device="meta"), torch.empty(4, 499_999, device="meta")
+    assert is_faster((wide,))
+    assert is_faster((narrow, torch.empty(4, device="meta")))
+    assert not is_faster((narrow,))
+    with torch.no_grad():
+        assert not is_faster((wide,))
+
+
+def test_an_lstm_computes_in_bf16_under_autocast_only():
     features = torch.empty(TIME, BATCH, INPUT)
-    assert not is_faster(features, (wide,))
+    assert not is_bf16_on_cpu(features.bfloat16())  # torch decides by itself
+    assert not is_bf16_on_cpu(features)
     with torch.autocast("cpu", torch.bfloat16):
-        assert is_faster(features, (wide,))
-        assert not is_faster(features, (narrow,))
-        assert not is_faster(features.to("meta"), (wide,))
-        with torch.no_grad():
-            assert not is_faster(features, (wide,))
+        assert is_bf16_on_cpu(features)
+        assert not is_bf16_on_cpu(features.to("meta"))
     with torch.autocast("cpu", torch.float16):
-        assert not is_faster(features, (wide,))
+        assert not is_bf16_on_cpu(features)
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_support_for_bf16_is_tried_once_and_draws_no_random_numbers(monkeypatch, supported):
+    calls = []
+
+    def lstm(*arguments):
+        calls.append(torch.is_autocast_enabled("cpu"))
+        if not supported:
+            raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setattr(torch, "lstm", lstm)
+    cpu_has_bf16_lstm.cache_clear()
+    before = torch.get_rng_state()
+    assert [cpu_has_bf16_lstm(), cpu_has_bf16_lstm()] == [supported] * 2
+    assert calls == [True]
+    assert torch.equal(torch.get_rng_state(), before)
+    cpu_has_bf16_lstm.cache_clear()
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_a_layer_gives_the_same_with_it_and_without(monkeypatch, dropout):
-    def run(serves):
-        monkeypatch.setattr("src.models.text.weight_drop_lstm.is_faster", lambda features, weights: serves)
+@pytest.mark.parametrize("supported", [True, False], ids=["BF16LSTM", "float32"])
+def test_a_layer_gives_the_same_by_each_way(monkeypatch, supported, dropout):
+    def run(changes):
         torch.manual_seed(3)
         net = WeightDropLSTM(INPUT, HIDDEN, weight_dropout=dropout)
         features, *_ = inputs()
-        with torch.autocast("cpu", torch.bfloat16):
+        with monkeypatch.context() as patch, torch.autocast("cpu", torch.bfloat16):
+            for name, value in changes.items():
+                patch.setattr(f"src.models.text.weight_drop_lstm.{name}", lambda *weights, value=value: value)
             first, between = net(features)
             second, (hidden, cell) = net(features, between)
         parts = [first, second, hidden, cell]
         sum(part.float().square().sum() for part in parts).backward()
         return parts, [*(part.float() for part in parts), *(p.grad for p in net.parameters())]
 
-    (found_parts, found), (right_parts, right) = run(True), run(False)
+    found_parts, found = run({"cpu_has_bf16_lstm": supported, "is_faster": True})
+    right_parts, right = run({})  # the default of this CPU, for a narrow layer
     assert [(part.shape, part.dtype) for part in found_parts] == [(part.shape, part.dtype) for part in right_parts]
+    assert {part.dtype for part in found_parts} == {torch.bfloat16}
     assert max(errors(found, right)) < 0.02
