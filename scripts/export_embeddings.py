@@ -22,8 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src.datamodules.tables.categories import FIRST_KNOWN
 from src.report.figures import ACCENT, new_figure
-from src.report.tables.labels import put_labels
-from src.report.tables.map import neighbours, principal_components
+from src.report.tables.map import principal_components, put_labels, tsne_places
 from src.serving.tables.entity_embedder import read_vectors
 
 Map = Literal["pca", "tsne"]
@@ -54,7 +53,7 @@ def vector_table(texts: list[str], vectors: np.ndarray) -> pa.Table:
 def flattened(vectors: np.ndarray, kind: Map) -> tuple[np.ndarray, list[str]]:
     """Vectors in two dimensions, (rows, 2), and what the axes are."""
     if kind == "tsne" and len(vectors) > 2:
-        return neighbours(vectors), ["t-SNE 1", "t-SNE 2"]
+        return tsne_places(vectors), ["t-SNE 1", "t-SNE 2"]
     places, shares = principal_components(vectors)
     return places, [f"principal component {axis} ({share:.0%} of the variance)" for axis, share in enumerate(shares, 1)]
 

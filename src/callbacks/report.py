@@ -16,7 +16,7 @@ from matplotlib.image import imread
 from src.callbacks.figure import takes_pictures, to_loggers
 from src.core.sharding import is_sharded
 from src.report.environment import save_environment
-from src.report.parts import Picture, Prose, Section
+from src.report.parts import Plot, Prose, Section
 from src.report.rows import split_of
 from src.report.run import View, in_one_line, sections_of, write_report
 
@@ -78,7 +78,7 @@ class Report(pl.Callback):
         if any(map(takes_pictures, trainer.loggers)):
             for section in self._sections:
                 for part in section.parts:
-                    if isinstance(part, Picture):
+                    if isinstance(part, Plot):
                         to_loggers(pixels_of(part), f"{section.title}/{part.title}", trainer)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -93,7 +93,7 @@ class Report(pl.Callback):
             sys.stderr.write(f"warning: {self.run_dir / 'report.html'} is not written ({in_one_line(error)})\n")
 
 
-def pixels_of(picture: Picture) -> np.ndarray:
+def pixels_of(picture: Plot) -> np.ndarray:
     """A picture as uint8 (height, width, 3)."""
     if isinstance(picture.source, Figure):
         # A copy: what is drawn twice is laid out anew, and may move by a hair.

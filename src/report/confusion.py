@@ -1,16 +1,31 @@
-"""Which classes are taken for which."""
+"""Which classes are mistaken for which."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from src.report.figures import BLACK, WHITE, new_figure
+from src.report.figures import BLACK, WHITE, as_written, new_figure
+from src.report.parts import Plot
+
+MAX_NUMBERED, MAX_NAMED = 30, 50  # classes whose cells have room for counts, and whose names have room
+
+
+def confusion_plot(counts: np.ndarray, names: list[str], unit: str) -> Plot:
+    """The matrix of counts (true class, predicted class), with how to read it. unit: images, rows."""
+    return Plot(
+        "Confusion matrix",
+        draw_confusion(counts, names),
+        f"Matrix of {len(names)} true by {len(names)} predicted classes; {np.trace(counts)} of {counts.sum()} {unit} "
+        "lie on the diagonal: they are correct",
+        "Rows are true classes, columns are predicted classes. Look for dark cells off the diagonal: these are the "
+        "mistakes. The shade grows with the share of the row.",
+    )
 
 
 def draw_confusion(counts: np.ndarray, names: list[str]) -> Figure:
-    """A figure of a matrix of counts (true class, predicted class); cells hold their counts up to 30 classes.
+    """A figure of the matrix of counts (true class, predicted class); cells show their counts up to 30 classes.
 
-    The shade is the share of the true class, on one blue scale, light to dark: to be told apart by any eye, and in
-    grey. Its root is drawn, so that a few mistakes in a hundred are visible; cells without any stay empty.
+    The shade is the root of the share of the true class, so a few mistakes in a hundred are visible. It runs from
+    light to dark blue, which every reader can tell apart, also in grey. Cells without a count stay empty.
     """
     size = len(names)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -20,13 +35,13 @@ def draw_confusion(counts: np.ndarray, names: list[str]) -> Figure:
     figure.set_layout_engine("constrained")
     axes = figure.add_subplot()
     axes.imshow(np.sqrt(np.ma.masked_equal(share, 0)), cmap="Blues", vmin=0, vmax=1.15, interpolation="none")
-    step = -(-size // 50)  # the names of 50 classes at most fit
-    shown = range(0, size, step)
-    axes.set_xticks(shown, [names[i] for i in shown], rotation=90 if longest > 3 else 0)
-    axes.set_yticks(shown, [names[i] for i in shown])
+    named = range(0, size, -(-size // MAX_NAMED))
+    axes.set_xticks(named, [names[i] for i in named], rotation=90 if longest > 3 else 0)
+    axes.set_yticks(named, [names[i] for i in named])
+    as_written([*axes.get_xticklabels(), *axes.get_yticklabels()])
     axes.tick_params(length=0, labelsize=8)
-    axes.set(xlabel="predicted", ylabel="true", title=f"{int(np.trace(counts))} of {int(counts.sum())} right")
-    for row, column in zip(*np.nonzero(counts), strict=True) if size <= 30 else ():
+    axes.set(xlabel="predicted", ylabel="true", title=f"{int(np.trace(counts))} of {int(counts.sum())} correct")
+    for row, column in zip(*np.nonzero(counts), strict=True) if size <= MAX_NUMBERED else ():
         color = WHITE if share[row, column] > 0.4 else BLACK
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=color)
     return figure

@@ -10,23 +10,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from src.report.figures import line_style, new_figure, without_box
-from src.report.parts import Picture, Section
+from src.report.parts import Plot, Section
+from src.report.wording import metric_title
 
-MOST = 500  # points of a line: more cannot be seen
-CAPITALS = {"auroc", "auprc", "rmse", "rmspe", "mae", "mape", "mse", "r2", "f1", "lr"}  # as the field writes them
+MAX_POINTS = 500  # of a line: more cannot be seen
 EXACT = ("lr", "momentum", "memory/mb")  # not to be smoothed
 HOW_TO_READ = {
-    "val/loss": "What the training lowers: how wrong the net is on the rows it learns from, and on rows held out. When "
-    "the held-out curve turns upwards while the other one falls, the net begins to learn its rows by heart.",
-    "train/lr": "The learning rate: how far a step goes, as its schedule says; of the last layer group.",
-    "train/momentum": "How much of the step before each step repeats (for Adam: its first beta).",
-    "train/grad_norm": "The length of the gradient before it is clipped. Peaks far above the rest are steps that may "
-    "throw the net off: clip the gradient there, or lower the rate.",
-    "_per_second": "How fast rows or tokens were trained on, without the validation between.",
-    "memory/mb": "The most memory in use so far. A curve that never levels off points to something that is kept "
-    "from step to step by mistake.",
+    "val/loss": "What training lowers: the error on the rows the net learns from, and on held-out rows. If the "
+    "held-out curve rises while the other falls, the net memorises its rows (overfitting).",
+    "train/lr": "The learning rate of the last layer group: the size of each step, set by the schedule.",
+    "train/momentum": "The share of the previous steps that each step repeats (for Adam: its first beta).",
+    "train/grad_norm": "The length of the gradient before clipping. Peaks far above the rest can make the training "
+    "unstable: clip the gradient, or lower the learning rate.",
+    "_per_second": "Training speed in rows or tokens, without the validation.",
+    "memory/mb": "The highest memory use so far. It should level off; if it keeps rising, something is kept from step "
+    "to step by mistake.",
 }
-NAMES = {
+TITLES = {
     "train/lr": "Learning rate",
     "train/momentum": "Momentum",
     "train/grad_norm": "Gradient norm",
@@ -36,44 +36,38 @@ NAMES = {
 }
 
 
-def curves(path: Path, monitor: str) -> Section | None:
+def training_curves(path: Path, monitor: str) -> Section | None:
     """A section with a curve for each number of a metrics.csv; None if a run has logged nothing yet.
 
-    monitor: the score that chooses the best checkpoint; it is the first one after the loss.
+    monitor: the score that chooses the best checkpoint; its curve comes first after the loss.
     """
     table = pd.read_csv(path) if path.is_file() else pd.DataFrame({"step": []})
     table = table.replace([np.inf, -np.inf], np.nan)
     table = table.loc[table.filter(like="test/").isna().all(axis=1)]  # a test comes after the training
     scores = [name for name in table if str(name).startswith("val/") and name not in ("val/loss", monitor)]
-    found = [_picture(table, str(name)) for name in ["val/loss", *[monitor] * (monitor != "val/loss"), *scores, *NAMES]]
-    pictures = [picture for picture in found if picture is not None]
-    if not pictures:
+    names = ["val/loss", *[monitor] * (monitor != "val/loss"), *scores, *TITLES]
+    plots = [plot for name in names if (plot := _plot(table, str(name))) is not None]
+    if not plots:
         return None
     steps = 1 + table["step"].to_numpy().max()
     epochs = 1 + np.nanmax(table["epoch"].to_numpy(), initial=-1) if "epoch" in table else 0
     length = f" in {epochs:.0f} epoch{'s' if epochs > 1 else ''}" if epochs else ""
-    return Section("How the training went", pictures, f"{steps:,.0f} steps{length}; each curve runs over the steps.")
+    return Section("How the training went", plots, f"{steps:,.0f} steps{length}; the horizontal axes count steps.")
 
 
-def _picture(table: pd.DataFrame, name: str) -> Picture | None:
-    """The curve of a name; for a score of the validation that of its training counterpart, too."""
+def _plot(table: pd.DataFrame, name: str) -> Plot | None:
+    """The curve of a number; a validation score is drawn with its training counterpart."""
     train = name.replace("val/", "train/")
     names = {"training": train} if train == name else {"training": train, "validation": name}
     lines = {label: _column(table, name) for label, name in names.items()}
     lines = {label: values for label, values in lines.items() if len(values)}
     if not lines:
         return None
-    title = NAMES.get(name, in_words(name.partition("/")[2]))
+    title = TITLES.get(name, metric_title(name.partition("/")[2]))
     title = f"{title}, validation" if "training" not in lines else title
     ends = (f"{label} from {values.iloc[0]:.4g} to {values.iloc[-1]:.4g}" for label, values in lines.items())
     note = next((text for key, text in HOW_TO_READ.items() if name.endswith(key)), "")
-    return Picture(title, _figure(lines, name), f"{title} over the steps: {', '.join(ends)}.", note)
-
-
-def in_words(name: str) -> str:
-    """A metric's name for a reader: macro_f1 as Macro F1."""
-    words = [word.upper() if word in CAPITALS else word for word in name.split("_")]
-    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+    return Plot(title, _figure(lines, name), f"{title} over the steps: {', '.join(ends)}.", note)
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series:
@@ -84,7 +78,7 @@ def _figure(lines: dict[str, pd.Series], name: str) -> Figure:
     figure = new_figure(4.6, 2.7)
     axes = figure.add_axes((0.15, 0.17, 0.82, 0.78))
     for number, (label, values) in enumerate(lines.items()):
-        _draw(axes, values, number, label, is_noisy=not name.endswith(EXACT))
+        _draw_line(axes, values, number, label, is_noisy=not name.endswith(EXACT))
     if name.endswith(("loss", "grad_norm")) and spans_decades(list(lines.values())):
         axes.set_yscale("log")
     if name.endswith(("memory/mb", "_per_second")):
@@ -96,8 +90,8 @@ def _figure(lines: dict[str, pd.Series], name: str) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, values: pd.Series, number: int, label: str, is_noisy: bool) -> None:
-    """A line; where it is noisy and long, each point faint and the running average strong."""
+def _draw_line(axes: Axes, values: pd.Series, number: int, label: str, is_noisy: bool) -> None:
+    """Draw a line; if it is noisy and long, its points faint and their running average strong."""
     style, smooth = line_style(number), values
     if is_noisy and len(values) > 30:
         raw = thinned(values)
@@ -109,13 +103,13 @@ def _draw(axes: Axes, values: pd.Series, number: int, label: str, is_noisy: bool
 
 
 def spans_decades(lines: Sequence[pd.Series]) -> bool:
-    """Whether values are so far apart, 50 times and more, that the small ones would lie on the axis."""
+    """Whether positive values differ more than 50-fold: on a linear axis the small ones would lie on the axis."""
     lowest, highest = min(values.min() for values in lines), max(values.max() for values in lines)
     return lowest > 0 and highest / lowest > 50
 
 
 def thinned(values: Any) -> Any:
-    """At most MOST of the points, evenly spread, the first and the last among them."""
-    if len(values) <= MOST:
+    """At most MAX_POINTS of a series or frame, evenly spread, with the first and the last."""
+    if len(values) <= MAX_POINTS:
         return values
-    return values.iloc[np.linspace(0, len(values) - 1, MOST).round().astype(int)]
+    return values.iloc[np.linspace(0, len(values) - 1, MAX_POINTS).round().astype(int)]

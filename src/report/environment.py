@@ -1,10 +1,11 @@
-"""What a run ran on: the machine, the versions and the commit, kept in a file beside its scores."""
+"""What a run ran on: the machine, the versions and the commit, in a file beside its scores."""
 
 import json
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,22 +14,27 @@ from typing import Any
 import torch
 
 from src.core.errors import ROOT
+from src.core.files import write_text
 
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "hydra-core")
 
 
-def environment(devices: int, precision: str) -> dict[str, Any]:
-    """Plain data: when it began, `hardware` and `software` in words, and the `commit` of the checkout if it is one.
+def save_environment(path: Path, devices: int, precision: str, *, clock: Callable[[], datetime] = datetime.now) -> None:
+    """Write a JSON file with the time of the start, the hardware, the precision, the software and the commit.
 
-    devices: how many processes train.  precision: as the Trainer calls it.
+    Args:
+        devices: how many processes train.
+        precision: as the Trainer calls it.
+        clock: gives the time of the start.
     """
-    return {
-        "began": f"{datetime.now():%Y-%m-%d %H:%M}",
+    found: dict[str, Any] = {
+        "began": f"{clock():%Y-%m-%d %H:%M}",
         "hardware": f"{cpu()}, {gpus()}{f'; {devices} processes' if devices > 1 else ''}",
         "precision": precision,
         "software": ", ".join([f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)]),
         "commit": commit(ROOT),
     }
+    write_text(path, json.dumps(found, indent=2) + "\n")
 
 
 def cpu() -> str:
@@ -42,31 +48,22 @@ def cpu() -> str:
 
 
 def gpus() -> str:
-    """The names of the GPUs that torch finds, or that there is none."""
+    """The names of the GPUs that torch finds, or `no GPU`."""
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names)) or "no GPU"
 
 
 def commit(folder: Path) -> str | None:
-    """The commit that is checked out in a folder, and whether files differ from it; None if it is no checkout."""
+    """The commit checked out in a folder, and whether files differ from it; None if it is not a checkout."""
     if not (folder / ".git").exists():
         return None
-    git = ["git", "-C", str(folder)]
     try:
-        found = subprocess.run([*git, "rev-parse", "HEAD"], check=False, capture_output=True, text=True, timeout=10)
-        changes = subprocess.run(
-            [*git, "status", "--porcelain"], check=False, capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):  # no git here, or a slow disk
+        head, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
+    except (OSError, subprocess.SubprocessError):  # git is missing or fails, or the disk is slow
         return None
-    if found.returncode or changes.returncode:
-        return None
-    return found.stdout.strip() + (" with changes that are not committed" if changes.stdout.strip() else "")
+    return head + (" with uncommitted changes" if changes else "")
 
 
-def save_environment(path: Path, devices: int, precision: str) -> None:
-    """Write `environment` to a file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_suffix(".tmp")
-    staged.write_text(json.dumps(environment(devices, precision), indent=2) + "\n")
-    os.replace(staged, path)
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()

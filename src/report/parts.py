@@ -1,4 +1,4 @@
-"""What a report is made of. How it looks is page.py's business; what it says, that of the views."""
+"""What a report is made of: sections of plots, tables and prose. page.py decides how they look."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,13 @@ from markupsafe import Markup
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture with what to say of it.
+class Plot:
+    """A figure or an image with its caption.
 
-    source: a figure, drawn as SVG in the colours of the page; or the bytes of a PNG, which keep theirs.
-    alt: what a reader who cannot see it is to know.  note: a line below it.
+    Attributes:
+        source: a figure, drawn as SVG in the colours of the page, or the bytes of a PNG.
+        alt: describes it to a reader who cannot see it.
+        note: the caption below it.
     """
 
     title: str
@@ -24,7 +26,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells: text, numbers (shown with four digits), or Markup, such as a small picture."""
+    """Rows of cells: text, numbers (shown with four digits), or Markup, such as a small image."""
 
     title: str
     head: Sequence[str]
@@ -34,18 +36,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Prose:
-    """Text, with paragraphs divided by empty lines; or Markup, which stands as it is."""
+    """Text whose paragraphs are divided by empty lines, or Markup."""
 
     text: str | Markup
     title: str = ""
 
 
-Part: TypeAlias = Picture | Table | Prose
+Part: TypeAlias = Plot | Table | Prose
 
 
 @dataclass(frozen=True)
 class Section:
-    """Parts under a heading of their own, which the page's table of contents names."""
+    """Parts under a heading, which the table of contents lists."""
 
     title: str
     parts: Sequence[Part]

@@ -7,7 +7,7 @@ from src.callbacks.report import Report
 from src.callbacks.run_metrics import RunMetrics
 from src.loggers.csv_logger import CSVLogger
 from src.report.figures import new_figure
-from src.report.parts import Picture, Prose, Section
+from src.report.parts import Plot, Prose, Section
 from tests.support.tiny import AtBatch, TinyPictures, classifier, trainer
 
 
@@ -22,7 +22,7 @@ class View:
         if self.error is not None:
             raise self.error
         self.weights.append(next(model.parameters()).detach().clone())
-        return [Section("What it has learned", [Prose("a little"), Picture("A dot", new_figure(2, 1), "nothing")])]
+        return [Section("What it has learned", [Prose("a little"), Plot("A dot", new_figure(2, 1), "nothing")])]
 
 
 def run(folder, view=None, epochs=1, callbacks=(), test=True, every_minutes=5.0, logger=None, datamodule=None):
@@ -78,7 +78,7 @@ def test_without_a_test_split_the_view_looks_at_the_end_of_fit(tmp_path):
 
 def test_a_view_that_fails_ends_no_training(tmp_path, capsys):
     page, made = run(tmp_path, View(ZeroDivisionError("no rows")))
-    assert "View could not show it: ZeroDivisionError: no rows" in page
+    assert "View failed: ZeroDivisionError: no rows" in page
     assert "Accuracy, test" in page
     assert "warning: the report lacks what View shows" in capsys.readouterr().err
     assert made.state.finished

@@ -3,13 +3,13 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from src.report.calibration import draw_reliability, reliability_of
+from src.report.calibration import draw_reliability, reliability_of, reliability_plot
 
 CONFIDENCE = np.array([0.51, 0.52, 0.9, 0.91], np.float32)  # two bins of a fifteenth
 RIGHT = np.array([True, False, True, True])
 
 
-def test_a_bin_has_its_pictures_mean_confidence_and_accuracy():
+def test_a_bin_has_its_answers_mean_confidence_and_accuracy():
     reliability = reliability_of(CONFIDENCE, RIGHT)
     assert reliability.counts.tolist() == [2, 2]
     assert reliability.confidence == pytest.approx([0.515, 0.905])
@@ -33,7 +33,21 @@ def test_the_error_is_torchmetrics(logits):
     assert reliability_of(confidence.numpy(), (predicted == labels).numpy()).error == pytest.approx(expected, abs=1e-6)
 
 
-def test_every_picture_is_counted_in_the_bars():
+def test_every_answer_is_counted_in_the_bars():
     confidence = np.array([0.1, 0.5, 1, 1], np.float32)
-    figure = draw_reliability(reliability_of(confidence, RIGHT), confidence, "confidence", "right", "pictures")
+    figure = draw_reliability(reliability_of(confidence, RIGHT), confidence, "confidence", "correct", "images")
     assert sum(bar.get_height() for bar in figure.axes[1].patches) == 4
+
+
+def test_the_plot_says_how_far_off_the_probabilities_are():
+    note = reliability_plot(CONFIDENCE, RIGHT, "images", "More data helps.").note
+    assert "for which the net gives the predicted class a probability of 80%, 80% should be correct" in note
+    assert "the probability is 71.0%, and 75.0% are correct. " in note
+    assert note.endswith("is 0.0550. More data helps.")
+
+
+def test_the_probability_of_one_class_is_named():
+    plot = reliability_plot(CONFIDENCE, RIGHT, "rows", "", "late")
+    assert "75.0% are late. " in plot.note
+    labels = [plot.source.axes[0].get_ylabel(), plot.source.axes[1].get_xlabel(), plot.source.axes[1].get_ylabel()]
+    assert labels == ["share that is late", "predicted probability of late", "rows"]

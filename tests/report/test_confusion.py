@@ -1,7 +1,6 @@
 import numpy as np
 
-from src.report.confusion import draw_confusion
-from src.report.images.outcomes import Confusion, Outcomes, confusions_of
+from src.report.confusion import confusion_plot, draw_confusion
 
 COUNTS = np.array([[5, 1, 0], [0, 7, 0], [0, 2, 8]])
 
@@ -16,8 +15,8 @@ def test_a_row_is_a_true_class_and_a_column_a_predicted_one():
     assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("predicted", "true")
 
 
-def test_the_title_says_how_many_are_right():
-    assert draw_confusion(COUNTS, ["cat", "dog", "owl"]).axes[0].get_title() == "20 of 23 right"
+def test_the_title_says_how_many_are_correct():
+    assert draw_confusion(COUNTS, ["cat", "dog", "owl"]).axes[0].get_title() == "20 of 23 correct"
 
 
 def test_a_class_without_rows_is_drawn_empty():
@@ -30,13 +29,22 @@ def test_many_classes_are_drawn_without_numbers_on_a_page_s_width():
     assert figure.get_figwidth() <= 10
 
 
-def test_the_most_frequent_confusion_comes_first_with_its_worst_mistake():
-    outcomes = Outcomes(
-        rows=np.arange(6),
-        labels=np.array([0, 2, 1, 2, 2, 0]),
-        predicted=np.array([0, 1, 1, 1, 1, 2]),
-        confidence=np.full(6, 0.5),
-        losses=np.array([9.0, 1.0, 8.0, 3.0, 2.0, 4.0]),
-        total=6,
-    )
-    assert confusions_of(outcomes, 3) == [Confusion(2, 1, 3, example=3), Confusion(0, 2, 1, example=5)]
+def test_the_plot_counts_the_diagonal():
+    assert "; 20 of 23 rows lie on the diagonal" in confusion_plot(COUNTS, ["cat", "dog", "owl"], "rows").alt
+
+
+def test_a_class_name_is_not_read_as_a_formula():
+    axes = draw_confusion(np.eye(2, dtype=int), [r"$\a$", "b"]).axes[0]
+    assert not any(label.get_parse_math() for label in [*axes.get_xticklabels(), *axes.get_yticklabels()])
+
+
+def test_up_to_thirty_classes_have_numbers_and_fifty_have_names():
+    assert len(cells(draw_confusion(np.eye(30, dtype=int), ["x"] * 30))) == 30
+    assert cells(draw_confusion(np.eye(31, dtype=int), ["x"] * 31)) == {}
+    assert len(draw_confusion(np.eye(50, dtype=int), ["x"] * 50).axes[0].get_xticks()) == 50
+    assert len(draw_confusion(np.eye(51, dtype=int), ["x"] * 51).axes[0].get_xticks()) == 26
+
+
+def test_the_shade_is_the_root_of_the_row_s_share():
+    shades = draw_confusion(np.array([[3, 1], [0, 0]]), ["a", "b"]).axes[0].images[0].get_array()
+    assert shades.tolist() == [[0.75**0.5, 0.5], [None, None]]

@@ -1,14 +1,14 @@
 import pandas as pd
 import pytest
 
-from src.report.curves import curves, spans_decades, thinned
+from src.report.curves import spans_decades, thinned, training_curves
 
 HEADER = "step,epoch,memory/mb,test/accuracy,train/loss,train/lr,val/accuracy,val/loss,val/macro_f1\n"
 
 
 def section(folder, *rows, monitor="val/accuracy"):
     (folder / "metrics.csv").write_text(HEADER + "".join(f"{row}\n" for row in rows))
-    return curves(folder / "metrics.csv", monitor)
+    return training_curves(folder / "metrics.csv", monitor)
 
 
 def lines_of(picture):
@@ -40,7 +40,7 @@ def test_a_loss_that_is_not_finite_leaves_a_gap(tmp_path):
 
 
 def test_there_are_no_curves_before_the_first_row(tmp_path):
-    assert curves(tmp_path / "metrics.csv", "val/loss") is None
+    assert training_curves(tmp_path / "metrics.csv", "val/loss") is None
     assert section(tmp_path) is None
 
 

@@ -8,8 +8,8 @@ from markupsafe import Markup
 from matplotlib.image import imsave
 
 from src.report.figures import BLACK, new_figure
-from src.report.page import cell, png_size, render
-from src.report.parts import Picture, Prose, Section, Table
+from src.report.page import png_size, render
+from src.report.parts import Plot, Prose, Section, Table
 
 
 def line(points=3):
@@ -43,15 +43,12 @@ class Tags(HTMLParser):
         return [attributes[attribute] for _, attributes in self.found if attribute in attributes]
 
 
-# ---- pictures ----
-
-
 def test_the_same_content_gives_the_same_bytes():
-    assert page(Picture("Loss", line(), "it falls")) == page(Picture("Loss", line(), "it falls"))
+    assert page(Plot("Loss", line(), "it falls")) == page(Plot("Loss", line(), "it falls"))
 
 
 def test_every_id_of_a_page_is_there_once_and_every_reference_leads_to_one():
-    text = page(Picture("Loss", line(), "a"), Picture("Loss again", line(), "b"))
+    text = page(Plot("Loss", line(), "a"), Plot("Loss again", line(), "b"))
     ids = Tags(text).all("id")
     references = re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', text)
     assert len(references) > 10
@@ -63,7 +60,7 @@ def test_a_figure_has_the_ink_and_the_paper_of_the_page():
     figure = line()
     figure.axes[0].text(0, 0, "on a dark cell", color=BLACK)
     figure.axes[0].axvspan(0, 1, color="white")
-    svg = page(Picture("Loss", figure, "it falls")).partition("<svg")[2].partition("</svg>")[0]
+    svg = page(Plot("Loss", figure, "it falls")).partition("<svg")[2].partition("</svg>")[0]
     assert "currentColor" in svg
     assert "var(--paper)" in svg
     assert "#010101" in svg
@@ -74,7 +71,7 @@ def test_a_figure_has_the_ink_and_the_paper_of_the_page():
 def test_the_text_of_a_figure_is_text():
     figure = line()
     figure.axes[0].set_xlabel("step")
-    assert re.search(r"<text [^>]*>step</text>", page(Picture("Loss", figure, "it falls")))
+    assert re.search(r"<text [^>]*>step</text>", page(Plot("Loss", figure, "it falls")))
 
 
 def test_very_many_points_are_drawn_as_pixels():
@@ -82,11 +79,11 @@ def test_very_many_points_are_drawn_as_pixels():
     figure = new_figure(4, 3)
     figure.add_subplot().plot(*dots, ".")
     figure.axes[0].scatter(*dots)
-    assert len(page(Picture("Dots", figure, "all over"))) < 300_000
+    assert len(page(Plot("Dots", figure, "all over"))) < 300_000
 
 
 def test_a_picture_says_what_it_shows_and_how_large_it_is():
-    tags = dict(Tags(page(Picture("A", line(), 'loss "falls"'), Picture("B", png(), "all black"))).found)
+    tags = dict(Tags(page(Plot("A", line(), 'loss "falls"'), Plot("B", png(), "all black"))).found)
     assert (tags["svg"]["role"], tags["svg"]["aria-label"]) == ("img", 'loss "falls"')
     assert (tags["svg"]["width"], tags["svg"]["height"]) == ("384", "288")  # of 96 pixels an inch
     assert (tags["img"]["alt"], tags["img"]["width"], tags["img"]["height"]) == ("all black", "5", "3")
@@ -94,11 +91,8 @@ def test_a_picture_says_what_it_shows_and_how_large_it_is():
 
 def test_bytes_that_are_no_png_are_refused():
     assert png_size(png(7, 2)) == (7, 2)
-    with pytest.raises(ValueError, match="pictures are figures or PNGs, got bytes that begin with b'GIF89a'"):
+    with pytest.raises(ValueError, match="images must be figures or PNGs, got bytes that begin with b'GIF89a'"):
         png_size(b"GIF89a")
-
-
-# ---- text ----
 
 
 def test_text_is_escaped_and_markup_is_not():
@@ -111,27 +105,8 @@ def test_empty_lines_divide_paragraphs():
     assert "<p>one\nstill one</p>\n<p>two</p>" in page(Prose("one\nstill one\n\ntwo"))
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (0.123456, "0.1235"),
-        (np.float32(2), "2.000"),
-        (1234.5, "1,234"),
-        (12345, "12,345"),
-        (np.int64(7), "7"),
-        (None, ""),
-        ("x", "x"),
-    ],
-)
-def test_a_cell_shows_four_digits_of_a_number(value, shown):
-    assert cell(value) == shown
-
-
-# ---- the page ----
-
-
 def test_headings_come_in_order():
-    text = page(Prose("text", title="A"), Table("B", ["x"], [[1]]), Picture("C", line(), "it falls"))
+    text = page(Prose("text", title="A"), Table("B", ["x"], [[1]]), Plot("C", line(), "it falls"))
     assert [tag for tag, _ in Tags(text).found if tag in ("h1", "h2", "h3")] == ["h1", "h2", "h3", "h3", "h3"]
 
 
@@ -142,7 +117,7 @@ def test_the_table_of_contents_leads_to_each_section():
 
 
 def test_a_page_asks_nothing_of_the_network():
-    tags = Tags(page(Picture("A", line(), "a"), Picture("B", png(), "b")))
+    tags = Tags(page(Plot("A", line(), "a"), Plot("B", png(), "b")))
     assert [tag for tag, _ in tags.found if tag == "script"] == []
     addresses = [*tags.all("src"), *tags.all("href"), *tags.all("xlink:href")]
     assert [address[:20] for address in addresses if not address.startswith(("data:", "#"))] == []

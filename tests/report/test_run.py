@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from src.report.parts import Prose, Section
-from src.report.run import duration, report, sections_of
+from src.report.run import report_page, sections_of
 from tests.support.tiny import TinyPictures, built
 
 CONFIG = "# Repeat: python train.py --config-name=config\nscoring:\n  monitor: val/accuracy\n"
@@ -15,7 +15,7 @@ def written(folder, config=CONFIG, environment=None, **metrics):
     (folder / "config.yaml").write_text(config)
     (folder / "metrics.json").write_text(json.dumps({name.replace("__", "/"): v for name, v in metrics.items()}))
     (folder / "environment.json").write_text(json.dumps(environment or {}))
-    return report(folder, [])
+    return report_page(folder, [])
 
 
 class View:
@@ -30,9 +30,6 @@ class View:
         torch.rand(3)
         mode = f"{model.training} {torch.is_grad_enabled()} {torch.is_inference_mode_enabled()}"
         return [Section("Mode", [Prose(mode)])]
-
-
-# ---- the opening ----
 
 
 def test_it_opens_with_the_tested_score_that_chose_the_checkpoint(tmp_path):
@@ -62,18 +59,8 @@ def test_the_command_is_the_one_that_started_the_run_if_it_is_known(tmp_path):
 
 
 def test_a_run_that_has_not_ended_says_so(tmp_path):
-    assert "has not come to its end" in written(tmp_path, val__accuracy=0.5)
-    assert "has not come to its end" not in written(tmp_path, val__accuracy=0.5, time__fit_s=3.0)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(None, None), (9.94, "9.9 s"), (61, "1 min 1 s"), (7260.4, "2 h 1 min")]
-)
-def test_a_duration_in_words(seconds, words):
-    assert duration(seconds) == words
-
-
-# ---- what a view shows ----
+    assert "has not finished" in written(tmp_path, val__accuracy=0.5)
+    assert "has not finished" not in written(tmp_path, val__accuracy=0.5, time__fit_s=3.0)
 
 
 @pytest.mark.parametrize("without_gradients", [torch.no_grad, torch.inference_mode])
@@ -88,22 +75,19 @@ def test_a_view_sees_an_evaluated_model_with_gradients_and_draws_no_number_of_th
 
 def test_a_view_that_fails_is_a_warning_and_a_section_that_says_why(capsys):
     [section] = sections_of(View(KeyError("class\nnames")), lambda: (built(), TinyPictures()))
-    assert section.parts[0].text == r"View could not show it: KeyError: 'class\nnames'"
+    assert section.parts[0].text == r"View failed: KeyError: 'class\nnames'"
     assert capsys.readouterr().err.startswith("warning: the report lacks what View shows of the model (KeyError")
 
 
-# ---- the folder ----
-
-
-def test_the_pictures_of_the_folder_are_shown_under_their_names(tmp_path):
+def test_the_images_of_the_folder_are_shown_under_their_names(tmp_path):
     png = b"\x89PNG\r\n\x1a\n" + bytes(8) + (7).to_bytes(4, "big") + (5).to_bytes(4, "big")
     for name in ("lr_finder", "my_own", "confusion_matrix"):
         (tmp_path / f"{name}.png").write_bytes(png)
     text = written(tmp_path)
     assert text.count('width="7" height="5"') == 3
-    for title in ("The search for a learning rate", "My own", "Confusion matrix"):
+    for title in ("Learning rate search", "My own", "Confusion matrix"):
         assert f"<h3>{title}</h3>" in text
-    assert "<h3>Confusion matrix</h3>" not in report(tmp_path, [Section("A view", [])])  # which draws its own
+    assert "<h3>Confusion matrix</h3>" not in report_page(tmp_path, [Section("A view", [])])  # which draws its own
 
 
 def test_the_config_is_folded_in(tmp_path):

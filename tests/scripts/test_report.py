@@ -24,7 +24,7 @@ def command_of(run_dir):
 
 def test_a_report_is_small_and_shows_what_the_net_has_learned(digits_run):
     assert len(text_of(digits_run)) < 1_000_000
-    assert "pictures of the test split" in text_of(digits_run)
+    assert "images of the test split" in text_of(digits_run)
 
 
 def test_the_command_of_a_report_repeats_the_run(tmp_path):
@@ -64,7 +64,7 @@ def test_a_run_without_a_checkpoint_gets_its_curves_and_a_note(tmp_path, digits_
         == f"note: {run_dir}/checkpoints has no checkpoint; the page shows nothing of the model\n"
     )
     assert "How the training went" in text_of(run_dir)
-    assert "pictures of the test split" not in text_of(run_dir)
+    assert "images of the test split" not in text_of(run_dir)
 
 
 def test_a_run_whose_data_are_gone_gets_the_rest(tmp_path, capsys):
@@ -75,7 +75,7 @@ def test_a_run_whose_data_are_gone_gets_the_rest(tmp_path, capsys):
         .replace("src.datamodules.images.digits.Digits", "src.datamodules.gone.Gone")
     )
     view = "callbacks:\n  report:\n    view:\n      _target_: src.report.images.view.ImageView\n"
-    view += "      max_rows: 9\n      num_pictures: 2\n      num_pairs: 2\n"
+    view += "      max_rows: 9\n      num_images: 2\n      num_pairs: 2\n"
     (run_dir / "config.yaml").write_text(config.replace("callbacks:\n", view))
     rebuild(str(run_dir))
     assert capsys.readouterr().err.startswith("warning: the report lacks what ImageView shows of the model (")

@@ -1,27 +1,29 @@
-"""Which values go with which score: parallel coordinates of all keys, and the score against each."""
+"""Which values go with which score: parallel coordinates of all keys, and the score against each key."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from src.report.compare.settings import Comparison, in_words, is_numeric, short_names
+from src.report.compare.settings import Comparison, is_numeric, short_names, value_text
 from src.report.figures import ACCENT, new_figure, without_box
-from src.report.page import cell
-from src.report.parts import Picture, Section
+from src.report.parts import Plot, Section
+from src.report.wording import cell
 
-MOST_KEYS = 6  # that a picture has room for
-GAPS = 0.08, 0.3  # between the ticks of an upright scale and of numbers on a level one, as shares of its length
-WORST = "#999999"  # its colour; towards the best it becomes that of the accent
+MAX_KEYS = 6  # for which a figure has room
+VERTICAL_GAP, HORIZONTAL_GAP = 0.08, 0.3  # the smallest between ticks, as shares of the scale's length
+WORST = "#999999"  # the colour of the worst setting; better ones are closer to the accent colour
 PAPER = {"facecolor": "#ffffff", "edgecolor": "none", "pad": 0.8}  # behind text, in the page's own colour
 
 
 class Scale:
     """Where values lie between 0 and 1, with ticks at some of them.
 
-    Numbers lie in proportion, or by their logarithm if the largest is ten times the smallest; all else evenly spaced.
+    Numbers lie in proportion, or by their logarithm if the largest is at least ten times the smallest. Other values
+    are evenly spaced.
     """
 
     def __init__(self, values: Sequence[Any]) -> None:
@@ -40,7 +42,7 @@ class Scale:
         return math.log(value) if self.is_log else value
 
     def ticks(self, gap: float, first: Sequence[Any] = ()) -> list[Any]:
-        """Values further than gap apart: those asked for, the ends, then as many others as there is room for."""
+        """Values further than gap apart: the first ones, both ends, then as many others as there is room for."""
         chosen: list[Any] = []
         for value in [*first, self.values[0], self.values[-1], *self.values]:
             if all(abs(self.position(value) - self.position(other)) > gap for other in chosen):
@@ -50,52 +52,45 @@ class Scale:
 
 def _by_length(value: Any) -> tuple[int, str]:
     """[32, 64] before [128, 256]."""
-    return len(in_words(value)), in_words(value)
+    return len(value_text(value)), value_text(value)
 
 
-def in_short(value: Any) -> str:
-    """A value at a tick."""
-    return f"{value:.3g}" if isinstance(value, float) else in_words(value)
+def _tick_text(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else value_text(value)
 
 
-def pictures(found: Comparison) -> Section | None:
-    """The pictures of all keys, and of each if they are few; None if no key differs."""
+def key_plots(found: Comparison) -> Section | None:
+    """A plot of all keys, and one of each key if they are few; None if no key differs."""
     if not found.keys:
         return None
-    keys = list(found.keys)[:MOST_KEYS]
-    left_out = (
-        "" if len(keys) == len(found.keys) else f" Not drawn for want of room: {', '.join([*found.keys][MOST_KEYS:])}."
-    )
+    keys, left_out = list(found.keys)[:MAX_KEYS], list(found.keys)[MAX_KEYS:]
     short = short_names(found.keys)
-    best = found.settings[0].words(found.keys)
-    parallel = Picture(
+    parallel = Plot(
         "All keys at once",
         parallel_coordinates(found, {key: short[key] for key in keys}),
         f"Parallel coordinates: a line for each of {len(found.settings)} settings through its values of "
-        f"{', '.join(keys)} to its score; the best is {best}.",
-        "A line is a setting, through its value of each key to its score, the mean over seeds, the best at the top. "
-        "The better, the thicker and bluer; the best one has dots. Look where the thick lines run together." + left_out,
+        f"{', '.join(keys)} to its score; the best is {found.settings[0].words(found.keys)}.",
+        "Each line is a setting. It goes through its value of each key to its score, the mean over seeds, with the "
+        "best at the top. Better settings are thicker and bluer; the best has dots. Look for values where the thick "
+        "lines meet." + f" There is no room for {', '.join(left_out)}." * bool(left_out),
     )
     singles = [
-        Picture(
+        Plot(
             f"Score by {short[key]}",
-            against(found, key, short[key]),
+            score_against(found, key, short[key]),
             f"{found.metric} of each setting against its {key}.",
         )
-        for key in (keys if len(found.keys) <= MOST_KEYS else ())
+        for key in (keys if not left_out else ())
     ]
     note = (
-        "In the pictures of a score a dot is a setting, its bar the standard deviation over seeds, the star the best; "
-        "dots above one another differ in other keys."
+        "In the plots of a score, each dot is a setting, its bar the standard deviation over seeds, and the star the "
+        "best setting. Dots above one another differ in other keys."
     )
     return Section("What the score depends on", [parallel, *singles], note if singles else "")
 
 
-# ---- all keys ----
-
-
 def parallel_coordinates(found: Comparison, keys: dict[str, str]) -> Figure:
-    """keys: with the names to write at their axes."""
+    """A line for each setting through its values to its score. keys: with the names to write at their axes."""
     scores = [setting.mean(found.metric) for setting in found.settings]
     scales = [Scale([setting.values[key] for setting in found.settings]) for key in keys]
     scale, turn = Scale(scores), found.mode == "min"
@@ -107,33 +102,32 @@ def parallel_coordinates(found: Comparison, keys: dict[str, str]) -> Figure:
     for rank in reversed(range(len(scores))):
         values = found.settings[rank].values
         path = [*(axis.position(values[key]) for axis, key in zip(scales, keys, strict=True)), heights[rank]]
-        axes.plot(path, **style_of(rank, len(scores)))
+        axes.plot(path, **rank_style(rank, len(scores)))
     for x, (name, axis) in enumerate(zip(keys.values(), scales, strict=True)):
-        _axis(axes, x, name + " (log)" * axis.is_log, {in_short(v): axis.position(v) for v in axis.ticks(GAPS[0])})
-    ticks = {cell(value): turn + (1 - 2 * turn) * scale.position(value) for value in scale.ticks(GAPS[0], scores[:1])}
-    _axis(axes, len(keys), found.metric, ticks)
+        ticks = {_tick_text(value): axis.position(value) for value in axis.ticks(VERTICAL_GAP)}
+        _draw_axis(axes, x, name + " (log)" * axis.is_log, ticks)
+    chosen = scale.ticks(VERTICAL_GAP, scores[:1])
+    ticks = {cell(value): turn + (1 - 2 * turn) * scale.position(value) for value in chosen}
+    _draw_axis(axes, len(keys), found.metric, ticks)
     return figure
 
 
-def style_of(rank: int, number: int) -> dict[str, Any]:
-    """The look of a setting's line by its rank: the best blue, thick and dotted, the last grey and thin."""
-    share = 1 - rank / max(number - 1, 1)
+def rank_style(rank: int, count: int) -> dict[str, Any]:
+    """The look of a setting's line: the best blue, thick and with dots, the last grey and thin."""
+    share = 1 - rank / max(count - 1, 1)
     mixed = [share * blue + (1 - share) * grey for blue, grey in zip(to_rgb(ACCENT), to_rgb(WORST), strict=True)]
     best = {"lw": 4.5, "marker": "o", "ms": 9, "color": ACCENT}
     return best if rank == 0 else {"lw": 0.7 + 1.8 * share, "color": (*mixed,)}
 
 
-def _axis(axes: Any, x: float, name: str, ticks: dict[str, float]) -> None:
+def _draw_axis(axes: Axes, x: float, name: str, ticks: dict[str, float]) -> None:
     axes.plot([x, x], [0, 1], color="black", lw=1)
     axes.text(x, 1.1, name if len(name) < 16 else name.replace("_", "_\n"), ha="center", va="center", weight="bold")
     for text, height in ticks.items():
         axes.text(x - 0.06, height, text, ha="right", va="center", fontsize=9, bbox=PAPER)
 
 
-# ---- each key ----
-
-
-def against(found: Comparison, key: str, name: str) -> Figure:
+def score_against(found: Comparison, key: str, name: str) -> Figure:
     """The score of each setting against its value of one key."""
     figure = new_figure(3.1, 2.7)
     axes = figure.add_axes((0.23, 0.28, 0.74, 0.7))
@@ -143,9 +137,9 @@ def against(found: Comparison, key: str, name: str) -> Figure:
         look: dict[str, Any] = {"fmt": "o", "ms": 6} if rank else {"fmt": "*", "ms": 14, "zorder": 3}
         axes.errorbar(x, y, None if math.isnan(spread) else spread, **look, color=ACCENT, lw=1, alpha=0.8)
     axes.set_xlim(-0.15, 1.15)
-    ticks = scale.ticks(GAPS[1] if scale.is_numeric else 0.0, [found.settings[0].values[key]])
-    axes.set_xticks([*map(scale.position, ticks)], [*map(in_short, ticks)])
-    if sum(len(in_short(value)) for value in ticks) > 24:
+    ticks = scale.ticks(HORIZONTAL_GAP if scale.is_numeric else 0.0, [found.settings[0].values[key]])
+    axes.set_xticks([*map(scale.position, ticks)], [*map(_tick_text, ticks)])
+    if sum(len(_tick_text(value)) for value in ticks) > 24:
         axes.tick_params("x", rotation=25)
     axes.set(xlabel=name + " (log)" * scale.is_log, ylabel=found.metric)
     without_box(axes)

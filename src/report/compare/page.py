@@ -1,34 +1,33 @@
-"""The page over several runs: the answer, the tables, the pictures."""
+"""The page over several runs: the answer, the tables, the plots."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.report.compare import table as compare_table
+from src.core.files import write_text
 from src.report.compare.answer import opening
-from src.report.compare.curves import curves
-from src.report.compare.figures import pictures
+from src.report.compare.curves import setting_curves
+from src.report.compare.figures import key_plots
 from src.report.compare.run import runs_in
 from src.report.compare.settings import compare
+from src.report.compare.table import settings_table, unscored_table
 from src.report.page import render
 
 
 def write_comparison(paths: Sequence[str], out: Path) -> None:
-    """Write the page over the runs in or below these folders, whole or not at all.
+    """Write the page over the runs in or below these folders.
 
-    Raises ConfigError for a bad folder, or if there is nothing to compare.
+    Raises:
+        ConfigError: a folder is missing or holds no run, or there is nothing to compare.
     """
     found = compare(runs_in(paths))
     folder = out.absolute().parent
-    folder.mkdir(parents=True, exist_ok=True)
     sections = [
-        compare_table.settings(found, folder),
-        pictures(found),
-        curves(found),
-        compare_table.without_score(found, folder),
+        settings_table(found, folder),
+        key_plots(found),
+        setting_curves(found),
+        unscored_table(found, folder),
     ]
     top = os.path.commonpath([run.folder.parent for run in found.runs])
     title = f"Comparison of {len(found.runs)} runs: {Path(*Path(top).parts[-2:])}"
-    staged = out.with_suffix(".tmp")
-    staged.write_text(render(title, opening(found), [part for part in sections if part]), encoding="utf-8")
-    os.replace(staged, out)
+    write_text(out, render(title, opening(found), [section for section in sections if section]))

@@ -1,25 +1,31 @@
-"""Where in a picture a net found its answer."""
+"""Where in an image a net found its answer."""
 
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-# Differs from the paper: the last layer with a map of 3 x 3 or finer, not the last of all. Painting the hottest quarter
-# of a picture in its mean grey lowers the probability of the class by 0.37 with Fashion-MNIST's 3 x 3 map (the coldest
-# by 0.15); on digits, by 0.40 with the 4 x 4 map (0.07), but by 0.12 (0.21) with the last one, 2 x 2, which misleads.
-LEAST_CELLS = 3
+# Differs from the paper: the last layer with a map of 3 x 3 or finer, not the last layer. Painting the hottest quarter
+# of an image in its mean grey lowers the probability of the class by 0.37 with Fashion-MNIST's 3 x 3 map (the coldest
+# quarter: 0.15). On digits it lowers it by 0.40 with the 4 x 4 map (0.07), but by 0.12 (0.21) with the last, 2 x 2.
+MIN_CELLS = 3
 
 
 def heat_maps(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor | None:
-    """Grad-CAM: what in each picture speaks for a class, from 0 at its coldest to 1 at its hottest place.
+    """Grad-CAM: what in each image speaks for a class, from 0 at its coldest to 1 at its hottest place.
 
-    images: (batch, channels, height, width).  classes: (batch,), int64, one for each picture.
-    Returns (batch, height, width), all 0 for a picture without differences; None if no layer of the net has a map.
-    The model, in evaluation mode, maps images to logits (batch, num_classes). It stays as it is, without gradients.
+    The model is unchanged afterwards, without gradients.
     Source: Selvaraju et al. 2017, arXiv:1610.02391, section 3.
+
+    Args:
+        model: in evaluation mode, maps images to logits (batch, num_classes).
+        images: (batch, channels, height, width).
+        classes: (batch,), int64.
+
+    Returns:
+        (batch, height, width), all 0 for an image without differences; None if no layer of the net has a map.
     """
-    # Tensors of inference mode cannot have gradients, nor can hooks be set in what is compiled.
+    # Tensors of inference mode cannot have gradients, and a compiled module takes no hooks.
     with torch.inference_mode(False), torch.compiler.set_stance("force_eager"):
         images, classes = images.clone(), classes.clone()
         layer = map_layer(model, images[:1])
@@ -34,9 +40,9 @@ def heat_maps(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor | Non
 
 
 def map_layer(model: nn.Module, images: Tensor) -> nn.Module | None:
-    """The last layer to return a map, (batch, channels, rows, columns) in the picture's proportions; None if none does.
+    """The last layer to return a map (batch, channels, rows, columns) in the image's proportions, or None.
 
-    Layers that hold others come after those: the last of a residual net is the stage with its last sum and ReLU.
+    A layer that holds others comes after them: in a residual net it is the stage with its last sum and ReLU.
     """
     found: list[nn.Module] = []
 
@@ -50,7 +56,7 @@ def map_layer(model: nn.Module, images: Tensor) -> nn.Module | None:
 
 
 def _is_map(output: Tensor, images: Tensor) -> bool:
-    if output.ndim != 4 or min(output.shape[2:]) < LEAST_CELLS:
+    if output.ndim != 4 or min(output.shape[2:]) < MIN_CELLS:
         return False
     (rows, columns), (height, width) = output.shape[2:], images.shape[2:]
-    return 0.5 < rows * width / (columns * height) < 2  # not so where channels come last
+    return 0.5 < rows * width / (columns * height) < 2  # false if channels come last

@@ -1,4 +1,4 @@
-"""The columns of a table behind a net's inputs: which inputs each has, and what they say in the table's own words."""
+"""The columns of a table behind a net's inputs: which inputs each has, and its values in the table's own words."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ EPOCH = datetime(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Category:
-    """A column of codes.  place: among them.  texts: of the codes; the known ones are the most frequent first."""
+    """An input of codes. place: among such inputs. texts: of the codes, the most frequent known one first."""
 
     name: str
     place: int
@@ -25,7 +25,7 @@ class Category:
 
 @dataclass(frozen=True)
 class Number:
-    """A column of scaled numbers.  place: among them; flag: that of the column that is 1 where this one was missing."""
+    """An input of scaled numbers. place: among such inputs. flag: the place of its flag for missing values."""
 
     name: str
     place: int
@@ -41,7 +41,7 @@ class Number:
         return scaled * self.fitted["std"] + self.fitted["mean"]
 
     def text(self, scaled: float) -> str:
-        """A number as the table has it: without the digits that scaling has rounded."""
+        """A number as the table has it, without the digits that scaling has rounded."""
         value = float(self.original(np.array(scaled)))
         error = 1e-7 * (self.fitted["std"] * max(1, abs(scaled)) if "std" in self.fitted else abs(value))
         return f"{round(value, -math.ceil(math.log10(error))) + 0.0:.12g}" if error else "0"  # + 0.0: no -0
@@ -49,7 +49,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table, and the inputs that are made of it: of a date these may be several."""
+    """A column of the table, and the inputs made from it; a date has several."""
 
     name: str
     categories: Sequence[Category]
@@ -62,7 +62,7 @@ class Column:
         return [place for number in self.numbers for place in (number.place, number.flag) if place is not None]
 
     def text(self, codes: np.ndarray, scaled: np.ndarray) -> str:
-        """What stands in the column of the row that has these codes and these scaled numbers."""
+        """The column's value in a row with these codes and scaled numbers."""
         words = {category.name: category.texts[codes[category.place]] for category in self.categories}
         for number in self.numbers:
             missing = number.flag is not None and scaled[number.flag] == 1
@@ -70,7 +70,7 @@ class Column:
         return self._date(words) if self.is_date else next(iter(words.values()))
 
     def _date(self, words: dict[str, str]) -> str:
-        """The date itself, if its parts say it; else these."""
+        """The date if its parts determine it, else the parts."""
         parts = {name.removeprefix(f"{self.name}_"): text for name, text in words.items()}
         if set(parts.values()) == {MISSING}:
             return MISSING
@@ -82,8 +82,8 @@ class Column:
         return ", ".join(f"{part.replace('_', ' ')} {text}" for part, text in parts.items())
 
 
-def columns_of(processing: dict[str, Any]) -> list[Column]:
-    """The columns of the table that a net was trained on, from `spec["processing"]`: categories, numbers, dates."""
+def table_columns(processing: dict[str, Any]) -> list[Column]:
+    """The columns of the table a net was trained on, from `spec["processing"]`: categories, numbers, dates."""
     categories = [
         Category(name, place, [MISSING, "<unknown>", *texts])
         for place, (name, texts) in enumerate(processing["categories"].items())

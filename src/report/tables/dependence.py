@@ -1,4 +1,4 @@
-"""How a net's prediction goes with one column: the mean over rows that are all given the same value there."""
+"""How a net's prediction depends on one column: the mean prediction when all rows get the same value there."""
 
 import math
 from collections.abc import Sequence
@@ -8,27 +8,29 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from src.report.figures import ACCENT, line_style, marker_style, new_figure, without_box
+from src.report.figures import ACCENT, add_legend, line_style, marker_style, name_rows, new_figure, without_box
 from src.report.tables.columns import Category, Column, Number
-from src.report.tables.labels import add_legend, name_rows
 from src.report.tables.net import TableNet, TableRows
 
-NUM_ROWS = 400  # that are given each value
-NUM_SINGLE = 15  # of them, that are drawn one by one
+NUM_ROWS = 400  # that get each value
+NUM_SINGLE = 15  # of these rows, drawn as thin lines
 NUM_POINTS = 21
-MOST_CATEGORIES = 12
-MOST_ROWS = 0.9  # a part of a date is well shown if these categories have so many of the rows
-MOST_LINES = 6  # classes in a panel
-MOST_TARGETS = 3  # panels
+MAX_CATEGORIES = 12
+MIN_SHOWN = 0.9  # the share of the rows that these categories must have, for a part of a date to be shown well
+MAX_LINES = 6  # classes in a panel
+MAX_PANELS = 3  # one for each target
 
 
 @dataclass(frozen=True)
 class Dependence:
-    """What a net says when a column has the same value in all rows.
+    """What a net predicts when a column has the same value in all rows.
 
-    part: what of the column differs; of a date, a part of it.  values: in the table's units, or texts of categories.
-    predictions: (values, rows, classes or targets).  weights: the share of the rows that have each category; numbers,
-    being quantiles, count alike.  spread: the numbers of all rows between the lowest and the highest one.
+    Attributes:
+        part: the input that is shown; of a date, one of its parts.
+        values: in the table's units, or texts of categories.
+        predictions: (values, rows, classes or targets).
+        weights: the share of the rows that have each category; equal for numbers, which are quantiles.
+        spread: the numbers of all rows between the lowest and the highest value.
     """
 
     column: Column
@@ -40,20 +42,20 @@ class Dependence:
 
     @property
     def variation(self) -> float:
-        """How much the mean prediction changes from value to value, by the share of the rows that have it."""
+        """The variance of the mean prediction over the values, by their weights."""
         means = self.predictions.mean(1)
         return float(np.average((means - np.average(means, 0, self.weights)) ** 2, 0, self.weights).sum())
 
 
 def dependence_on(net: TableNet, column: Column, rows: TableRows) -> Dependence:
-    """That of a column; of a date, by the part of it that changes most, of those with few values: a month, no day.
+    """The dependence on a column; on the part of a date that changes most, preferring parts with few values.
 
-    All inputs that are made of the column come together from a row that has the value: a date's other parts fit it.
+    All inputs of the column are taken together from a row that has the value: the other parts of a date fit it.
     Source: Friedman 2001, "Greedy function approximation", section 8.2; Goldstein et al. 2015, arXiv:1309.6392.
     """
     parts = column.categories or column.numbers
     found = [_dependence(net, column, part, rows) for part in parts]
-    return max(found, key=lambda one: (one.weights.sum() > MOST_ROWS, one.variation))
+    return max(found, key=lambda one: (one.weights.sum() > MIN_SHOWN, one.variation))
 
 
 def _dependence(net: TableNet, column: Column, part: Category | Number, rows: TableRows) -> Dependence:
@@ -66,10 +68,10 @@ def _dependence(net: TableNet, column: Column, part: Category | Number, rows: Ta
 
 
 def _numbers(part: Number, rows: TableRows) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
-    """Quantiles, the rows that have each of them, equal weights, and the values between them."""
+    """Quantiles, the rows that have each of them, equal weights, and the values between the ends."""
     scaled = rows.continuous.cpu().numpy()
     there = np.flatnonzero(scaled[:, part.flag] != 1) if part.flag is not None else np.arange(len(rows))
-    there = there if len(there) else np.arange(len(rows))
+    there = there if len(there) else np.arange(len(rows))  # all are missing
     known = scaled[there, part.place]
     levels = np.unique(np.quantile(known, np.linspace(0.01, 0.99, NUM_POINTS), method="nearest"))
     givers = [there[known == level] for level in levels]
@@ -78,35 +80,31 @@ def _numbers(part: Number, rows: TableRows) -> tuple[np.ndarray, list[np.ndarray
 
 
 def _categories(part: Category, rows: TableRows) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, np.ndarray]:
-    """The most frequent ones, the rows that have each of them, and how many these are."""
+    """The most frequent categories, the rows that have each of them, and their shares."""
     codes = rows.categories[:, part.place].cpu().numpy()
     found, counts = np.unique(codes, return_counts=True)
-    most = found[np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]]
-    givers = [np.flatnonzero(codes == code) for code in most]
-    texts = np.array([part.texts[code] for code in most], dtype=object)
+    frequent = found[np.argsort(-counts, kind="stable")[:MAX_CATEGORIES]]
+    givers = [np.flatnonzero(codes == code) for code in frequent]
+    texts = np.array([part.texts[code] for code in frequent], dtype=object)
     return texts, givers, np.array([len(having) / len(rows) for having in givers]), np.empty(0)
-
-
-# ---- pictures ----
 
 
 def draw_dependence(found: Dependence, net: TableNet) -> Figure:
     """A panel for each target, or one for the classes; below or beside it, where the rows lie."""
-    shown = _panels(found, net)
     draw = _draw_numbers if isinstance(found.part, Number) else _draw_categories
-    return draw(found, net, shown)
+    return draw(found, net, _panels(found, net))
 
 
 def _panels(found: Dependence, net: TableNet) -> list[list[int]]:
-    """Which classes or targets each panel shows."""
+    """The classes or targets in each panel."""
     if net.is_regression:
-        return [[target] for target in range(min(len(net.names), MOST_TARGETS))]
+        return [[target] for target in range(min(len(net.names), MAX_PANELS))]
     if net.is_binary:
         return [[1]]
-    return [np.sort(np.argsort(-found.predictions.mean((0, 1)), kind="stable")[:MOST_LINES]).tolist()]
+    return [np.sort(np.argsort(-found.predictions.mean((0, 1)), kind="stable")[:MAX_LINES]).tolist()]
 
 
-def _meaning(net: TableNet, shown: Sequence[int]) -> str:
+def _axis_label(net: TableNet, shown: Sequence[int]) -> str:
     if net.is_regression:
         return f"predicted {net.names[shown[0]]}"
     return f"probability of {net.target} {net.names[shown[0]]}" if len(shown) == 1 else "probability"
@@ -126,7 +124,7 @@ def _draw_numbers(found: Dependence, net: TableNet, panels: list[list[int]]) -> 
             upper.plot(found.values, predictions.mean(1), **line_style(number), **style, label=net.names[output])
         if len(shown) > 1:
             add_legend(upper, fontsize=8)
-        upper.set_ylabel(_meaning(net, shown), parse_math=False)
+        upper.set_ylabel(_axis_label(net, shown), parse_math=False)
         lower.hist(found.spread, bins=30, color=ACCENT, alpha=0.6)
         lower.set_ylabel("rows", fontsize=8)
         lower.tick_params(axis="y", labelsize=7)
@@ -152,7 +150,7 @@ def _draw_categories(found: Dependence, net: TableNet, panels: list[list[int]]) 
         if len(shown) > 1:
             beside = 6 if sum(len(net.names[output]) for output in shown) < 30 else 2
             add_legend(axes, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=beside, columnspacing=1)
-        _finish(axes, _meaning(net, shown), values)
+        _finish(axes, _axis_label(net, shown), values)
     last.barh(places, 100 * found.weights[order], color=ACCENT, alpha=0.6)
     _finish(last, "% of rows", values)
     return figure
@@ -167,7 +165,7 @@ def _finish(axes: Axes, label: str, values: Sequence[str]) -> None:
 
 
 def _order(found: Dependence, output: int) -> list[int]:
-    """Of numbers, as months are, their own order; else from the highest mean prediction to the lowest."""
+    """The order of numbers, such as months; for other categories, from the highest mean prediction to the lowest."""
     try:
         keys = [math.inf if value.startswith("<") else float(value) for value in found.values]
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which columns a net goes by: how much worse it does when a column is shuffled among the rows."""
+"""Which columns matter to a net: how much its loss rises when a column is shuffled among the rows."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,16 +6,15 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from src.report.figures import ACCENT, new_figure, without_box
+from src.report.figures import ACCENT, name_rows, new_axes
 from src.report.tables.columns import Column
-from src.report.tables.labels import name_rows
 from src.report.tables.net import TableNet, TableRows
 
 NUM_SHUFFLES = 5
 
 
 class Importance(NamedTuple):
-    """How much the loss rises when a column is shuffled: the mean over the shuffles, and their deviation."""
+    """How much the loss rises when a column is shuffled: mean and standard deviation over the shuffles."""
 
     column: Column
     rise: float
@@ -23,10 +22,10 @@ class Importance(NamedTuple):
 
 
 def importances_of(net: TableNet, columns: Sequence[Column], rows: TableRows) -> list[Importance]:
-    """That of each column, the highest first. What is made of one column, as the parts of a date, is shuffled together.
+    """The importance of each column, the highest first. The parts of a date are shuffled together.
 
-    Source: Breiman 2001, "Random forests", section 10. scikit-learn's permutation_importance shuffles one column of the
-    inputs at a time, and would take a date apart.
+    scikit-learn's permutation_importance shuffles one input at a time: it would take a date apart.
+    Source: Breiman 2001, "Random forests", section 10.
     """
     random = np.random.default_rng(0)
     before = net.losses(rows).mean()
@@ -39,10 +38,8 @@ def importances_of(net: TableNet, columns: Sequence[Column], rows: TableRows) ->
 
 
 def draw_importances(importances: Sequence[Importance]) -> Figure:
-    """A bar for each column, the highest on top, with a line of one deviation to either side."""
-    figure = new_figure(6.6, 0.9 + 0.27 * len(importances))
-    figure.set_layout_engine("constrained")
-    axes = figure.add_subplot()
+    """A bar for each column, the first on top, with a line of one standard deviation to either side."""
+    figure, axes = new_axes(6.6, 0.9 + 0.27 * len(importances))
     axes.barh(
         range(len(importances)),
         [importance.rise for importance in importances],
@@ -53,6 +50,5 @@ def draw_importances(importances: Sequence[Importance]) -> Figure:
     )
     name_rows(axes, [importance.column.name for importance in importances])
     axes.axvline(0, lw=0.8, color="#000000")
-    axes.set_xlabel("how much the loss rises when the column is shuffled")
-    without_box(axes)
+    axes.set_xlabel("rise of the loss when the column is shuffled")
     return figure

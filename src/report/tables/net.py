@@ -1,4 +1,4 @@
-"""A table's net asked about rows, and about rows that are changed in one column."""
+"""Asks a table's net about rows, and about rows that are changed in one column."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from src.report.rows import rows_of
+from src.report.rows import spread_rows
 from src.report.tables.columns import Column
 
-BATCH = 1024  # rows at once: with 16,000 a net takes two to three times as long, its cache being too small
+BATCH_SIZE = 1024  # rows: with 16,000 a net takes two to three times as long, as its cache is too small
 
 
 @dataclass(frozen=True)
 class TableRows:
-    """Rows of a split as a net reads them.  numbers: which rows of the split these are, from 0."""
+    """Rows of a split as a net reads them. numbers: their places in the split, from 0."""
 
     categories: Tensor
     continuous: Tensor
@@ -32,12 +32,12 @@ class TableRows:
         places = torch.as_tensor(rows)
         return TableRows(*(values[places.to(values.device)] for values in map(self.__getattribute__, _FIELDS)))
 
-    def evenly(self, most: int) -> "TableRows":
-        """So many of the rows at most, evenly spread."""
-        return self.take(np.arange(0, len(self), -(-len(self) // most)))
+    def evenly(self, max_rows: int) -> "TableRows":
+        """At most max_rows of these rows, evenly spread."""
+        return self.take(np.arange(0, len(self), -(-len(self) // max_rows)))
 
     def with_column(self, column: Column, others: "TableRows") -> "TableRows":
-        """These rows, but all inputs that are made of a column as they are in as many other rows."""
+        """These rows with all inputs of one column taken from as many other rows."""
         categories, continuous = self.categories.clone(), self.continuous.clone()
         codes, numbers = [category.place for category in column.categories], column.number_places
         categories[:, codes] = others.categories[:, codes]
@@ -49,23 +49,19 @@ _FIELDS = [field.name for field in fields(TableRows)]
 
 
 def read_rows(datamodule: pl.LightningDataModule, max_rows: int) -> tuple[TableRows, int]:
-    """The rows of the report's split, of more than max_rows every second or third or so; and how many it has."""
-    total = sum(len(targets) for _, _, targets in rows_of(datamodule))
-    step = -(-total // max_rows)
-    parts, start = [], 0
-    for batch in rows_of(datamodule):
-        chosen = slice(-start % step, None, step)
-        parts.append([tensor[chosen] for tensor in batch])
-        start += len(batch[2])
-    tensors = (torch.cat(column) for column in zip(*parts, strict=True))
-    return TableRows(*tensors, numbers=torch.arange(0, total, step)), total
+    """At most max_rows evenly spread rows of the report's split, and how many rows it has."""
+    batches, places = spread_rows(datamodule, max_rows)
+    tensors = (torch.cat(column) for column in zip(*batches, strict=True))
+    return TableRows(*tensors, numbers=torch.tensor(places)), places.stop
 
 
 class TableNet:
-    """What a table's model says. Its answers are, on the CPU in float64: logarithms of probabilities (rows, classes),
-    or scaled values (rows, targets).
+    """A table's model with answers on the CPU in float64.
 
-    names: of the classes or the targets.
+    An answer is a row of log probabilities (one for each class) or of scaled values (one for each target).
+
+    Attributes:
+        names: of the classes or the targets.
     """
 
     def __init__(self, model: Any) -> None:
@@ -80,13 +76,13 @@ class TableNet:
 
     @property
     def is_binary(self) -> bool:
-        """Whether there are two classes: the second one's probability says all."""
+        """Whether there are two classes: the probability of the second one then says all."""
         return not self.is_regression and len(self.names) == 2
 
     @torch.inference_mode()
     def answers(self, rows: TableRows) -> Tensor:
-        """What it says of rows."""
-        batches = zip(rows.categories.split(BATCH), rows.continuous.split(BATCH), strict=True)
+        """(rows, classes or targets)."""
+        batches = zip(rows.categories.split(BATCH_SIZE), rows.continuous.split(BATCH_SIZE), strict=True)
         return torch.cat([self._answers(*batch).cpu().double() for batch in batches])
 
     def _answers(self, categories: Tensor, continuous: Tensor) -> Tensor:
@@ -97,7 +93,7 @@ class TableNet:
         return outputs.mean(1) if outputs.ndim == 3 else outputs  # an ensemble's members
 
     def losses(self, rows: TableRows) -> np.ndarray:
-        """The loss of each row: what the training lowers, without its class weights and label smoothing."""
+        """The training loss of each row, without class weights and label smoothing."""
         answers, targets = self.answers(rows), rows.targets.cpu()
         if not self.is_regression:
             return F.nll_loss(answers, targets, reduction="none").numpy()

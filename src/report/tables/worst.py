@@ -1,4 +1,4 @@
-"""The rows on which a table's net does worst, as they stand in the table."""
+"""The rows with the highest losses, as they stand in the table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from src.report.tables.columns import Column
-from src.report.tables.labels import shortened
 from src.report.tables.net import TableNet, TableRows
+from src.report.wording import shortened
 
 
 def worst_rows(
@@ -15,11 +15,11 @@ def worst_rows(
 ) -> tuple[list[str], list[list[Any]]]:
     """Head and rows of a table: the highest losses first, the columns in the given order.
 
-    Its number counts the rows of the split, from 1.
+    A row's number is its place in the split, from 1.
     """
     order = np.argsort(-losses, kind="stable")[:count]
     worst = rows.take(order.copy())
-    said, true = (_in_words(net, values) for values in (net.predictions(worst), net.truth(worst)))
+    predicted, true = _predicted_cells(net, net.predictions(worst)), _true_cells(net, net.truth(worst))
     codes, scaled = worst.categories.cpu().numpy(), worst.continuous.cpu().numpy()
     names = net.names if net.is_regression else [net.target]
     head = ["row", "loss", *(f"{name}, {kind}" for name in names for kind in ("true", "predicted"))]
@@ -27,7 +27,7 @@ def worst_rows(
         [
             int(worst.numbers[place]) + 1,
             float(losses[row]),
-            *(text for pair in zip(true[place], said[place], strict=True) for text in pair),
+            *(text for pair in zip(true[place], predicted[place], strict=True) for text in pair),
             *(_on_one_line(column.text(codes[place], scaled[place])) for column in columns),
         ]
         for place, row in enumerate(order)
@@ -39,10 +39,13 @@ def _on_one_line(text: str) -> str:
     return shortened(text, 50).replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _in_words(net: TableNet, values: np.ndarray) -> list[list[str | float]]:
-    """For each row what is predicted or true: a value for each target, or the class, predicted with a probability."""
+def _true_cells(net: TableNet, values: np.ndarray) -> list[list[str | float]]:
+    """For each row the values of its targets, or its class."""
+    return values.tolist() if net.is_regression else [[net.names[number]] for number in values]
+
+
+def _predicted_cells(net: TableNet, values: np.ndarray) -> list[list[str | float]]:
+    """For each row the values of its targets, or the most probable class with its probability."""
     if net.is_regression:
         return values.tolist()
-    if values.ndim == 1:
-        return [[net.names[number]] for number in values]
     return [[_on_one_line(f"{net.names[row.argmax()]} ({row.max():.1%})")] for row in values]

@@ -10,17 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from src.report.figures import ACCENT, bar_style, line_style, new_figure, without_box
+from src.report.figures import ACCENT, add_legend, bar_style, line_style, name_rows, new_axes
 from src.report.text.losses import TextLosses, as_in_test
 
-LENGTHS = (256, 128, 64, 32, 16, 8)  # of the segments that are read anew
-MOST_SEGMENTS, LEAST_SEGMENTS = 64, 8
-SIZE = (3.2, 2.9)  # inches: three side by side, or one on a phone
+LENGTHS = (256, 128, 64, 32, 16, 8)  # of the segments that are read again
+MAX_SEGMENTS, MIN_SEGMENTS = 64, 8
+SIZE = (3.2, 2.9)  # inches: three plots side by side, or one on a phone
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Some tokens: their mean loss in nats, its standard error, and their number."""
+    """A group of tokens: their mean loss in nats, its standard error, and their number."""
 
     name: str
     loss: float
@@ -28,15 +28,12 @@ class Bin:
     count: int
 
 
-# ---- by position ----
-
-
 @torch.no_grad()
 def by_position(model: Any, datamodule: pl.LightningDataModule, text: TextLosses) -> list[Bin]:
-    """The mean loss, had the model read but the last 1, 2, 3 to 4, 5 to 8, ... tokens; [] for a text too short to say.
+    """The mean loss if the model had read only the last 1, 2, 3 to 4, 5 to 8, ... tokens; [] if the text is too short.
 
-    Segments from the middle of the text are read anew, without what went before. What that adds to each token's loss
-    is a difference of two losses of one token: far less noisy than the losses themselves.
+    Segments from the middle of the text are read again without their past. This adds to the loss of each token: a
+    difference of two losses of one token, which is far less noisy than the losses themselves.
     """
     chosen = _segments(text)
     if chosen is None:
@@ -57,48 +54,46 @@ def by_position(model: Any, datamodule: pl.LightningDataModule, text: TextLosses
 
 
 def _segments(text: TextLosses) -> tuple[Tensor, ...] | None:
-    """Tokens, targets, perhaps starts, and losses, each (time, segments): those that neither begin a track nor hold a
-    document's beginning or a missing target; as long as there are enough of them."""
+    """Tokens, targets, perhaps starts, and losses, each (time, segments), as long as there are enough segments.
+
+    The segments neither begin a track nor contain a document's beginning or a missing target.
+    """
     parts = [*text.batch, text.losses]
     broken = ~text.counted if len(text.batch) == 2 else ~text.counted | text.batch[2]
     for length in LENGTHS:
         rest, *cut = (_cut(part, length) for part in (broken, *parts))
         whole = (~rest.any(0)).nonzero().flatten()
-        if len(whole) >= LEAST_SEGMENTS:
-            spread = np.linspace(0, len(whole) - 1, min(len(whole), MOST_SEGMENTS)).round().astype(int)
+        if len(whole) >= MIN_SEGMENTS:
+            spread = np.linspace(0, len(whole) - 1, min(len(whole), MAX_SEGMENTS)).round().astype(int)
             return tuple(part[:, whole[spread]] for part in cut)
     return None
 
 
 def _cut(part: Tensor, length: int) -> Tensor:
-    """(time, tracks) -> (length, segments), without the first of each track."""
+    """(time, tracks) -> (length, segments), without the first segment of each track."""
     count = len(part) // length
     pieces = part[: count * length].unflatten(0, (count, length))[1:]
     return pieces.transpose(0, 1).flatten(1)
 
 
 def draw_positions(bins: list[Bin], mean: float) -> Figure:
-    """Perplexity by the number of tokens read, and that of the model with all its past."""
-    figure, axes = _empty()
+    """Perplexity by the number of tokens read, and the perplexity with the whole past."""
+    figure, axes = new_axes(*SIZE)
     places = np.arange(len(bins))
     losses, errors = (np.array([getattr(each, name) for each in bins]) for name in ("loss", "error"))
     values = np.exp(losses)
     spans = np.stack([values - np.exp(losses - errors), np.exp(losses + errors) - values])
     axes.errorbar(places, values, spans, color=ACCENT, marker="o", ms=4, capsize=3, label="these tokens only")
-    axes.axhline(np.exp(mean), **line_style(1), label="all that went before")
+    axes.axhline(np.exp(mean), **line_style(1), label="the whole past")
     axes.set_xticks(places, [each.name.rpartition("-")[2] for each in bins], fontsize=9)
-    axes.set_xlabel("tokens read before, at most")
+    axes.set_xlabel("most tokens read before")
     axes.set_ylabel("perplexity")
     axes.legend(frameon=False)
-    without_box(axes)
     return figure
 
 
-# ---- by frequency ----
-
-
 def by_frequency(text: TextLosses, counts: np.ndarray) -> list[Bin]:
-    """The losses by how often the true token stands in the training text, by powers of ten, the rarest first.
+    """The losses by the true token's count in the training text, in powers of ten, the rarest first.
 
     counts: of each token of the vocabulary.
     """
@@ -126,7 +121,7 @@ def _range_name(power: int) -> str:
 
 def draw_frequencies(bins: list[Bin]) -> Figure:
     """Perplexity of each bin, from top to bottom."""
-    figure, axes = _rows_of(bins)
+    figure, axes = _rows_for(bins)
     values = np.exp([each.loss for each in bins])
     ends = [np.exp([each.loss + sign * each.error for each in bins]) for sign in (-1, 1)]
     spans = np.abs(np.stack(ends) - values)
@@ -139,11 +134,11 @@ def draw_frequencies(bins: list[Bin]) -> Figure:
 
 def draw_shares(bins: list[Bin]) -> Figure:
     """Each bin's share of the tokens, and of the sum of all losses."""
-    figure, axes = _rows_of(bins)
+    figure, axes = _rows_for(bins)
     for number, (label, share) in enumerate(shares_of(bins).items()):
         axes.barh(np.arange(len(bins)) + 0.4 * number - 0.2, 100 * share, 0.38, **bar_style(number), label=label)
-    axes.set_xlabel("per cent")
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, handlelength=1.5, columnspacing=1)
+    axes.set_xlabel("percent")
+    add_legend(axes, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, handlelength=1.5, columnspacing=1)
     return figure
 
 
@@ -154,17 +149,8 @@ def shares_of(bins: list[Bin]) -> dict[str, np.ndarray]:
     return {"of the tokens": counts / counts.sum(), "of the loss": totals / totals.sum()}
 
 
-def _rows_of(bins: list[Bin]) -> tuple[Figure, Axes]:
-    figure, axes = _empty()
-    axes.set_yticks(range(len(bins)), [each.name for each in bins])
-    axes.set_ylim(len(bins) - 0.5, -0.5)
+def _rows_for(bins: list[Bin]) -> tuple[Figure, Axes]:
+    figure, axes = new_axes(*SIZE)
+    name_rows(axes, [each.name for each in bins])
     axes.set_ylabel("times in the training text")
-    return figure, axes
-
-
-def _empty() -> tuple[Figure, Axes]:
-    figure = new_figure(*SIZE)
-    figure.set_layout_engine("constrained")
-    axes = figure.add_subplot()
-    without_box(axes)
     return figure, axes

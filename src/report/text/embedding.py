@@ -8,39 +8,39 @@ from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from src.report.figures import COLOURS, new_figure
-from src.report.text.tokens import Tokens
+from src.report.text.losses import Tokens
 
-LEAST_COUNT = 20  # of a neighbour in the training text: rarer ones lie where they began
+MIN_COUNT = 20  # of a neighbour in the training text: rarer ones stay where they began
 NUM_NEIGHBOURS = 6
-LEAST_SHARE, MOST_SHOWN = 1e-4, 80  # of the training text, of a token on the map; tokens on it
+MIN_SHARE, MAX_TOKENS = 1e-4, 80  # of the training text, of a token on the map; tokens on it
 VOWELS = "aeiouyAEIOUY"
-# No orange or light blue, too pale for letters on white; None: the page's ink. The letters themselves tell, too.
+# Without orange and light blue, too pale for letters on white; None: the page's ink. The letters themselves tell too.
 KINDS: dict[str, str | None] = {"vowels": COLOURS[3], "consonants": COLOURS[0], "digits": COLOURS[2], "others": None}
-UNREADABLE = "\ufffd"  # a byte that is no character by itself
+UNREADABLE = "\ufffd"  # a byte that is not a character by itself
 
 
 def content_words(tokens: Tokens, number: int) -> list[int]:
-    """The most frequent words of four letters and more that say something by themselves."""
-    frequent = [token for token in np.argsort(-tokens.counts, kind="stable") if tokens.counts[token] >= LEAST_COUNT]
-    return [int(token) for token in frequent if _says_something(tokens.names[token], tokens.between)][:number]
+    """The most frequent words with at least four letters that are not stop words."""
+    frequent = [token for token in np.argsort(-tokens.counts, kind="stable") if tokens.counts[token] >= MIN_COUNT]
+    return [int(token) for token in frequent if _is_content_word(tokens.names[token], tokens.between)][:number]
 
 
-def _says_something(name: str, between: str) -> bool:
+def _is_content_word(name: str, between: str) -> bool:
     word = name.strip()
     is_whole = between or name != word  # a byte pair that begins with a space begins a word
     return bool(is_whole) and len(word) >= 4 and word.isalpha() and word.lower() not in ENGLISH_STOP_WORDS
 
 
 def numbers_of(words: Sequence[str], tokens: Tokens) -> list[int]:
-    """The numbers of those words that are one token, be it after a space."""
+    """The numbers of those words that are one token, with or without a space before it."""
     numbers = {name: number for number, name in reversed(list(enumerate(tokens.names)))}
     found = (numbers.get(f" {word}", numbers.get(word)) for word in words)
     return [number for number in found if number is not None]
 
 
-def neighbours(embedding: np.ndarray, chosen: list[int], tokens: Tokens) -> list[tuple[str, int, str]]:
-    """For each chosen token its name, its count, and the frequent ones closest to it, with their cosines."""
-    frequent = np.flatnonzero(tokens.counts >= LEAST_COUNT)
+def nearest_tokens(embedding: np.ndarray, chosen: list[int], tokens: Tokens) -> list[tuple[str, int, str]]:
+    """For each chosen token its name, its count, and the closest frequent tokens with their cosines."""
+    frequent = np.flatnonzero(tokens.counts >= MIN_COUNT)
     unit = embedding / np.maximum(np.linalg.norm(embedding, axis=1, keepdims=True), 1e-12)
     cosines = unit[chosen] @ unit[frequent].T
     rows = []
@@ -53,15 +53,15 @@ def neighbours(embedding: np.ndarray, chosen: list[int], tokens: Tokens) -> list
 
 
 def visible(name: str) -> str:
-    """A token's name with its spaces to be seen."""
+    """A token's name with its spaces as ␣."""
     return name.replace(" ", "␣")
 
 
-def draw_map(embedding: np.ndarray, tokens: Tokens) -> Figure:
+def draw_token_map(embedding: np.ndarray, tokens: Tokens) -> Figure:
     """The more frequent tokens, at the first two principal components of their vectors."""
-    order = np.argsort(-tokens.counts, kind="stable")[: int((tokens.counts >= LEAST_SHARE * tokens.counts.sum()).sum())]
+    order = np.argsort(-tokens.counts, kind="stable")[: int((tokens.counts >= MIN_SHARE * tokens.counts.sum()).sum())]
     readable = [number for number in order.tolist() if tokens.names[number].isprintable()]
-    shown = [number for number in readable if UNREADABLE not in tokens.names[number]][:MOST_SHOWN]
+    shown = [number for number in readable if UNREADABLE not in tokens.names[number]][:MAX_TOKENS]
     places = PCA(2, svd_solver="full").fit_transform(embedding[shown])
     figure = new_figure(6.4, 5.2)
     figure.set_layout_engine("constrained")

@@ -1,4 +1,4 @@
-"""Sentences of a text, each token on a background that tells how unlikely the model held it."""
+"""Sentences of a text, each token on a background that shows how improbable the model found it."""
 
 import math
 from collections.abc import Sequence
@@ -8,16 +8,15 @@ from itertools import pairwise
 import numpy as np
 from markupsafe import Markup
 
-from src.report.text.losses import TextLosses
-from src.report.text.tokens import LINE_END, Tokens
+from src.report.text.losses import LINE_END, TextLosses, Tokens
 
-SHORTEST, LONGEST = 40, 300  # characters of a sentence
+MIN_LENGTH, MAX_LENGTH = 40, 300  # characters of a sentence
 ENDS = {".", "!", "?"}
-# The least probability of each level, in words, and its look: a colour that both papers and inks bear, and a line that
-# says the same without colour.
+# The lowest probability of each level, and its words. Its look is a colour that suits light and dark pages, and a line
+# that says the same without colour.
 LEVELS = ((0.5, "1/2 or more"), (0.1, "1/10"), (0.01, "1/100"), (0.001, "1/1,000"), (0.0, "less"))
 COLOUR = "213, 94, 0"
-STRENGTH, THICKNESS = (0, 0.14, 0.26, 0.38, 0.5), (0, 1, 2, 3, 4)  # opacity; pixels
+OPACITIES, THICKNESSES = (0, 0.14, 0.26, 0.38, 0.5), (0, 1, 2, 3, 4)  # of each level; thickness in pixels
 
 
 @dataclass(frozen=True)
@@ -42,16 +41,16 @@ def sentences_of(text: TextLosses, tokens: Tokens) -> list[Sentence]:
         targets, losses = text.batch[1][:, track].numpy()[kept], text.losses[:, track].double().numpy()[kept]
         bounds = 1 + np.flatnonzero(ends[targets])
         for start, stop in pairwise(bounds.tolist()):
-            if SHORTEST <= lengths[targets[start:stop]].sum() <= LONGEST:
+            if MIN_LENGTH <= lengths[targets[start:stop]].sum() <= MAX_LENGTH:
                 found.append(Sentence(targets[start:stop].tolist(), losses[start:stop]))
     return sorted(found, key=lambda sentence: sentence.mean)
 
 
 def coloured(sentence: Sentence, tokens: Tokens) -> Markup:
-    """The sentence as a paragraph, with each token's loss and probability where the mouse rests on it."""
+    """The sentence as a paragraph. Each token has its loss and probability as a tooltip."""
     spans = [
         Markup('<span style="{}" title="loss {:.2f}, probability {}">{}</span>').format(
-            _style(loss), loss, _in_words(math.exp(-loss)), tokens.names[token]
+            _style(loss), loss, _probability_text(math.exp(-loss)), tokens.names[token]
         )
         for token, loss in zip(sentence.tokens, sentence.losses.tolist(), strict=True)
     ]
@@ -63,7 +62,7 @@ def coloured(sentence: Sentence, tokens: Tokens) -> Markup:
 
 
 def legend() -> Markup:
-    """What the levels mean."""
+    """The levels and their probabilities."""
     swatches = (
         Markup('<span style="color: var(--ink); {}">&nbsp;{}&nbsp;</span>').format(_look(level), words)
         for level, (_, words) in enumerate(LEVELS)
@@ -73,15 +72,15 @@ def legend() -> Markup:
 
 
 def _style(loss: float) -> str:
-    return _look(next(level for level, (least, _) in enumerate(LEVELS) if math.exp(-loss) >= least))
+    return _look(next(level for level, (lowest, _) in enumerate(LEVELS) if math.exp(-loss) >= lowest))
 
 
 def _look(level: int) -> str:
     if not level:
         return ""
-    return f"background: rgba({COLOUR}, {STRENGTH[level]}); border-bottom: {THICKNESS[level]}px solid currentColor"
+    return f"background: rgba({COLOUR}, {OPACITIES[level]}); border-bottom: {THICKNESSES[level]}px solid currentColor"
 
 
-def _in_words(probability: float) -> str:
-    """In per cent, or as one in so many."""
-    return f"{100 * probability:.2g} %" if probability >= 0.001 else f"1 in {1 / max(probability, 1e-12):,.0f}"
+def _probability_text(probability: float) -> str:
+    """In percent, or `1 in 2,000`."""
+    return f"{100 * probability:.2g}%" if probability >= 0.001 else f"1 in {1 / max(probability, 1e-12):,.0f}"

@@ -1,16 +1,14 @@
-"""The pictures of a comparison of made-up runs."""
+"""The plots of a comparison of made-up runs."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from src.report.compare.curves import STYLED, curves, over_seeds
-from src.report.compare.figures import Scale, parallel_coordinates, pictures
+from src.report.compare.curves import NUM_STYLED, seed_band, setting_curves
+from src.report.compare.figures import Scale, key_plots, parallel_coordinates
 from src.report.compare.run import runs_in
 from src.report.figures import ACCENT
 from tests.support.made_runs import compared, made, over
-
-# ---- pictures ----
 
 
 def test_numbers_that_span_a_decade_lie_by_their_logarithm():
@@ -39,41 +37,38 @@ def test_the_best_line_ends_at_the_top_thick_blue_and_dotted(tmp_path, mode):
     assert lines[1].get_ydata()[0] == pytest.approx(best)
 
 
-def test_there_is_a_picture_of_each_key_as_long_as_they_are_few(tmp_path):
+def test_each_key_has_a_plot_as_long_as_they_are_few(tmp_path):
     for number in range(3):
         made(tmp_path / str(number), number / 10, lr=number, trainer={"max_epochs": -(number % 2)})
-    section = pictures(compared(tmp_path))
+    section = key_plots(compared(tmp_path))
     assert [part.title for part in section.parts] == ["All keys at once", "Score by lr", "Score by max_epochs"]
 
 
 def test_nothing_differs_in_runs_of_one_setting(tmp_path):
-    assert pictures(over(tmp_path, {0.1: [0.5, 0.6]})) is None
-
-
-# ---- curves ----
+    assert key_plots(over(tmp_path, {0.1: [0.5, 0.6]})) is None
 
 
 def test_curves_of_seeds_become_their_mean_and_range_as_far_as_all_go():
     one = pd.Series([1.0, 3.0], [0, 10])
     other = pd.Series([3.0, 3.0, 5.0, 9.0], [0, 4, 10, 15])
-    band = over_seeds([one, other], is_noisy=False)
+    band = seed_band([one, other], is_noisy=False)
     assert band.index.tolist() == [0, 4, 10]
     assert band.to_numpy() == pytest.approx(np.array([[2, 1, 3], [2.4, 1.8, 3], [4, 3, 5]]))
 
 
 def test_the_loss_and_the_metric_are_drawn_over_the_steps(tmp_path):
-    section = curves(over(tmp_path, {0.1: [0.5, 0.6], 0.2: [0.1]}))
+    section = setting_curves(over(tmp_path, {0.1: [0.5, 0.6], 0.2: [0.1]}))
     assert [part.title for part in section.parts] == ["train/loss", "val/loss", "val/accuracy"]
     [line, _] = section.parts[2].source.axes[0].lines
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([9, 19], [0.5, 0.75])
 
 
 def test_settings_of_low_rank_are_thin_and_grey(tmp_path):
-    section = curves(over(tmp_path, {lr: [1 / lr] for lr in range(1, STYLED + 3)}))
+    section = setting_curves(over(tmp_path, {lr: [1 / lr] for lr in range(1, NUM_STYLED + 3)}))
     looks = [(line.get_color(), line.get_linewidth()) for line in section.parts[0].source.axes[0].lines]
-    assert looks[STYLED:] == [("#999999", 0.7)] * 2
-    assert "#999999" not in {colour for colour, _ in looks[:STYLED]}
-    assert section.parts[0].note == "The 2 settings of lower rank are the thin grey lines."
+    assert looks[NUM_STYLED:] == [("#999999", 0.7)] * 2
+    assert "#999999" not in {colour for colour, _ in looks[:NUM_STYLED]}
+    assert section.parts[0].note == "The thin grey lines are the 2 settings of lower rank."
 
 
 def test_a_resumed_run_counts_by_what_it_logged_last(tmp_path):

@@ -6,10 +6,8 @@ import pytest
 from scipy import stats
 
 from src.report.compare.answer import chance_lead, opening, verdict
-from src.report.compare.settings import differing, together
+from src.report.compare.settings import differing, grouped
 from tests.support.made_runs import compared, made, over
-
-# ---- settings ----
 
 
 def test_runs_that_differ_in_seed_folder_and_logger_are_one_setting(tmp_path):
@@ -51,34 +49,31 @@ def test_a_key_that_some_configs_lack_differs():
 
 def test_keys_that_change_along_are_named_with_the_uppermost():
     columns = {"a.b.epochs": [1, 1, 2], "lr": [0.1, 0.2, 0.2], "net": ["x", "x", "y"], "same": [3, 3, 3]}
-    assert together(columns) == {"lr": [], "net": ["a.b.epochs"]}
+    assert grouped(columns) == {"lr": [], "net": ["a.b.epochs"]}
 
 
 def test_numbers_that_a_search_has_drawn_do_not_change_along():
-    assert together({"lr": [0.1, 0.2, 0.3], "dropout": [0.5, 0.1, 0.2]}) == {"lr": [], "dropout": []}
-    assert together({"lr": [0.1, 0.2, 0.3], "batch": [30, 20, 10]}) == {"lr": ["batch"]}
-
-
-# ---- how sure ----
+    assert grouped({"lr": [0.1, 0.2, 0.3], "dropout": [0.5, 0.1, 0.2]}) == {"lr": [], "dropout": []}
+    assert grouped({"lr": [0.1, 0.2, 0.3], "batch": [30, 20, 10]}) == {"lr": ["batch"]}
 
 
 def test_one_seed_each_proves_nothing(tmp_path):
     text = verdict(over(tmp_path, {0.1: [0.9], 0.2: [0.5]}))
     assert text.startswith("Not sure: each setting has one seed.")
-    assert "lead of 0.40 " in text
+    assert "lead over the next setting is 0.40," in text
 
 
 def test_a_lead_beyond_chance_is_sure(tmp_path):
     # Variance 0.0002 each; t(0.975, 2) = 4.303, times sqrt(0.0002 (1/2 + 1/2)) is 0.0608.
     text = verdict(over(tmp_path, {0.1: [0.90, 0.92], 0.2: [0.80, 0.82]}))
     assert text.startswith(
-        "Sure, as far as these seeds can tell: its lead over the next is 0.10; chance alone can give 0.061 "
+        "Sure, as far as these seeds can tell. Its lead over the next setting is 0.10; chance alone gives up to 0.061 "
     )
 
 
 def test_a_lead_within_chance_names_the_settings_that_may_be_as_good(tmp_path):
     text = verdict(over(tmp_path, {0.1: [0.90, 0.92], 0.2: [0.86, 0.88], 0.4: [0.1, 0.12]}))
-    assert text.startswith("Not sure: number 2 (lr=0.2) may be as good. Its lead over the next is 0.040; ")
+    assert text.startswith("Not sure: number 2 (lr=0.2) may be as good. Its lead over the next setting is 0.040; ")
 
 
 def test_chance_is_that_of_a_pooled_t_test_corrected_for_the_number_of_settings(tmp_path):
@@ -93,5 +88,5 @@ def test_other_data_and_failed_runs_of_the_best_are_told(tmp_path):
     made(tmp_path / "b", None, seed=1)
     made(tmp_path / "c", 0.8, datamodule={"_target_": "src.datamodules.images.cifar10.Cifar10"})
     text = opening(compared(tmp_path))
-    assert "The runs have different data" in text
-    assert "Of the best setting&#39;s 2 runs 1 lack a score." in text
+    assert "The runs use different data" in text
+    assert "1 of the best setting&#39;s 2 runs lack a score." in text

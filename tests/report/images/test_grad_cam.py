@@ -10,16 +10,13 @@ from src.models.images.fast_net import FastNet
 from src.models.images.mlp import MLP
 from src.models.images.resnet import ResNet
 from src.report.images.grad_cam import heat_maps, map_layer
-from src.report.rows import rows_of
-from src.training.checkpoint import load_model
-from tests.support.programs import composed
 from tests.support.tiny import built, classifier
 
 GRADIENT = torch.linspace(0, 1, 20).view(1, 1, 4, 5)  # dark at the left top, bright at the right bottom
 
 
 class Negatives(nn.Module):
-    """The picture and its negative, a channel each: a map that is known."""
+    """The image and its negative, a channel each: a map that is known."""
 
     def forward(self, images):
         return torch.cat([images, 1 - images], 1)
@@ -46,7 +43,7 @@ def test_a_map_shows_what_speaks_for_the_class(chosen, expected):
     assert_close(heat_maps(BrightOrDark(), GRADIENT, torch.tensor([chosen])), expected[:, 0])
 
 
-def test_each_picture_has_a_class_of_its_own():
+def test_each_image_has_a_class_of_its_own():
     maps = heat_maps(BrightOrDark(), GRADIENT.expand(2, 1, 4, 5), torch.tensor([1, 0]))
     assert_close(maps, torch.cat([1 - GRADIENT[0], GRADIENT[0]]))
 
@@ -125,30 +122,60 @@ def test_maps_need_no_gradients_of_the_run(state):
 
 
 @pytest.fixture(scope="module")
-def digits(digits_run):
-    """The trained digits net, and 200 test pictures, uint8."""
-    from hydra.utils import instantiate
+def trained():
+    """A net that tells three shapes apart, wherever they are in an image, with 200 images and their classes."""
+    random = torch.Generator().manual_seed(0)
+    shapes = torch.stack([torch.eye(4), torch.eye(4).flip(0), torch.ones(4, 4)])
 
-    datamodule = instantiate(composed().datamodule, _convert_="all")
-    datamodule.setup("test")
-    images = torch.cat([images for images, _ in rows_of(datamodule)])[:200]
-    return load_model(digits_run / "checkpoints" / "best.ckpt"), images
+    def images_of(classes):
+        images = 0.3 * torch.rand(len(classes), 1, 12, 12, generator=random)
+        corners = torch.randint(0, 9, (len(classes), 2), generator=random).tolist()
+        for image, (row, column), number in zip(images, corners, classes.tolist(), strict=True):
+            image[0, row : row + 4, column : column + 4] += shapes[number]
+        return images
+
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 3),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(net.parameters(), 0.02)
+    for _ in range(60):
+        classes = torch.randint(0, 3, (64,), generator=random)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(images_of(classes)), classes).backward()
+        optimizer.step()
+    classes = torch.arange(200) % 3
+    return net.eval(), images_of(classes), classes
 
 
-def test_hiding_what_it_looked_at_costs_more_than_hiding_anything_else(digits):
-    model, images = digits
+def test_hiding_what_it_looked_at_costs_more_than_hiding_anything_else(trained):
+    net, images, classes = trained
     with torch.no_grad():
-        before, classes = model(images).softmax(1).max(1)
-    order = heat_maps(model, images, classes).flatten(1).argsort(dim=1)
+        before = net(images).softmax(1)[range(len(images)), classes]
+    assert before.mean() > 0.9
+    order = heat_maps(net, images, classes).flatten(1).argsort(dim=1)
 
     def cost(pixels):
-        """By how much the mean probability falls when these pixels of each picture, a quarter, take its mean."""
-        hidden = torch.zeros_like(order, dtype=torch.bool).scatter(1, pixels, True).view(-1, 1, 8, 8)
-        mean = images.float().mean((2, 3), keepdim=True).byte()
+        """By how much the mean probability falls when these pixels of each image, a quarter, take its mean."""
+        hidden = torch.zeros_like(order, dtype=torch.bool).scatter(1, pixels, True).view_as(images)
         with torch.no_grad():
-            after = model(torch.where(hidden, mean, images)).softmax(1)[range(len(images)), classes]
-        return float((before - after).mean())
+            after = net(torch.where(hidden, images.mean((2, 3), keepdim=True), images)).softmax(1)
+        return float((before - after[range(len(images)), classes]).mean())
 
     chance = torch.rand(order.shape, generator=torch.Generator().manual_seed(0)).argsort(dim=1)
-    hottest, any_, coldest = cost(order[:, -16:]), cost(chance[:, :16]), cost(order[:, :16])
-    assert hottest > any_ + 0.05 > coldest + 0.1
+    hottest, any_, coldest = cost(order[:, -36:]), cost(chance[:, :36]), cost(order[:, :36])
+    assert hottest > any_ + 0.05
+    assert any_ > coldest + 0.05
+
+
+@pytest.mark.parametrize(("rows", "has_map"), [(2, False), (3, True)])
+def test_a_map_has_three_rows_and_columns_at_least(rows, has_map):
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(rows), nn.Flatten())
+    assert (map_layer(model, torch.zeros(1, 1, 12, 12)) is model[0]) == has_map
+
+
+@pytest.mark.parametrize(("columns", "has_map"), [(3, False), (4, True), (11, True), (12, False)])
+def test_a_map_has_the_image_s_proportions(columns, has_map):
+    model = nn.Sequential(nn.AdaptiveAvgPool2d((6, columns)), nn.Flatten())
+    assert (map_layer(model, torch.zeros(1, 1, 12, 12)) is model[0]) == has_map

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
-from src.report.images.scores import class_scores, draw_scores, shown
+from src.report.images.scores import class_scores, draw_class_scores, weakest_and_best
 
 COUNTS = np.array([[5, 1, 0], [0, 7, 0], [0, 2, 8]])
 
@@ -20,7 +20,7 @@ def test_scores_are_sklearn_s():
         assert [score.precision, score.recall, score.f1, score.count] == pytest.approx(expected)
 
 
-def test_a_class_without_pictures_is_left_out():
+def test_a_class_without_images_is_left_out():
     assert [score.name for score in class_scores(np.array([[3, 1], [0, 0]]), ["cat", "dog"])] == ["cat"]
 
 
@@ -30,14 +30,14 @@ def test_a_class_that_is_never_predicted_has_no_precision():
     assert (weakest.name, weakest.recall, weakest.f1, weakest.count) == ("dog", 0, 0, 2)
 
 
-def test_of_many_classes_the_weakest_and_the_best_are_shown():
+def test_of_many_classes_the_weakest_and_the_best_are_weakest_and_best():
     scores = class_scores(np.diag(range(1, 41)) + 1, [str(i) for i in range(40)])
-    assert shown(scores[:30]) == scores[:30]
-    assert shown(scores) == scores[:20] + scores[-5:]
+    assert weakest_and_best(scores[:30]) == scores[:30]
+    assert weakest_and_best(scores) == scores[:20] + scores[-5:]
 
 
 def test_precision_and_recall_are_drawn_from_top_to_bottom():
-    axes = draw_scores(class_scores(COUNTS, ["cat", "dog", "owl"])).axes[0]
+    axes = draw_class_scores(class_scores(COUNTS, ["cat", "dog", "owl"])).axes[0]
     precision, recall = axes.lines
     assert precision.get_xdata() == pytest.approx([0.7, 1, 1])
     assert recall.get_xdata() == pytest.approx([1, 0.8, 5 / 6])

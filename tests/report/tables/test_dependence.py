@@ -4,7 +4,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from src.report.tables.columns import columns_of
+from src.report.tables.columns import table_columns
 from src.report.tables.dependence import dependence_on, draw_dependence
 from src.report.tables.net import TableNet, read_rows
 from tests.support.small_table import frame_of, model_of, table_of
@@ -13,7 +13,7 @@ from tests.support.small_table import frame_of, model_of, table_of
 def dependence(data, name, function):
     rows, _ = read_rows(data, 1000)
     net = TableNet(model_of(data, function))
-    (column,) = (column for column in columns_of(data.spec["processing"]) if column.name == name)
+    (column,) = (column for column in table_columns(data.spec["processing"]) if column.name == name)
     return dependence_on(net, column, rows), net
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from src.report.tables.columns import columns_of
+from src.report.tables.columns import table_columns
 from src.report.tables.importance import draw_importances, importances_of
 from src.report.tables.net import TableNet, read_rows
 from tests.support.small_table import frame_of, model_of, table_of
@@ -8,7 +8,7 @@ from tests.support.small_table import frame_of, model_of, table_of
 
 def importances(data, function):
     rows, _ = read_rows(data, 1000)
-    return importances_of(TableNet(model_of(data, function)), columns_of(data.spec["processing"]), rows)
+    return importances_of(TableNet(model_of(data, function)), table_columns(data.spec["processing"]), rows)
 
 
 @pytest.fixture

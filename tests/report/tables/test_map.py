@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from src.report.tables.columns import Category
-from src.report.tables.map import draw_map, principal_components
+from src.report.tables.map import draw_category_map, principal_components
 
 
 def category(count):
@@ -13,7 +13,7 @@ def category(count):
 def mapped(count, width=5, texts=None, counts=None):
     vectors = np.random.default_rng(0).normal(size=(count + 2, width)).astype(np.float32)
     column = Category("shop", 0, ["<missing>", "<unknown>", *texts]) if texts else category(count)
-    return draw_map(column, vectors, np.arange(count + 2)[::-1] if counts is None else np.array(counts))
+    return draw_category_map(column, vectors, np.arange(count + 2)[::-1] if counts is None else np.array(counts))
 
 
 def labels_of(drawn):

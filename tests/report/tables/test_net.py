@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from src.models.tables.entity_mlp import EntityMLP
-from src.report.tables.columns import columns_of
+from src.report.tables.columns import table_columns
 from src.report.tables.net import TableNet, read_rows
 from tests.support.small_table import frame_of, model_of, table_of
 from tests.support.tiny import trainer
@@ -36,7 +36,7 @@ def test_values_are_in_the_targets_units(tmp_path, scaling):
     data = table_of(tmp_path, frame=frame, target=["price", "weight"], target_scaling=scaling)
     rows, _ = read_rows(data, 1000)
     net = TableNet(model_of(data, lambda c, x: torch.zeros(len(x), 2)))
-    ids = columns_of(data.spec["processing"])[3].numbers[0]
+    ids = table_columns(data.spec["processing"])[3].numbers[0]
     prices = ids.original(rows.continuous[:, ids.place].numpy()) + 1
     assert_close(torch.tensor(net.truth(rows)[:, 0]), torch.tensor(prices), rtol=1e-4, atol=1e-3)
     assert net.names == ["price", "weight"]
@@ -58,7 +58,7 @@ def test_of_many_rows_evenly_spread_ones_are_read(tmp_path):
 def test_a_columns_inputs_are_taken_from_other_rows_and_no_others(tmp_path):
     data = table_of(tmp_path)
     rows, _ = read_rows(data, 1000)
-    size, day = (column for column in columns_of(data.spec["processing"]) if column.name in ("size", "day"))
+    size, day = (column for column in table_columns(data.spec["processing"]) if column.name in ("size", "day"))
     others = rows.take(list(reversed(range(len(rows)))))
     changed = rows.with_column(day, others)
     assert_close(changed.categories, torch.cat([rows.categories[:, :2], others.categories[:, 2:]], 1))

@@ -3,14 +3,18 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from src.report.tables.classes import draw_scores, draw_true_classes
 from src.report.tables.net import TableNet, read_rows
-from src.report.tables.outcomes import class_pictures, value_pictures
-from src.report.tables.values import bands
+from src.report.tables.outcomes import (
+    class_plots,
+    draw_probabilities,
+    draw_true_classes,
+    residual_bands,
+    value_plots,
+)
 from tests.support.small_table import frame_of, model_of, table_of
 
 
-def pictures(data, function, make):
+def plots(data, function, make):
     rows, _ = read_rows(data, 1000)
     return make(TableNet(model_of(data, function)), rows)
 
@@ -19,28 +23,28 @@ def test_a_net_that_knows_the_classes_is_found_right(tmp_path):
     frame = frame_of(200).assign(open=lambda frame: frame["late"])
     data = table_of(tmp_path, "binary", frame)
     yes = ["", "", *data.spec["processing"]["categories"]["open"]].index("yes")
-    reliability, scores, confusion = pictures(data, lambda c, x: 200.0 * (c[:, 1:2] == yes) - 100, class_pictures)
+    reliability, scores, confusion = plots(data, lambda c, x: 200.0 * (c[:, 1:2] == yes) - 100, class_plots)
     assert "calibration error, is 0.0000" in reliability.note
-    assert "AUROC, 1.0000" in scores.note
-    assert "100 of 100 rows are right" in confusion.alt
+    assert "AUROC is 1.0000" in scores.note
+    assert "100 of 100 rows lie on the diagonal" in confusion.alt
 
 
 def test_a_net_that_is_too_sure_is_found_out(tmp_path):
     data = table_of(tmp_path, "binary")
-    reliability, scores, _ = pictures(data, lambda c, x: 0 * x[:, :1] + np.log(9), class_pictures)
+    reliability, scores, _ = plots(data, lambda c, x: 0 * x[:, :1] + np.log(9), class_plots)
     share = data.splits["test"].targets.double().mean().item()
-    assert f"On average it says 90.0%, and {share:.1%} are so" in reliability.note
+    assert f"On average the probability is 90.0%, and {share:.1%} are yes" in reliability.note
     assert f"calibration error, is {0.9 - share:.4f}" in reliability.note
-    assert "AUROC, 0.5000" in scores.note
+    assert "AUROC is 0.5000" in scores.note
 
 
 def test_several_classes_are_scored_by_the_most_probable_one(tmp_path):
     data = table_of(tmp_path, "multiclass")
-    reliability, own, confusion = pictures(data, lambda c, x: torch.eye(4)[0].expand(len(x), 4), class_pictures)
+    reliability, own, confusion = plots(data, lambda c, x: torch.eye(4)[0].expand(len(x), 4), class_plots)
     right = data.splits["test"].targets == 0
-    assert f"and {right.double().mean():.1%} are so" in reliability.note
+    assert f"and {right.double().mean():.1%} are correct" in reliability.note
     assert "4 classes" in own.alt
-    assert f"{right.sum()} of {len(right)} rows are right" in confusion.alt
+    assert f"{right.sum()} of {len(right)} rows lie on the diagonal" in confusion.alt
 
 
 def test_the_class_that_is_found_worst_is_on_top():
@@ -51,19 +55,19 @@ def test_the_class_that_is_found_worst_is_on_top():
 
 
 def test_each_class_has_its_shares_of_scores():
-    figure = draw_scores(np.array([0.01, 0.01, 0.5, 0.99]), np.array([0, 0, 0, 1]), ["no", "$yes$"])
+    figure = draw_probabilities(np.array([0.01, 0.01, 0.5, 0.99]), np.array([0, 0, 0, 1]), ["no", "$yes$"])
     (no, yes) = [np.array([bar.get_height() for bar in bars]) for bars in figure.axes[0].containers]
     assert_allclose([no[0], no[12], yes[-1]], [200 / 3, 100 / 3, 100])
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
-        "truly no (3)",
-        "truly $yes$ (1)",
+        "true no (3)",
+        "true $yes$ (1)",
     ]
 
 
 def test_residuals_are_the_truth_minus_the_prediction(tmp_path):
     data = table_of(tmp_path)
     state = data.spec["processing"]["target"]
-    predicted, left = pictures(data, lambda c, x: 0 * x[:, :1] + 1, value_pictures)
+    predicted, left = plots(data, lambda c, x: 0 * x[:, :1] + 1, value_plots)
     truth = data.splits["test"].targets.double().numpy() * state["std"] + state["mean"]
     expected = (truth - state["mean"] - state["std"]).mean()
     assert f"the mean is {expected:.4g}" in left.alt
@@ -73,15 +77,15 @@ def test_residuals_are_the_truth_minus_the_prediction(tmp_path):
 
 def test_bands_are_of_rows_with_like_predictions():
     predicted = np.repeat([1.0, 2.0], 10)
-    middles, low, median, high = bands(predicted, np.concatenate([np.zeros(10), np.arange(10)]))
+    middles, low, median, high = residual_bands(predicted, np.concatenate([np.zeros(10), np.arange(10)]))
     assert (middles.tolist(), median.tolist()) == ([1.0, 2.0], [0.0, 4.5])
     assert_allclose(low, [0, 0.45])
     assert_allclose(high, [0, 8.55])
 
 
-@pytest.mark.parametrize(("scaling", "advice"), [("standardise", "=log) may fit better"), ("log", "as is natural")])
-def test_widening_errors_are_told(tmp_path, scaling, advice):
+@pytest.mark.parametrize(("scaling", "advice"), [("standardise", "=log) may fit better"), ("log", "This is natural")])
+def test_growing_errors_are_noted(tmp_path, scaling, advice):
     frame = frame_of(400).assign(price=lambda f: (f["id"] + 1) * np.where(np.arange(400) % 2, 0.5, 1.5))
     data = table_of(tmp_path, frame=frame, target_scaling=scaling)
-    _, left = pictures(data, lambda c, x: x[:, 2:3], value_pictures)
+    _, left = plots(data, lambda c, x: x[:, 2:3], value_plots)
     assert advice in left.note

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from src.models.tables.entity_mlp import EntityMLP
 from src.report.page import render
-from src.report.parts import Picture, Prose, Table
+from src.report.parts import Plot, Prose, Table
 from src.report.tables.view import TableView
 from tests.support.small_table import frame_of, model_of, table_of
 from tests.support.tiny_table import choices
@@ -30,30 +30,30 @@ def titles(section):
 
 def test_four_questions_are_answered(sections):
     assert [section.title for section in sections] == [
-        "What the net goes by",
+        "Which columns matter",
         "Categories on a map",
         "How far to trust it",
-        "The rows it gets most wrong",
+        "The worst rows",
     ]
 
 
-def test_each_picture_has_an_alternative_text(sections):
-    pictures = [part for section in sections for part in section.parts if isinstance(part, Picture)]
-    assert len(pictures) > 8
-    assert all(len(picture.alt) > 20 for picture in pictures)
+def test_each_plot_has_an_alternative_text(sections):
+    plots = [part for section in sections for part in section.parts if isinstance(part, Plot)]
+    assert len(plots) > 8
+    assert all(len(plot.alt) > 20 for plot in plots)
 
 
 def test_a_note_says_how_many_rows_were_looked_at(tmp_path):
     found = sections_of(table_of(tmp_path))
     assert [found[0].note, found[2].note, found[3].note] == [
-        "34 of 200 test rows, evenly spread.",
-        "100 of 200 test rows, evenly spread.",
-        "100 of 200 test rows, evenly spread.",
+        "34 of 200 rows of the test split, evenly spread.",
+        "100 of 200 rows of the test split, evenly spread.",
+        "100 of 200 rows of the test split, evenly spread.",
     ]
-    assert sections_of(table_of(tmp_path), max_rows=200)[2].note == "All 200 test rows."
+    assert sections_of(table_of(tmp_path), max_rows=200)[2].note == "All 200 rows of the test split."
 
 
-def test_columns_of_two_categories_are_named_and_not_mapped(sections):
+def test_table_columns_two_categories_are_named_and_not_mapped(sections):
     *maps, left_out = sections[1].parts
     assert {part.title for part in maps} == {"town", "day_month", "day_day_of_week"}
     assert isinstance(left_out, Prose)
@@ -68,10 +68,9 @@ def test_the_worst_rows_have_all_columns(sections):
 
 
 def test_two_calls_give_one_page(tmp_path):
-    data = table_of(tmp_path, frame=frame_of(80))
-    first, second = (render("a table", Markup(""), sections_of(data)) for _ in range(2))
+    data, fewer = table_of(tmp_path, frame=frame_of(80)), {"num_columns": 1, "num_maps": 1}
+    first, second = (render("a table", Markup(""), sections_of(data, **fewer)) for _ in range(2))
     assert first == second
-    assert len(first) < 1_500_000
 
 
 def test_an_ensemble_is_shown_too(tmp_path):
@@ -87,9 +86,9 @@ def test_several_targets_are_shown_one_by_one(tmp_path):
     found = sections_of(table_of(tmp_path, target=["price", "weight"], frame=frame_of(80)))
     assert titles(found[2]) == [
         "price: predicted and true",
-        "price: what is left",
+        "price: residuals",
         "weight: predicted and true",
-        "weight: what is left",
+        "weight: residuals",
     ]
 
 
@@ -97,7 +96,10 @@ def test_names_that_matplotlib_would_take_for_formulas_are_drawn(tmp_path):
     frame = frame_of(80).rename(columns={"size": r"$\size$", "price": r"$\no$"})
     frame["town"] = np.where(frame["town"] == "Bonn", r"$\Bonn$", frame["town"])
     data = table_of(tmp_path, frame=frame, target=r"$\no$", continuous=[r"$\size$", "id"])
-    assert r"$\size$" in render("a table", Markup(""), sections_of(data))
+    plots = [part for section in sections_of(data) for part in section.parts if isinstance(part, Plot)]
+    assert any(r"$\size$" in plot.title for plot in plots)
+    for plot in plots:
+        plot.source.draw_without_rendering()
 
 
 @pytest.mark.parametrize("wrong", [{"max_rows": 0}, {"max_shuffled": 0}, {"num_maps": -1}])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from src.report.tables.columns import columns_of
+from src.report.tables.columns import table_columns
 from src.report.tables.net import TableNet, read_rows
 from src.report.tables.worst import worst_rows
 from tests.support.small_table import frame_of, model_of, table_of
@@ -10,7 +10,7 @@ from tests.support.small_table import frame_of, model_of, table_of
 def worst(data, function, count):
     rows, _ = read_rows(data, 1000)
     net = TableNet(model_of(data, function))
-    head, table = worst_rows(net, rows, net.losses(rows), columns_of(data.spec["processing"]), count)
+    head, table = worst_rows(net, rows, net.losses(rows), table_columns(data.spec["processing"]), count)
     return [dict(zip(head, row, strict=True)) for row in table]
 
 
@@ -19,7 +19,7 @@ def test_the_worst_rows_are_rows_of_the_file(tmp_path):
     found = worst(data, lambda c, x: 0 * x[:, :1], 5)  # always the training rows' mean
     mean = data.spec["processing"]["target"]["mean"][0]
     rows, _ = read_rows(data, 1000)
-    ids = columns_of(data.spec["processing"])[3].numbers[0]
+    ids = table_columns(data.spec["processing"])[3].numbers[0]
     tested = frame.iloc[ids.original(rows.continuous[:, ids.place].numpy()).round().astype(int)]
     expected = tested.iloc[np.argsort(-((tested["price"].to_numpy() - mean) ** 2))[:5]]
     assert [int(row["id"]) for row in found] == expected["id"].tolist()

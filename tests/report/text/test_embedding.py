@@ -1,7 +1,7 @@
 import numpy as np
 
-from src.report.text.embedding import content_words, draw_map, neighbours, numbers_of
-from src.report.text.tokens import Tokens, tokens_of
+from src.report.text.embedding import content_words, draw_token_map, nearest_tokens, numbers_of
+from src.report.text.losses import Tokens, tokens_of
 from tests.support.tiny_text import TinyText
 
 NAMES = ["<unk>", "which", "king", "old", "queen", "castle", "rare", "2024"]
@@ -27,7 +27,7 @@ def test_words_are_found_after_a_space_first():
 
 
 def test_neighbours_are_frequent_and_the_closest_comes_first():
-    (row,) = neighbours(VECTORS, [2], TOKENS)
+    (row,) = nearest_tokens(VECTORS, [2], TOKENS)
     assert row[:2] == ("king", 300)
     assert row[2].split(", ")[:2] == ["queen 1.00", "castle 0.71"]
     assert "rare" not in row[2]
@@ -36,7 +36,7 @@ def test_neighbours_are_frequent_and_the_closest_comes_first():
 
 def test_the_map_shows_frequent_readable_tokens():
     letters = Tokens(["a", "$", "\ufffd", " ", "z"], np.array([50_000, 30_000, 9_000, 20_000, 1]), "")
-    figure = draw_map(np.arange(15.0).reshape(5, 3) ** 2, letters)
+    figure = draw_token_map(np.arange(15.0).reshape(5, 3) ** 2, letters)
     assert [text.get_text() for text in figure.axes[0].texts] == ["a", "$", "␣"]
 
 

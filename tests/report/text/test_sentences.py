@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from src.report.text.losses import TextLosses
+from src.report.text.losses import TextLosses, Tokens
 from src.report.text.sentences import LEVELS, Sentence, coloured, legend, sentences_of
-from src.report.text.tokens import Tokens
 
 NAMES = ["<unk>", "↵", ".", "&", '"', "<script>alert(1)</script>", "a-word-of-twenty-one-s"]
 TOKENS = Tokens(NAMES, np.ones(len(NAMES), np.int64), " ")
@@ -77,7 +76,7 @@ def test_every_token_is_escaped():
 
 def test_a_token_s_title_has_its_loss_and_probability():
     page = Reader(coloured(Sentence([0, 3], np.array([math.log(4), 10.0])), TOKENS))
-    assert page.titles == ["loss 1.39, probability 25 %", "loss 10.00, probability 1 in 22,026"]
+    assert page.titles == ["loss 1.39, probability 25%", "loss 10.00, probability 1 in 22,026"]
 
 
 @pytest.mark.parametrize(

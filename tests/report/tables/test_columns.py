@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.report.tables.columns import MISSING, Number, columns_of
+from src.report.tables.columns import MISSING, Number, table_columns
 from src.report.tables.net import read_rows
 from tests.support.small_table import frame_of, table_of
 
@@ -10,7 +10,7 @@ from tests.support.small_table import frame_of, table_of
 def texts_of(data):
     """The text of each column in each row to test on."""
     rows, _ = read_rows(data, 1000)
-    columns = columns_of(data.spec["processing"])
+    columns = table_columns(data.spec["processing"])
     pairs = list(zip(rows.categories.numpy(), rows.continuous.numpy(), strict=True))
     return {column.name: [column.text(*pair) for pair in pairs] for column in columns}
 
