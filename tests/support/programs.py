@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
 
 import train
 from src.core import check as config
+from tests.support import zygote
 
 ROOT = Path(__file__).resolve().parents[2]
 # One thread: the same sums in the same order, whatever else the machine does.
@@ -30,15 +32,18 @@ SMALL = (
 
 def program(name, *arguments, cwd, **environment):
     """The finished process of `python NAME ARGUMENTS`, with its output as text."""
-    command = [sys.executable, str(ROOT / name), *map(str, arguments)]
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        env={**os.environ, **ENVIRONMENT, **environment},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=240,
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        process = started(name, *arguments, cwd=cwd, stdout=stdout, stderr=stderr, **environment)
+        process.wait(timeout=240)
+        texts = [(file.seek(0), file.read())[1] for file in (stdout, stderr)]
+        return subprocess.CompletedProcess([name, *arguments], process.returncode, *texts)
+
+
+def started(name, *arguments, cwd, stdout, stderr, **environment):
+    """The running process of `python NAME ARGUMENTS`, which writes into two open files."""
+    command = [ROOT / name, *arguments]
+    return zygote.start(
+        command, cwd=cwd, env={**os.environ, **ENVIRONMENT, **environment}, stdout=stdout, stderr=stderr
     )
 
 
