@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 import train
-from src.callbacks.bptt_finder.gauge import restart_peak
+from src.callbacks.memory import restart_peak
 from src.core.check import check, composed
 from src.core.errors import ConfigError
 from src.core.run_dir import own_run_dir

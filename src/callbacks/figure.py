@@ -1,6 +1,5 @@
 """What callbacks that draw share: a figure's file, and its way to the loggers."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,13 @@ import pytorch_lightning as pl
 from matplotlib.figure import Figure
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from src.core.files import staged
+
 
 def publish(figure: Figure, path: Path, trainer: pl.Trainer) -> None:
     """Write a figure to a file and give it to each logger that takes pictures, under the file's name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_suffix(".tmp")
-    figure.savefig(staged, format="png")
-    os.replace(staged, path)
+    with staged(path) as file:
+        figure.savefig(file, format="png")
     to_loggers(np.asarray(figure.canvas.buffer_rgba())[..., :3], path.stem, trainer)  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -4,13 +4,11 @@ import math
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from src.callbacks.averaging import Averaging
 from src.core.internals import blend_
-
-rank_zero_print = rank_zero_only(print)
+from src.core.output import show
 
 
 class NTASGD(Averaging):
@@ -56,10 +54,8 @@ class NTASGD(Averaging):
         loss = trainer.callback_metrics[self.monitor].item()
         self._is_triggered = self._is_stuck(loss)
         self._losses.append(loss)
-        if self._is_triggered:
-            rank_zero_print(
-                f"nt-asgd: {self.monitor} stopped falling, averaging from step {trainer.global_step + 1} on"
-            )
+        if self._is_triggered and trainer.is_global_zero:
+            show(f"nt-asgd: {self.monitor} stopped falling, averaging from step {trainer.global_step + 1} on")
 
     def _is_stuck(self, loss: float) -> bool:
         earlier = [value for value in self._losses[: -self.patience] if not math.isnan(value)]

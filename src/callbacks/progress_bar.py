@@ -1,7 +1,6 @@
 """What a terminal shows of a training: one bar with its speed, and a line of scores for each epoch."""
 
 import sys
-import time
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,6 +8,9 @@ from pytorch_lightning.callbacks import RichProgressBar
 from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.text import Text
+
+from src.callbacks import clock
+from src.core.output import show
 
 
 class Speed(ProgressColumn):
@@ -59,30 +61,30 @@ class ProgressBar(RichProgressBar):
         if self.is_enabled:
             sizes = [parameter.numel() for parameter in pl_module.parameters() if parameter.requires_grad]
             net = type(getattr(pl_module, "net", pl_module)).__name__
-            print(f"{net}: {sum(sizes):,} trainable parameters in {len(sizes)} tensors")
+            show(f"{net}: {sum(sizes):,} trainable parameters in {len(sizes)} tensors")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._epoch_started = time.perf_counter()  # a training resumed in mid-epoch has no epoch start
+        self._epoch_started = clock.now()  # a training resumed in mid-epoch has no epoch start
         super().on_train_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._epoch_started = time.perf_counter()
+        self._epoch_started = clock.now()
         super().on_train_epoch_start(trainer, pl_module)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._validation_started = time.perf_counter()
+        self._validation_started = clock.now()
         super().on_validation_start(trainer, pl_module)
 
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
         # A bar that comes and goes within a second only flickers.
-        if time.perf_counter() - self._validation_started > 1:
+        if clock.now() - self._validation_started > 1:
             super().on_validation_batch_end(*args, **kwargs)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
         if self.progress is None or self.is_disabled:
             return
-        seconds = time.perf_counter() - self._epoch_started
+        seconds = clock.now() - self._epoch_started
         shown = {"train/loss": trainer.callback_metrics.get("train/loss"), **trainer.progress_bar_metrics}
         scores = {name: float(value) for name, value in shown.items() if value is not None}
         header, line = table_lines(trainer.current_epoch, scores, seconds, self.progress.console.width)

@@ -2,8 +2,6 @@
 
 import io
 import pickle
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from src.callbacks import clock
 from src.callbacks.figure import takes_pictures, to_loggers
+from src.core.output import warn
 from src.core.sharding import is_sharded
 from src.report.environment import save_environment
 from src.report.parts import Plot, Prose, Section
@@ -48,14 +48,14 @@ class Report(pl.Callback):
         self._sections = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._written = time.monotonic()
+        self._written = clock.now()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if time.monotonic() - self._written > 60 * self.every_minutes and trainer.is_global_zero:
+        if clock.now() - self._written > 60 * self.every_minutes and trainer.is_global_zero:
             self._write()
-            self._written = time.monotonic()
+            self._written = clock.now()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         datamodule = getattr(trainer, "datamodule", None)
@@ -90,7 +90,7 @@ class Report(pl.Callback):
         try:
             write_report(self.run_dir, self._sections)
         except Exception as error:  # of whatever kind: see above
-            sys.stderr.write(f"warning: {self.run_dir / 'report.html'} is not written ({in_one_line(error)})\n")
+            warn(f"{self.run_dir / 'report.html'} is not written ({in_one_line(error)})")
 
 
 def pixels_of(picture: Plot) -> np.ndarray:

@@ -2,10 +2,6 @@
 
 import json
 import math
-import os
-import resource
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +9,9 @@ import pytorch_lightning as pl
 import torch
 from torch.optim import Optimizer
 
+from src.callbacks import clock
+from src.callbacks.memory import peak_of_run_mb
+from src.core.files import write_text
 from src.core.internals import is_row_due, logged_step
 from src.core.sharding import is_sharded
 
@@ -30,7 +29,7 @@ class Stopwatch:
 
     def start(self) -> None:
         self.reset(self.seconds)
-        self._started = time.perf_counter()
+        self._started = clock.now()
 
     def stop(self) -> None:
         self.reset(self.seconds)
@@ -38,7 +37,7 @@ class Stopwatch:
     @property
     def seconds(self) -> float:
         """Counted so far, whether it is running or not."""
-        return self._total + (time.perf_counter() - self._started if self._started is not None else 0.0)
+        return self._total + (clock.now() - self._started if self._started is not None else 0.0)
 
 
 class RunMetrics(pl.Callback):
@@ -128,7 +127,7 @@ class RunMetrics(pl.Callback):
         self._last_row = self._train.seconds, self._seen
         row = {name: float(value) for name, value in self._step.items() if value is not None}
         row[f"train/{self.unit}_per_second"] = (self._seen - seen) / (self._last_row[0] - seconds)
-        row["memory/mb"] = peak_memory_mb()
+        row["memory/mb"] = peak_of_run_mb()
         for logger in trainer.loggers:  # not by the model's `log`, but under the number that Lightning gives the step
             logger.log_metrics(row, step=logged_step(trainer))
         self._step = {}
@@ -171,25 +170,14 @@ class RunMetrics(pl.Callback):
             return
         # A float32 as the shortest decimal that it is: 0.0148 and not 0.014800000004470348.
         self.metrics |= {name: float(str(value.cpu().numpy())) for name, value in trainer.callback_metrics.items()}
-        self.metrics["memory/peak_mb"] = max(peak_memory_mb(), self.metrics.get("memory/peak_mb") or 0.0)
+        self.metrics["memory/peak_mb"] = max(peak_of_run_mb(), self.metrics.get("memory/peak_mb") or 0.0)
         written = {
             name: value if value is not None and math.isfinite(value) else None for name, value in self.metrics.items()
         }
-        staged = self.path.with_suffix(".tmp")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_text(json.dumps(written, indent=2, sort_keys=True, allow_nan=False) + "\n")
-        os.replace(staged, self.path)
+        write_text(self.path, json.dumps(written, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def gradient_norm(module: pl.LightningModule) -> torch.Tensor | None:
     """The Euclidean length of all gradients as one; None if there is none, as of a step that is left out."""
     gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
     return torch.stack([torch.linalg.vector_norm(g).float() for g in gradients]).norm() if gradients else None
-
-
-def peak_memory_mb() -> float:
-    """The most memory in use so far: of tensors on the GPU if there is one, else of this process."""
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, KiB here

@@ -1,13 +1,14 @@
 """Writes run_dir/metrics.csv, and continues it when a run is resumed."""
 
 import csv
-import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
+
+from src.core.files import staged
 
 
 class CSVLogger(Logger):
@@ -84,10 +85,7 @@ class CSVLogger(Logger):
         """Write the file anew, with a column for each name in the rows and the next row."""
         names = {name for row in [*rows, next_row] for name in row}
         self._columns = ["step", *sorted({*self._columns, *names} - {"step"})]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        staged = self.path.with_suffix(".tmp")
-        with staged.open("w", newline="") as file:
+        with staged(self.path) as name, name.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)
-        os.replace(staged, self.path)

@@ -11,6 +11,8 @@ from pytorch_lightning import loggers
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_only
 
+from src.core.files import write_text
+
 
 class WandbLogger(loggers.WandbLogger):
     """Lightning's WandbLogger, whose record lies in save_dir/wandb.
@@ -85,8 +87,7 @@ def run_id(path: Path, resume: bool) -> str:
         return path.read_text().strip()
     new = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)  # a sweep's agent draws it
     if rank_zero_only.rank == 0:  # pyright: ignore[reportFunctionMemberAccess]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{new}\n")
+        write_text(path, f"{new}\n")
     return new
 
 

@@ -15,7 +15,7 @@ from torchmetrics import MeanMetric
 from src.callbacks.search.snapshot import undone
 from src.callbacks.search.training_steps import TrainingBatches, training_steps
 from src.datamodules.loader import BatchLoader
-from tests.support.tiny import TinyPictures, classifier
+from tests.support.tiny import TinyPictures, classifier, trainer
 
 
 class Searching(pl.Callback):
@@ -235,3 +235,42 @@ def tabular():
     categories = torch.arange(24) % 4
     loader = DataLoader(TensorDataset(categories, 2.0 + categories), batch_size=6, shuffle=True)
     return Tabular(), {"train_dataloaders": loader}
+
+
+class Slope(pl.LightningModule):
+    """The loss is the weight, 10, times the batch's mean: each step lowers it by the mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(10.0))
+        self.epochs = 0
+
+    def on_train_epoch_start(self):
+        self.epochs += 1
+
+    def training_step(self, batch, batch_idx):
+        return self.weight * batch[0].mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+class AtStart(pl.Callback):
+    """Calls a function with the trainer at the start of the first epoch, and keeps what it returns."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.value = self.function(trainer)
+
+
+def at_start(function, *loaders, model=None, **choices):
+    """What a function of the trainer returns at the start of a training."""
+    callback = AtStart(function)
+    trainer(1, callback, **choices).fit(model or Slope(), *loaders)
+    return callback.value
+
+
+def numbers(*values, batch_size=1):
+    return BatchLoader(torch.tensor(values), batch_size=batch_size)

@@ -1,4 +1,4 @@
-"""Where a training keeps its bptt: read, tried on copies of its loaders, and set for good."""
+"""Reads a training's bptt, tries another one on copies of its loaders, or sets it."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -6,14 +6,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from src.callbacks.search.optimizers import rebuild_optimizers
 from src.callbacks.search.snapshot import random_state_kept
-from src.callbacks.search.training_steps import TrainingBatches, copied_loader
+from src.callbacks.search.training_steps import TrainingBatches, copied_loader, rebuild_optimizers
 from src.core.internals import combined_loader, count_batches_anew, forget_loader, fresh_loaders, training_loaders
 
 
 def check_bptt(trainer: pl.Trainer) -> None:
-    """Raises TypeError if neither a training loader nor the datamodule has `bptt`."""
+    """Raise TypeError if neither a training loader nor the datamodule has `bptt`."""
     if not _with_bptt(training_loaders(trainer)) and not _has_bptt(_datamodule(trainer)):
         names = ", ".join(type(loader).__name__ for loader in training_loaders(trainer))
         raise TypeError(
@@ -24,9 +23,9 @@ def check_bptt(trainer: pl.Trainer) -> None:
 
 @contextmanager
 def batches_at(trainer: pl.Trainer, bptt: int) -> Iterator[TrainingBatches]:
-    """The training's batches with another bptt, without moving its loaders.
+    """The training's batches with another bptt; its own loaders do not advance.
 
-    From copies of the loaders; if only the datamodule has bptt, from loaders that it makes.
+    They come from copies of the loaders or, if only the datamodule has bptt, from new loaders that it makes.
     """
     if _with_bptt(training_loaders(trainer)):
         copies = [copied_loader(loader) for loader in training_loaders(trainer)]
@@ -39,10 +38,10 @@ def batches_at(trainer: pl.Trainer, bptt: int) -> Iterator[TrainingBatches]:
 
 
 def set_bptt(trainer: pl.Trainer, bptt: int) -> None:
-    """Set bptt in the datamodule and in the training loaders, and have Lightning count their batches anew.
+    """Set bptt in the datamodule and in the training loaders, and make Lightning count their batches again.
 
-    Before the first batch. The validation loaders are made anew by a datamodule that has bptt: so they are as if it had
-    had it from the beginning.
+    Call it before the first batch. A datamodule that has bptt also makes new validation loaders, as it would have done
+    with this bptt from the start.
     """
     datamodule, loop = _datamodule(trainer), trainer.fit_loop
     if _has_bptt(datamodule):
@@ -51,7 +50,7 @@ def set_bptt(trainer: pl.Trainer, bptt: int) -> None:
     loaders = _with_bptt(training_loaders(trainer))
     for loader in loaders:
         loader.bptt = bptt
-    with random_state_kept():  # an iterator may draw a seed, which it has done before
+    with random_state_kept():  # an iterator may draw a seed a second time
         count_batches_anew(trainer, keep_loaders=bool(loaders))
     validation = loop.epoch_loop.val_loop
     if _has_bptt(datamodule) and combined_loader(validation) is not None:
@@ -62,19 +61,20 @@ def set_bptt(trainer: pl.Trainer, bptt: int) -> None:
 
 
 def rebuild_schedule(trainer: pl.Trainer) -> None:
-    """Have optimizers and schedulers made anew, for another number of steps. Before the first step.
+    """Build optimizers and schedulers again for another number of steps, before the first step.
 
-    Raises ValueError if there is a schedule and the optimizers would now hold other parameters than before.
+    Raises:
+        ValueError: there is a schedule, and the optimizers would now hold other parameters than before.
     """
     if not rebuild_optimizers(trainer) and trainer.lr_scheduler_configs:
         raise ValueError(
-            "bptt_finder.apply builds the schedule anew, for another number of steps, but the optimizers would now "
-            "hold other parameters, as some were frozen or added since: set datamodule.bptt by hand"
+            "bptt_finder.apply builds the schedule again for another number of steps, but the optimizers would now "
+            "hold other parameters, because some were frozen or added meanwhile: set datamodule.bptt by hand"
         )
 
 
 def _made_at(trainer: pl.Trainer, bptt: int) -> list[Any]:
-    """Training loaders as Lightning gets them from the datamodule when its bptt is another."""
+    """The training loaders that Lightning would get from the datamodule with another bptt."""
     datamodule = _datamodule(trainer)
     before = datamodule.bptt
     datamodule.bptt = bptt

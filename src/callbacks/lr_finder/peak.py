@@ -10,8 +10,8 @@ from pytorch_lightning.utilities.parsing import lightning_getattr, lightning_has
 from torch import Tensor
 from torch.optim import Optimizer
 
-from src.callbacks.search.optimizers import rebuild_optimizers
 from src.callbacks.search.snapshot import all_schedulers, undone
+from src.callbacks.search.training_steps import rebuild_optimizers
 from src.core.internals import SCHEDULER_RATES
 
 GROUP_RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # min_lr is OneCycleLR's final rate, a share of its peak
@@ -91,7 +91,7 @@ def set_module_lr(module: pl.LightningModule, peak: float, before: float | None 
     return None
 
 
-def epochs_to_come(trainer: pl.Trainer) -> float:
+def epochs_left(trainer: pl.Trainer) -> float:
     """How often the rest of the training sees its data: 1 at least, and 1 if unknown."""
     steps = trainer.estimated_stepping_batches - trainer.global_step
     return max(1.0, steps / _steps_per_epoch(trainer)) if math.isfinite(steps) else 1.0
@@ -109,7 +109,7 @@ class Schedule:
     momenta: dict[Optimizer, list[dict[str, Any]]]
 
 
-def schedule_to_come(trainer: pl.Trainer) -> Schedule:
+def read_schedule(trainer: pl.Trainer) -> Schedule:
     """Read the schedule off the schedulers by stepping them, which is undone.
 
     If the length of the training is unknown, or if the module steps them itself, the lr is taken to stay at its peak;

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FEWEST = 10  # steps below which no curve is read
+MIN_STEPS = 10  # steps below which no curve is read
 
 
 class UnreadableCurve(ValueError):
@@ -57,13 +57,13 @@ def is_over(losses: list[float]) -> bool:
     smoothed = debiased_average(np.array(losses))
     best, first = float(smoothed.min()), float(smoothed[0])
     limit = 4 * best if best > 0 else best + 3 * max(-best, first - best)
-    return len(losses) > FEWEST and float(smoothed[-1]) > limit
+    return len(losses) > MIN_STEPS and float(smoothed[-1]) > limit
 
 
 def check_readable(curve: Curve, ladder: np.ndarray) -> None:
     """Raise UnreadableCurve if a curve is too short, or if its loss does not fall by more than its noise."""
     finite = _finite(curve)
-    if finite < FEWEST:
+    if finite < MIN_STEPS:
         raise UnreadableCurve(
             f"lr_finder cannot read a curve of {finite} steps: the loss was not finite at a learning rate of "
             f"{curve.lrs[finite]:.2g}; lower lr_finder.min_lr (now {ladder[0]:.2g}), or check the loss"
@@ -129,7 +129,7 @@ def kernel_average(curve: Curve, width: float = 0.25) -> np.ndarray:
 
 def _start(curve: Curve) -> float:
     """The loss before anything is learnt: the mean of the first tenth, ten rungs at least."""
-    return float(np.mean(curve.losses[: max(FEWEST, len(curve.losses) // 10)]))
+    return float(np.mean(curve.losses[: max(MIN_STEPS, len(curve.losses) // 10)]))
 
 
 # ---- fast.ai's rules, on the smoothed loss ----

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from src.callbacks.search.snapshot import Memo, attributes_kept
+from src.callbacks.search.snapshot import Memo, random_state_kept
 from src.core.internals import (
-    NormWithStatistics,
     batch_fetcher,
     call_module_hook,
     combined_loader,
@@ -21,8 +20,6 @@ from src.core.internals import (
     leaves,
     persistent_iterator,
     set_sampler_epoch,
-    to_device,
-    training_step,
 )
 
 PATIENCE = 10  # steps in a row without a loss: training_step may leave out a batch by returning None
@@ -125,40 +122,29 @@ def training_steps(
         forget_epoch_scores(trainer)
 
 
-def held_out_batch(trainer: pl.Trainer) -> Any:
-    """The first batch of the validation loader, on the device, as validation would get it.
+def rebuild_optimizers(trainer: pl.Trainer) -> bool:
+    """Call configure_optimizers again before the first step, as what it depends on has changed.
 
-    Raises ValueError if there is none.
+    Returns:
+        Whether the new optimizers are used. If they hold other parameters than the old ones, because some were frozen
+        or added meanwhile, the old ones stay.
     """
-    validation = trainer.fit_loop.epoch_loop.val_loop
-    if not trainer.enable_validation:
-        raise ValueError("lr_finder.on=valid needs a validation loader, and this training has none; choose on=train")
-    trainer.validating = True  # augmentation asks for it
-    try:
-        validation.setup_data()
-        loaders = combined_loader(validation)
-        assert loaders is not None
-        return to_device(trainer, next(iter(copied_loader(loaders.flattened[0]))))
-    finally:
-        trainer.training = True
+    strategy: Any = trainer.strategy
+    built = strategy.optimizers, strategy.lr_scheduler_configs
+    with random_state_kept():
+        strategy.setup_optimizers(trainer)
+    is_taken = _parameter_ids(strategy.optimizers) == _parameter_ids(built[0])
+    if not is_taken:
+        strategy.optimizers, strategy.lr_scheduler_configs = built
+    return is_taken
 
 
-def held_out_loss(trainer: pl.Trainer, batch: Any) -> float:
-    """The training loss of a batch, by training_step in evaluation mode, without a trace in the module.
-
-    Batch norm takes the batch's own statistics: running ones lag far behind weights that move this fast. On digits it
-    makes a suggestion of 0.1 one of 0.003. The mean over all ranks.
-    """
-    module = trainer.lightning_module
-    with attributes_kept(module), torch.no_grad():
-        module.eval()
-        for norm in (part for part in module.modules() if isinstance(part, NormWithStatistics)):
-            norm.training, norm.track_running_stats = True, False
-        outputs = training_step(trainer, batch)
-    return _mean_over_ranks(trainer, outputs if isinstance(outputs, Tensor) else outputs["loss"])
+def _parameter_ids(optimizers: list[Optimizer]) -> list[list[list[int]]]:
+    return [[list(map(id, group["params"])) for group in optimizer.param_groups] for optimizer in optimizers]
 
 
-def _mean_over_ranks(trainer: pl.Trainer, loss: Tensor) -> float:
+def mean_over_ranks(trainer: pl.Trainer, loss: Tensor) -> float:
+    """A loss, averaged over all ranks."""
     return float(trainer.strategy.reduce(loss.detach().float(), reduce_op="mean"))
 
 
@@ -178,7 +164,7 @@ class _Watch(pl.Callback):
     def loss(self, trainer: pl.Trainer) -> float:
         """The mean over the batches since the last call, and over all ranks."""
         losses, self._losses = torch.stack(self._losses), []
-        return _mean_over_ranks(trainer, losses.mean())
+        return mean_over_ranks(trainer, losses.mean())
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

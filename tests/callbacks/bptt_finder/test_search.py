@@ -19,7 +19,7 @@ def search(*rungs, memory_mb=None, max_growth=10.0, min_speed=0.5, ladder=LADDER
 # ---- the choice ----
 
 
-def test_the_highest_that_nothing_speaks_against_is_suggested():
+def test_the_highest_that_breaks_no_limit_is_suggested():
     assert search(rung(8), rung(16), rung(32, norm=11.0)).suggestion == 16
 
 
@@ -36,7 +36,7 @@ def test_the_highest_that_nothing_speaks_against_is_suggested():
         ({"epoch": 1}, "an epoch is one step"),
     ],
 )
-def test_what_speaks_against_a_length(spoilt, verdict):
+def test_each_limit_has_its_verdict(spoilt, verdict):
     found = search(rung(8), rung(16, **spoilt), memory_mb=200)
     assert found.verdicts == ["", verdict]
     assert found.suggestion == 8
@@ -57,12 +57,12 @@ def test_the_gradient_is_compared_with_the_shortest_so_that_slow_growth_adds_up(
     assert search(*doubling).suggestion == 64
 
 
-def test_a_length_that_will_not_do_does_not_set_the_pace():
+def test_a_length_that_breaks_a_limit_does_not_set_the_pace():
     assert search(rung(8, speed=400.0), rung(16, speed=1000.0, norm=99.0)).suggestion == 8
 
 
-def test_that_none_will_do_is_an_error_that_says_why():
-    with pytest.raises(ValueError, match=r"that will do: 8, the shortest, is above 50 MB; begin .*ladder lower"):
+def test_that_none_is_usable_is_an_error_that_says_why():
+    with pytest.raises(ValueError, match=r"no usable bptt: 8, the shortest, fails \(above 50 MB\); start .*ladder"):
         _ = search(rung(8), memory_mb=50).suggestion
 
 
@@ -83,7 +83,7 @@ def test_two_lengths_are_too_few_to_expect_anything():
 
 def test_a_suggestion_at_the_end_of_the_ladder_asks_for_a_longer_one():
     assert search(*map(rung, LADDER)).remarks == [
-        "nothing speaks against the longest: add longer ones to bptt_finder.ladder"
+        "the longest bptt meets all limits: add longer ones to bptt_finder.ladder"
     ]
     assert search(rung(8), rung(16)).remarks == []
 
@@ -123,7 +123,7 @@ def test_the_file_holds_every_length(tmp_path):
     }
 
 
-def test_the_picture_has_a_panel_for_each_condition():
+def test_the_figure_has_a_panel_for_each_condition():
     figure = search(rung(8), rung(16), rung(32, norm=20.0), memory_mb=200).plot()
     assert [axes.get_title() for axes in figure.axes] == [
         "tokens a second",
@@ -134,8 +134,8 @@ def test_the_picture_has_a_panel_for_each_condition():
         lines = {line.get_label(): line for line in axes.get_lines()}
         assert lines["limit"].get_ydata()[0] == limit
         assert lines["suggested: 16"].get_xdata()[0] == 16
-        assert lines["will not"].get_xdata() == [32]
+        assert lines["breaks a limit"].get_xdata() == [32]
 
 
-def test_a_search_that_found_nothing_has_a_picture_too():
+def test_a_search_that_found_nothing_has_a_figure():
     assert len(search(Rung(8, math.nan, 100.0, failure="out of memory")).plot().axes) == 3

@@ -15,13 +15,13 @@ from torch.optim.lr_scheduler import (
 from src.callbacks.lr_finder.peak import (
     RatesAt,
     Schedule,
-    epochs_to_come,
+    epochs_left,
     peak_lrs,
+    read_schedule,
     reference_peak,
     scale_lrs,
-    schedule_to_come,
 )
-from src.callbacks.search.optimizers import _held
+from src.callbacks.search.training_steps import _parameter_ids
 from src.datamodules.loader import BatchLoader
 from tests.support.tiny import AtBatch, trainer
 
@@ -104,8 +104,8 @@ def test_a_last_group_without_a_rate_is_refused():
 
 def test_optimizers_of_other_parameters_differ_in_what_they_hold():
     first, second = optimizer_of(0.1, 0.2), optimizer_of(0.1, 0.2)
-    assert _held([first]) == _held([first])
-    assert _held([first]) != _held([second])
+    assert _parameter_ids([first]) == _parameter_ids([first])
+    assert _parameter_ids([first]) != _parameter_ids([second])
 
 
 def test_every_optimizer_follows_the_first():
@@ -136,9 +136,9 @@ class Scheduled(pl.LightningModule):
         return self.weight.sum()
 
     def on_train_epoch_start(self):
-        schedule = schedule_to_come(self.trainer)
+        schedule = read_schedule(self.trainer)
         momentum = schedule.momenta[self.trainer.optimizers[0]][0]["momentum"]
-        self.seen.append((schedule.mean, momentum, epochs_to_come(self.trainer)))
+        self.seen.append((schedule.mean, momentum, epochs_left(self.trainer)))
 
     def train_dataloader(self):
         return BatchLoader(torch.zeros(4), batch_size=1)

@@ -96,7 +96,7 @@ def test_lr_find_writes_picture_and_table_and_stops(tmp_path):
     small = [setting for setting in SMALL if not setting.startswith("callbacks")]
     finished = program("train.py", "callbacks=lr_find", *small, *SEARCH, f"run_dir={run_dir}", cwd=tmp_path)
     assert (finished.returncode, finished.stderr) == (0, "")
-    files = {".lock", "config.yaml", "lr_finder.csv", "lr_finder.png", "metrics.json"}
+    files = {".lock", "config.yaml", "lr_finder.csv", "lr_finder.png", "metrics.json", "overrides.json"}
     assert set(os.listdir(run_dir)) == files  # no checkpoint, and not finished: a training may follow here
     metrics = metrics_of(run_dir)
     assert (metrics["train/steps"], metrics["train/epochs"]) == (0, 0)

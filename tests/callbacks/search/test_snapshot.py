@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDa
 
 from src.callbacks.averaging import Averaging
 from src.callbacks.lr_finder.finder import LRFinder
+from src.callbacks.lr_finder.held_out import held_out_batch
 from src.callbacks.search.snapshot import undone
-from src.callbacks.search.training_steps import held_out_batch
 from src.datamodules.loader import BatchLoader
 from tests.support.programs import ENVIRONMENT, ROOT, same
 from tests.support.searched import Searching, Story, Stranger, Untidy, images, language, points, seen, stranger, tabular
