@@ -1,4 +1,4 @@
-"""No link of README or of a page of docs/ is dead: files and headings, as the code host and the site show them."""
+"""No link of a page at the root or of docs/ is dead: files and headings, as the code host and the site show them."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def anchors(page):
@@ -20,7 +20,7 @@ def anchors(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page):
-    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
     links = [a or b for a, b in re.findall(r"""\]\(([^)\s]+)\)|src="([^"]+)\"""", text)]
     for link in links:
         path, _, anchor = link.partition("#")
@@ -38,5 +38,5 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert "LRFinder" in (tmp_path / "api.html").read_text()
     for page in tmp_path.glob("*.html"):
-        pictures = re.findall(r'<img[^>]* src="([^":]+)"', page.read_text())
-        assert [name for name in pictures if not (tmp_path / name).is_file()] == [], page.name
+        images = re.findall(r'<img[^>]* src="([^":]+)"', page.read_text())
+        assert [name for name in images if not (tmp_path / name).is_file()] == [], page.name

@@ -107,7 +107,7 @@ def test_pictures_are_served_as_predicted(digits, tmp_path):
     paths = [tmp_path / "pictures" / f"{place}.png" for place in range(3)]
     for path, picture in zip(paths, pixels, strict=True):
         Image.fromarray(picture).save(path)
-    served = pd.read_csv(io.StringIO(serve(PROGRAMS["serve_pictures.py"], folder, *paths, cwd=tmp_path)))
+    served = pd.read_csv(io.StringIO(serve(PROGRAMS["serve_images.py"], folder, *paths, cwd=tmp_path)))
     expected = predicted(checkpoint, tmp_path / "pictures", tmp_path)
     assert served["label"].tolist() == expected["label"].tolist()
     assert_allclose(served.iloc[:, 2:], expected.iloc[:, 2:], atol=2e-6)  # predict.py writes six digits
