@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help train test lint docs results sweep test-sweeps test-torchtext
+.PHONY: help train test test-all lint docs results sweep test-sweeps test-torchtext
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -9,19 +9,22 @@ help:  ## show this list
 train: .venv/installed  ## set up, then train the quick default (digits, half a minute)
 	$(BIN)/python train.py
 
-test: .venv/installed  ## set up, then run the tests
-	$(BIN)/python -m pytest $(ARGS)
+# One process for each core, one file at a time in each, so that a file's fixtures are made once.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+
+test: .venv/installed  ## set up, then test the whole behaviour: under 5 minutes on 2 cores
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-all: .venv/installed  ## the same and the long evidence: kills, SLURM, sweeps, scaling, lessons, browsers
+	$(PYTEST) $(ARGS)
 
 # Not among them: the experiments (torch 2.3 has no fused AdamW for CPUs: model.optimizer.fused=false), predict.py (give
 # it device=cpu there) and Triton's kernels. The comparison on WikiText-2 needs DATA_DIR.
 test-torchtext: .venv-torchtext/installed  ## the text and language tests with torchtext: Python 3.11, torch 2.3, 5 GB
 	.venv-torchtext/bin/python -m pytest $(TEXT_TESTS) $(ARGS)
 
-TEXT_TESTS := $(wildcard $(addprefix tests/, \
-	datamodules/test_t*.py datamodules/test_vocabulary.py datamodules/test_bptt_loader.py datamodules/test_documents.py \
-	datamodules/test_shakespeare.py models/test_*language*.py models/test_generation.py models/test_neural_cache.py \
-	models/test_dynamic_evaluation.py models/test_*loss.py models/nets/*.py kernels/test_forget_mult.py \
-	callbacks/test_nt_asgd.py callbacks/test_bptt_*.py))
+TEXT_TESTS := tests/datamodules/text tests/models/text tests/kernels/test_forget_mult.py tests/callbacks/test_nt_asgd.py \
+	tests/callbacks/bptt_finder
 
 lint: .venv/installed  ## ruff and pyright
 	$(BIN)/ruff check .

@@ -1,4 +1,7 @@
+import os
 import signal
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread gives the same sums on any machine
 
 import pytest
 

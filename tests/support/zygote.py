@@ -12,10 +12,12 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from contextlib import suppress
@@ -88,23 +90,25 @@ def start(command, *, cwd, env, stdout, stderr):
 @cache
 def _zygote():
     """The address of this process's zygote, which ends with it."""
-    address = f"\0zygote-{os.getpid()}"  # abstract: no file to clean up
+    folder = tempfile.mkdtemp()
+    address = f"{folder}/zygote"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.support.zygote", address[1:]]
+    command = [sys.executable, "-m", "tests.support.zygote", address]
     process = subprocess.Popen(
         command, cwd=Path(__file__).parents[2], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdout.readline() == b"ready\n"
     atexit.register(process.communicate)  # it ends when its stdin does
+    atexit.register(shutil.rmtree, folder)
     return address
 
 
-def serve(name):
+def serve(address):
     """Fork for each request until stdin ends."""
     for module in IMPORTED:
         __import__(module)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    server.bind(f"\0{name}")
+    server.bind(address)
     server.listen()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes that wait for programs
     signal.signal(signal.SIGINT, signal.SIG_IGN)
