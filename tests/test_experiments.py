@@ -64,13 +64,19 @@ def backbone(tmp_path_factory, data_dir):
 
 def shortened(name, run_dir, data_dir):
     """An experiment of one epoch of two batches."""
-    places = [f"run_dir={run_dir}", f"data_dir={data_dir}", f"cache_dir={run_dir}/cache"]
+    places = [f"run_dir={run_dir}", f"data_dir={data_dir}", f"cache_dir={data_dir}/cache"]
     short = [f"trainer.limit_{split}_batches=2" for split in ("train", "val", "test")]
     short += ["trainer.log_every_n_steps=1", "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1"]
-    return composed(f"experiment={name}", *places, *short, "datamodule.batch_size=8", *OWN.get(name, []))
+    short += ["datamodule.batch_size=8", "~callbacks.report"]  # a report takes longer than two batches
+    return composed(f"experiment={name}", *places, *short, *OWN.get(name, []))
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+# Large nets or data; others of their kind are quick.
+LARGE = {"shakespeare", "flights", "flights_random", "wikitext2_lstm", "wikitext2_qrnn"}
+LARGE |= {"fashion_mnist_5min", "cifar10_5min"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.long] if n in LARGE else []) for n in EXPERIMENTS])
 def test_an_experiment_trains_two_batches(name, tmp_path, data_dir, backbone):
     config = shortened(name, tmp_path / "run", data_dir)
     if config.datamodule.get("folder") and "train_files" not in config.datamodule:

@@ -1,4 +1,4 @@
-"""Writes a trained model as a folder that serves without this project, and checks that it does. See docs/serving.md."""
+"""Writes a trained model as a folder that works without this project, and checks the result. See docs/serving.md."""
 
 import json
 import logging
@@ -24,7 +24,13 @@ Run = Callable[[list[Tensor]], list[np.ndarray]]
 
 
 class Exported(NamedTuple):
-    """How far the exported file is from the net, as `difference` has it, and what a call with one row takes both."""
+    """What the check of an export measured.
+
+    Attributes:
+        difference: between the file and the net, see `difference`.
+        file_ms: time of a call of the file with one row.
+        net_ms: time of a call of the net with one row.
+    """
 
     difference: float
     file_ms: float
@@ -32,10 +38,16 @@ class Exported(NamedTuple):
 
 
 def export(model: pl.LightningModule, folder: Path, *, format: Format, tolerance: float) -> Exported:
-    """Write `folder`, in place of one that is there; it appears when it is complete and checked.
+    """Write `folder`, which appears when it is complete and checked; an existing one is replaced.
 
-    tolerance: the largest difference between what the exported file and the net say.
-    Raises ValueError if the net cannot be exported, or the file differs by more.
+    Args:
+        model: a trained model.
+        folder: where to write.
+        format: see docs/serving.md.
+        tolerance: largest allowed difference between the outputs of the file and of the net.
+
+    Raises:
+        ValueError: if the net cannot be exported, or the file differs by more than the tolerance.
     """
     served = served_model(model)
     staged = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -44,12 +56,12 @@ def export(model: pl.LightningModule, folder: Path, *, format: Format, tolerance
         with _quiet(), _failure_told(served, format):
             run = WRITERS[format](served, staged)
             found = float(np.max([difference(run, served, sizes) for sizes in (ONE, LARGE)]))
-        if not found <= tolerance:  # NaN is none, too
+        if not found <= tolerance:  # also true for NaN
             raise ValueError(
                 f"the exported file differs from the net by {found:.1e} of its largest output, more than {tolerance=}: "
-                "nothing is written; allow more, or take another format"
+                "nothing is written; raise tolerance or choose another format"
             )
-        text = json.dumps(served.facts() | served.interface(), ensure_ascii=False, indent=1)
+        text = json.dumps(served.preprocessing() | served.interface(), ensure_ascii=False, indent=1)
         (staged / "preprocessing.json").write_text(text, encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
@@ -60,7 +72,7 @@ def export(model: pl.LightningModule, folder: Path, *, format: Format, tolerance
 
 
 def difference(run: Run, served: Served, sizes: tuple[int, int]) -> float:
-    """The largest difference between what `run` and the net say of random inputs, over the net's largest output."""
+    """The largest difference between the outputs of `run` and of the net on random inputs, over the net's largest."""
     inputs = served.sample(*sizes)
     pairs = zip(run(inputs), net_run(served)(inputs), strict=True)
     return float(np.max([np.abs(a - b).max() / max(np.abs(b).max(), 1e-30) for a, b in pairs]))
@@ -73,7 +85,7 @@ def milliseconds(run: Run, served: Served) -> float:
 
 
 def net_run(served: Callable[..., tuple[Tensor, ...]]) -> Run:
-    """What runs a torch function."""
+    """A function from tensors to arrays that runs a torch function."""
 
     def run(inputs: list[Tensor]) -> list[np.ndarray]:
         with torch.inference_mode():
@@ -82,11 +94,8 @@ def net_run(served: Callable[..., tuple[Tensor, ...]]) -> Run:
     return run
 
 
-# ---- one writer for each format: it writes its files, and returns what runs them ----
-
-
 def write_onnx(served: Served, folder: Path) -> Run:
-    """model.onnx, for onnxruntime; weights beyond 2 GB lie beside it."""
+    """Write model.onnx for onnxruntime; weights beyond 2 GB get a file of their own. Returns what runs it."""
     from onnxruntime import InferenceSession, SessionOptions  # pyright: ignore[reportAttributeAccessIssue]
 
     interface = served.interface()
@@ -101,7 +110,7 @@ def write_onnx(served: Served, folder: Path) -> Run:
         program.rename_axes({own: size for own, size in sizes if isinstance(size, str)})  # pyright: ignore
     program.save(folder / "model.onnx")
     options = SessionOptions()
-    options.log_severity_level = 4  # what is wrong is raised
+    options.log_severity_level = 4  # errors are raised anyway
     session = InferenceSession(folder / "model.onnx", options)
 
     def run(inputs: list[Tensor]) -> list[Any]:
@@ -111,20 +120,20 @@ def write_onnx(served: Served, folder: Path) -> Run:
 
 
 def write_torch_export(served: Served, folder: Path) -> Run:
-    """model.pt2, for torch alone."""
+    """Write model.pt2 for torch alone. Returns what runs it."""
     torch.export.save(captured(served), folder / "model.pt2")
     return net_run(torch.export.load(folder / "model.pt2").module())
 
 
 def write_safetensors(served: Served, folder: Path) -> Run:
-    """model.safetensors, the weights, and config.json, what the model was made from."""
+    """Write model.safetensors, the weights, and config.json, the model's choices. Returns what runs them."""
     from safetensors.torch import load_model, save_model
 
     model = served.model
     save_model(model, str(folder / "model.safetensors"))
     config = {name: model.hparams[name] for name in ("model", "spec")}
     (folder / "config.json").write_text(json.dumps(config, ensure_ascii=False, indent=1), encoding="utf-8")
-    shutil.copymode(folder / "config.json", folder / "model.safetensors")  # else its owner alone may read it
+    shutil.copymode(folder / "config.json", folder / "model.safetensors")  # otherwise only its owner may read it
     empty = deepcopy(model)
     for weight in empty.state_dict().values():
         weight.zero_()
@@ -140,7 +149,7 @@ WRITERS: dict[Format, Callable[[Served, Path], Run]] = {
 
 
 def captured(served: Served) -> torch.export.ExportedProgram:
-    """The graph, for any batch and time, without the paths of the files that it was made from."""
+    """The graph for any batch and time, without the paths of source files."""
     dims = {name: torch.export.Dim(name) for name in ("batch", "time")}
     shapes = [tensor["shape"] for tensor in served.interface()["inputs"]]
     axes = tuple({axis: dims[size] for axis, size in enumerate(shape) if size in dims} for shape in shapes)
@@ -152,12 +161,9 @@ def captured(served: Served) -> torch.export.ExportedProgram:
     return program
 
 
-# ---- what torch's exporters say ----
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without warnings, which are for those who work on the exporters; errors are raised all the same."""
+    """Hide the exporters' warnings, which are meant for their developers; errors are still raised."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -170,12 +176,12 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _failure_told(served: Served, format: Format) -> Iterator[None]:
-    """The exporters raise errors of many types; debug=true shows the whole."""
+    """Turn any error of the exporters into one line; debug=true shows it in full."""
     try:
         yield
     except Exception as error:
         name = type(served.model.net).__name__
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ValueError(
-            f"{name} cannot be exported as {format}: {reason}; debug=true tells more, format=safetensors takes any net"
+            f"{name} cannot be exported as {format}: {reason}; debug=true shows more, format=safetensors takes any net"
         ) from error

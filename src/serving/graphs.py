@@ -1,4 +1,4 @@
-"""What an exported model computes, and what its inputs are made from: for pictures, tables and text."""
+"""What every exported model has: a function of tensors, sample inputs, and a description of its inputs."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from src.core.domains import domain_of
 
-# Batch and time of the inputs that a graph is made and checked with. All differ: so axes are told apart.
+# Batch and time of the inputs that a graph is made and checked with; all differ, which tells the axes apart.
 ONE, SMALL, LARGE = (1, 1), (2, 4), (3, 5)
 
 
@@ -24,11 +24,11 @@ class Served(nn.Module):
         self.spec: dict[str, Any] = model.hparams["spec"]
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """The outputs, in the order of their names."""
+        """The outputs in the order of their names."""
         raise NotImplementedError
 
-    def facts(self) -> dict[str, Any]:
-        """What preprocessing needs, as plain data; described in docs/serving.md."""
+    def preprocessing(self) -> dict[str, Any]:
+        """What a program needs to make the inputs, as plain data; described in docs/serving.md."""
         raise NotImplementedError
 
     def tracing(self) -> AbstractContextManager[Any]:
@@ -36,11 +36,11 @@ class Served(nn.Module):
         return nullcontext()
 
     def sample(self, batch: int, time: int) -> list[Tensor]:
-        """Random inputs, always the same."""
+        """Random inputs, the same in every call."""
         raise NotImplementedError
 
     def interface(self) -> dict[str, list[dict[str, Any]]]:
-        """Name, type and shape of the inputs and outputs; `batch` and `time` stand for what may be any number."""
+        """Name, type and shape of the inputs and outputs; `batch` and `time` stand for sizes that may vary."""
         small, large = self.sample(*SMALL), self.sample(*LARGE)
         with torch.no_grad():
             ends = zip(("inputs", "outputs"), self.names, (small, self(*small)), (large, self(*large)), strict=True)

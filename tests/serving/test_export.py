@@ -206,7 +206,7 @@ def test_a_text_goes_on_as_predicted(net, tmp_path, capsys):
 @pytest.mark.parametrize("tokenizer", ["whitespace", "basic_english", "char", "byte", "bpe"])
 def test_the_program_reads_and_writes_text_as_the_tokenizer_does(tokenizer, tmp_path, monkeypatch):
     spec = spec_of(tokenizer)
-    facts = ServedText(tiny_text.built(**spec)).facts()
+    facts = ServedText(tiny_text.built(**spec)).preprocessing()
     (tmp_path / "preprocessing.json").write_text(json.dumps(facts))
     monkeypatch.setattr(sys, "argv", ["serve_text.py", str(tmp_path), "", "0"])
     program_: dict = {}

@@ -22,7 +22,7 @@ class ServedImages(Served):
         shape = (batch, *self.spec["image_size"], self.spec["in_chans"])
         return [torch.randint(256, shape, dtype=torch.uint8, generator=generator())]
 
-    def facts(self) -> dict[str, Any]:
+    def preprocessing(self) -> dict[str, Any]:
         statistics = {name: getattr(self.model, name).flatten().tolist() for name in ("mean", "std")}
         sizes = {"image_size": self.spec["image_size"], "channels": self.spec["in_chans"]}
         return {"kind": "images", "class_names": self.spec["class_names"], **sizes, **statistics}

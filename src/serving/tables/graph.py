@@ -26,7 +26,7 @@ class ServedTable(Served):
         categories = torch.stack(codes, 1) if codes else torch.empty(batch, 0, dtype=torch.int64)
         return [categories, torch.randn(batch, self.spec["num_continuous"], generator=draw)]
 
-    def facts(self) -> dict[str, Any]:
+    def preprocessing(self) -> dict[str, Any]:
         state: dict[str, Any] = self.spec["processing"]
         choices = state["choices"]
         columns = [*choices["categorical"], *choices["continuous"]]

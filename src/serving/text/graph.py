@@ -16,7 +16,7 @@ from src.serving.graphs import Served, generator
 
 
 class ServedText(Served):
-    """Tokens, and the state that those before them left, to the logarithm of each next token's probability."""
+    """Tokens and the state after the tokens before them to the logarithm of each next token's probability."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -29,7 +29,7 @@ class ServedText(Served):
         )
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """tokens: int64 (time, batch).  Then the state, as the call before returned it; zeros at first."""
+        """tokens: int64 (time, batch). The state follows, as the previous call returned it; zeros at first."""
         tokens, *state = inputs
         parts = iter(state)
         features = self.model.net(tokens, mapped(lambda _: next(parts), self.form))
@@ -46,7 +46,7 @@ class ServedText(Served):
     def tracing(self) -> AbstractContextManager[None]:
         return graph_loops()
 
-    def facts(self) -> dict[str, Any]:
+    def preprocessing(self) -> dict[str, Any]:
         spec = without_torchtext(self.spec)
         tokenizer, vocabulary = spec["tokenizer"], spec["vocabulary"]
         marks = {name: token if token in vocabulary else None for name, token in MARKS.items()}
@@ -65,7 +65,7 @@ def _flat(state: Any) -> list[Tensor]:
 
 @contextmanager
 def graph_loops() -> Iterator[None]:
-    """Within, loops over time become loops of the graph, for any number of steps: those of an LSTM and of a QRNN."""
+    """Turn the loops over time of LSTM and QRNN into loops of the graph, for any number of steps."""
     before, qrnn_layer.forget_mult = qrnn_layer.forget_mult, forget_mult_in_graph
     try:
         with lstm_as_loop():
