@@ -31,7 +31,7 @@ SMALL = (
 
 
 def program(name, *arguments, cwd, **environment):
-    """The finished process of `python NAME ARGUMENTS`, with its output as text."""
+    """The finished process of `python NAME ARGUMENTS`, or of `python -m NAME ...`, with its output as text."""
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         process = started(name, *arguments, cwd=cwd, stdout=stdout, stderr=stderr, **environment)
         process.wait(timeout=240)

@@ -21,9 +21,10 @@ import tempfile
 import threading
 import traceback
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 IMPORTED = """
 torch torch._dynamo torch.distributed.fsdp torch.utils.flop_counter pytorch_lightning pytorch_lightning.strategies
 torchmetrics torchmetrics.classification hydra hydra.utils omegaconf pandas pyarrow pyarrow.parquet sklearn.datasets
@@ -77,10 +78,11 @@ class Process:
 
 
 def start(command, *, cwd, env, stdout, stderr):
-    """Start `python COMMAND`; stdout and stderr are open files."""
+    """Start `python FILE.py ARGUMENTS` or `python -m MODULE ARGUMENTS`; stdout and stderr are open files."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.connect(_zygote())
-    request = json.dumps({"argv": list(map(str, command)), "cwd": str(cwd), "env": env}).encode()
+    request = {"argv": list(map(str, command)), "cwd": str(cwd), "env": env, "root": str(ROOT)}
+    request = json.dumps(request).encode()
     descriptors = array.array("i", [stdout.fileno(), stderr.fileno()])
     connection.sendmsg([len(request).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
     connection.sendall(request)
@@ -94,9 +96,7 @@ def _zygote():
     address = f"{folder}/zygote"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.support.zygote", address]
-    process = subprocess.Popen(
-        command, cwd=Path(__file__).parents[2], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     atexit.register(process.communicate)  # it ends when its stdin does
     atexit.register(shutil.rmtree, folder)
@@ -154,11 +154,13 @@ def _become(request, stdout, stderr):
     os.environ.clear()
     os.environ.update(request["env"])
     sys.argv = request["argv"]
-    sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
+    is_file = sys.argv[0].endswith(".py")
+    sys.path[0] = str(Path(sys.argv[0]).resolve().parent) if is_file else request["root"]
     sys.path[1:1] = list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
     code = 0
     try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        run = runpy.run_path if is_file else partial(runpy.run_module, alter_sys=True)
+        run(sys.argv[0], run_name="__main__")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
