@@ -78,7 +78,7 @@ def digits(digits_run, tmp_path_factory):
     """A checkpoint of a training, the folder, and the finished program that wrote it."""
     folder = tmp_path_factory.mktemp("digits") / "served"
     checkpoint = digits_run / "checkpoints" / "best.ckpt"
-    finished = program("scripts/export.py", f"checkpoint={checkpoint}", f"output={folder}", cwd=folder.parent)
+    finished = program("scripts.export", f"checkpoint={checkpoint}", f"output={folder}", cwd=folder.parent)
     assert finished.returncode == 0, finished.stderr
     return checkpoint, folder, finished
 

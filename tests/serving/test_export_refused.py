@@ -119,6 +119,6 @@ def test_missing_packages_are_named(files, monkeypatch):
 
 def test_an_unknown_format_is_answered_in_a_line_before_torch_is_there(files):
     arguments = ("checkpoint=a.ckpt", "output=new", "format=onxx")
-    finished = program_without_torch("scripts/export.py", *arguments, cwd=files)
+    finished = program_without_torch("scripts.export", *arguments, cwd=files)
     assert finished.returncode == 1, finished.stderr
     assert finished.stderr == "error: format must be onnx, torch_export or safetensors, got 'onxx'\n"

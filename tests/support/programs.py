@@ -41,21 +41,21 @@ def program(name, *arguments, cwd, **environment):
 
 def started(name, *arguments, cwd, stdout, stderr, **environment):
     """The running process of `python NAME ARGUMENTS`, which writes into two open files."""
-    command = [ROOT / name, *arguments]
-    return zygote.start(
-        command, cwd=cwd, env={**os.environ, **ENVIRONMENT, **environment}, stdout=stdout, stderr=stderr
-    )
+    command = [ROOT / name if name.endswith(".py") else name, *arguments]
+    env = {**os.environ, **ENVIRONMENT, **environment}
+    return zygote.start(command, cwd=cwd, env=env, stdout=stdout, stderr=stderr)
 
 
 def program_without_torch(name, *arguments, cwd):
     """The same; its exit status is 99 if it imported torch."""
     script = (
         "import runpy, sys\n"
-        f"sys.argv = {[str(ROOT / name), *map(str, arguments)]!r}\n"
+        f"sys.argv = {[str(ROOT / name) if name.endswith('.py') else name, *map(str, arguments)]!r}\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
         "status = None\n"
         "try:\n"
-        "    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "    run = runpy.run_path if sys.argv[0].endswith('.py') else runpy.run_module\n"
+        "    run(sys.argv[0], run_name='__main__')\n"
         "except SystemExit as error:\n"
         "    status = error.code\n"
         "sys.exit(99 if 'torch' in sys.modules else status)\n"
