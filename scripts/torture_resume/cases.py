@@ -1,4 +1,4 @@
-"""The runs that are killed: small, and together with all that a training may have to remember."""
+"""The runs that are killed: small ones, which together have all that a training may have to remember."""
 
 import random
 from pathlib import Path
@@ -35,7 +35,7 @@ CASES = {
 
 
 def write_data(folder: Path) -> None:
-    """A text and a table, small enough that an epoch takes a fraction of a second."""
+    """Write a text and a table, so small that an epoch takes a fraction of a second."""
     draw = random.Random(0)
     words = [f"w{draw.randrange(30) * draw.randrange(30)}" for _ in range(3_000)]
     (folder / "words").mkdir(parents=True)

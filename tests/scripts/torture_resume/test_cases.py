@@ -1,4 +1,4 @@
-"""What the torture draws at random, in order: a run goes on to the same end from each of its checkpoints."""
+"""A run reaches the same end from each of its checkpoints: what the torture tries at random, in order."""
 
 import shutil
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 
-from scripts.torture_resume.__main__ import differing, ending
 from scripts.torture_resume.cases import CASES, write_data
+from scripts.torture_resume.endings import differing, ending
 from tests.support.programs import composed, run_here
 
 SHORT = {
@@ -19,7 +19,7 @@ SHORT = {
 
 
 class Copies(pl.Callback):
-    """Keeps run_dir as it was before each new last.ckpt, and before the test: as if the run had been killed there."""
+    """Keeps run_dir as it was before each new last.ckpt and before the test, as if the run had been killed there."""
 
     def __init__(self, *, run_dir):
         self.run_dir = Path(run_dir)
@@ -35,7 +35,10 @@ class Copies(pl.Callback):
         self.on_train_batch_start()
 
 
-@pytest.mark.parametrize("case", SHORT)
+FAST = "digits"
+
+
+@pytest.mark.parametrize("case", [FAST, *(pytest.param(c, marks=pytest.mark.long) for c in SHORT if c != FAST)])
 def test_a_run_goes_on_to_the_same_end_from_each_of_its_checkpoints(case, tmp_path):
     write_data(tmp_path / "data")
     run_dir = tmp_path / "run"
