@@ -1,56 +1,63 @@
-"""Training throughput of ResNet-18 on 32x32 pictures: fastlight beside a plain Lightning + DataLoader pipeline.
+"""Compares the training speed of ResNet-18 on 32x32 images: fastlight and a plain Lightning + DataLoader pipeline.
 
-    python -m scripts.benchmark_images [--quick] [--batch-size 128] [--steps 6] [--repeats 5]
+    python -m scripts.benchmark_images [--quick] [--repeats 5]
 
-One net, one optimizer, one batch size, flip and padded crop in all: what differs is how batches are made and how a step
-is run. The pictures are drawn at random: speed does not depend on what they show. Variants take turns, each turn in a
-process of its own, and the median over the turns counts. The last line is one JSON object; `ratio` is ours over plain.
+All pipelines train one net with one optimizer, one batch size, flips and padded crops. They differ in how they make
+batches and how they run a step. The images are random, as speed does not depend on what they show. The pipelines take
+turns, each turn in a new process; the median over the turns counts. The last line is one JSON object; `ratio` is ours
+over plain.
 
-    plain       Pillow transforms for each picture in DataLoader workers, fp32, PyTorch's default layout and AdamW
+    plain       Pillow transforms of single images in DataLoader workers, fp32, PyTorch's default layout and AdamW
     plain_bf16  the same with bf16-mixed and channels_last
     ours        BatchLoader and ImageClassifier: bf16-mixed where it pays, channels_last, fused AdamW
 """
 
-import argparse
 import json
 import logging
-import os
-import platform
-import statistics
 import time
 import warnings
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from hydra.utils import instantiate
 from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from src.datamodules.images.augmentation import Augmentation
+from scripts.shared.arguments import command_line
+from scripts.shared.hardware import hardware
+from scripts.shared.processes import medians_of_turns
+from src.core.check import composed
+from src.core.output import show
 from src.datamodules.images.base import ImageData
 from src.datamodules.images.split import Images
-from src.models.images.classifier import ImageClassifier
-from src.models.images.resnet import ResNet
-from src.models.schedules import one_cycle
 from src.training.trainer import Trainer
 
 NUM_CLASSES = 10
 LR = 1e-3
 MEAN, STD = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)
-MAKE_NET = partial(
-    ResNet, blocks=[2, 2, 2, 2], bottleneck=False, width=64, stem="small", zero_init_residual=True, antialias=False
-)
+CHOICES = [
+    *(
+        "experiment=digits",
+        "model/net=resnet18",
+        "model/optimizer=adamw",
+        "model/scheduler=one_cycle",
+        f"model.lr={LR}",
+    ),
+    *("datamodule._target_=scripts.benchmark_images.RandomImages", "~datamodule.test_fraction"),
+    *("datamodule.drop_last=true", "datamodule.keep_on_device=true"),
+    *("datamodule.augmentation.flip=true", "datamodule.augmentation.crop_padding=4"),
+]
+VARIANTS = ("plain", "plain_bf16", "ours")
 
 
 class PlainDataset(Dataset[tuple[Tensor, int]]):
-    """Transforms one picture at a time, as torchvision's transforms do: pad, crop, flip, to tensor, normalise."""
+    """Transforms one image at a time, as torchvision's transforms do: pad, crop, flip, to tensor, normalise."""
 
     def __init__(self, pixels: np.ndarray, labels: np.ndarray) -> None:
         self.pixels = pixels
@@ -75,9 +82,9 @@ class PlainModule(pl.LightningModule):
     def __init__(self, channels_last: bool) -> None:
         super().__init__()
         self.channels_last = channels_last
-        self.net = MAKE_NET(3, NUM_CLASSES)
+        self.net = instantiate(composed(CHOICES).model.net, _convert_="all")(3, NUM_CLASSES)
         if channels_last:
-            self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            self.net.to(memory_format=torch.channels_last)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
@@ -94,32 +101,21 @@ class PlainModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-class RandomPictures(ImageData):
-    """The same pictures as fastlight's DataModule."""
+class RandomImages(ImageData):
+    """The same images as a DataModule of fastlight."""
 
     class_names = [str(label) for label in range(NUM_CLASSES)]
 
-    def __init__(self, pixels: np.ndarray, labels: np.ndarray, batch_size: int) -> None:
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray, **choices: Any) -> None:
         self.whole = Images(torch.from_numpy(pixels), torch.from_numpy(labels))
-        nothing = {"rotation": 0.0, "translation": 0.0, "scale": 0.0, "color": 0.0, "erasing": 0.0}
-        augmentation = Augmentation(flip=True, crop_padding=4, mixup=0.0, cutmix=0.0, **nothing)
-        super().__init__(
-            batch_size=batch_size,
-            valid_fraction=0.1,
-            classes=None,
-            train_per_class=None,
-            drop_last=True,
-            keep_on_device=True,
-            seed=0,
-            augmentation=augmentation,
-        )
+        super().__init__(**choices)
 
     def read(self) -> dict[str, Images]:
         return {"train": self.whole, "valid": self.whole, "test": self.whole}
 
 
 class StepTimes(pl.Callback):
-    """Wall seconds from the end of one step to the end of the next: whatever a step costs, its batch included."""
+    """Notes the clock at the end of each step: the differences hold all that a step costs, its batch included."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -130,103 +126,53 @@ class StepTimes(pl.Callback):
         self.ends.append(time.perf_counter())
 
 
-def ours(pixels: np.ndarray, labels: np.ndarray, batch_size: int) -> tuple[Any, ...]:
-    """fastlight's own parts, as the experiments compose them."""
-    scheduler = partial(
-        one_cycle,
-        warmup_fraction=0.25,
-        start_ratio=0.04,
-        final_ratio=4e-6,
-        momentum_low=0.85,
-        momentum_high=0.95,
-        anneal="cos",
-    )
-    model = ImageClassifier(
-        net=MAKE_NET,
-        optimizer=partial(torch.optim.AdamW, fused=True),
-        scheduler=scheduler,
-        lr=LR,
-        lr_ratio=1.0,
-        label_smoothing=0.0,
-        flip_tta=False,
-        backbone=None,
-        compile=False,
-    )
-    return model, {"datamodule": RandomPictures(pixels, labels, batch_size)}, "auto"
+def ours(pixels: np.ndarray, labels: np.ndarray, batch_size: int, settings: dict[str, Any]) -> None:
+    """Train with fastlight's own parts, as the experiments compose them."""
+    cfg = composed([*CHOICES, f"datamodule.batch_size={batch_size}"])
+    datamodule = instantiate(cfg.datamodule, _convert_="all", _partial_=True)(pixels, labels)
+    Trainer(precision="auto", **settings).fit(instantiate(cfg.model, _convert_="all"), datamodule)
 
 
-def plain(pixels: np.ndarray, labels: np.ndarray, batch_size: int, bf16: bool) -> tuple[Any, ...]:
-    """Dataset, DataLoader and LightningModule as most people write them."""
+def plain(pixels: np.ndarray, labels: np.ndarray, batch_size: int, settings: dict[str, Any], *, bf16: bool) -> None:
+    """Train with Dataset, DataLoader and LightningModule as most people write them."""
     loader = DataLoader(
         PlainDataset(pixels, labels), batch_size, shuffle=True, num_workers=2, drop_last=True, persistent_workers=True
     )
-    return PlainModule(channels_last=bf16), {"train_dataloaders": loader}, "bf16-mixed" if bf16 else "32-true"
+    settings = {"enable_progress_bar": False, "enable_model_summary": False, **settings}  # our Trainer decides itself
+    pl.Trainer(precision="bf16-mixed" if bf16 else "32-true", **settings).fit(PlainModule(channels_last=bf16), loader)
 
 
-VARIANTS: dict[str, Callable[..., tuple[Any, ...]]] = {
-    "plain": partial(plain, bf16=False),
-    "plain_bf16": partial(plain, bf16=True),
-    "ours": ours,
-}
-
-
-def images_per_second(name: str, batch_size: int, steps: int) -> float:
-    """One turn of a variant: two steps to warm up, then `steps` steps."""
+def images_per_second(name: str, *, batch_size: int, steps: int) -> dict[str, float]:
+    """Measure one turn of a variant: two steps to warm up, then `steps` steps."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")  # Lightning's advice on workers and logging intervals
     pl.seed_everything(0, verbose=False)
-    rows = np.random.default_rng(0)
     num_rows = batch_size * (steps + 2)
-    pixels = rows.integers(0, 256, (num_rows, 32, 32, 3), dtype=np.uint8)
-    labels = rows.integers(0, NUM_CLASSES, num_rows)
-    model, data, precision = VARIANTS[name](pixels, labels, batch_size)
+    pixels = np.random.default_rng(0).integers(0, 256, (num_rows, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(num_rows) % NUM_CLASSES
     times = StepTimes()
     settings = {"max_epochs": 1, "callbacks": [times], "logger": False, "limit_val_batches": 0}
-    settings |= {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    if name == "ours":
-        del settings["enable_progress_bar"], settings["enable_model_summary"]  # our Trainer decides
-    trainer = (Trainer if name == "ours" else pl.Trainer)(precision=precision, **settings)
-    trainer.fit(model, **data)
-    return batch_size * steps / (times.ends[-1] - times.ends[1])
+    train = ours if name == "ours" else partial(plain, bf16=name == "plain_bf16")
+    train(pixels, labels, batch_size, {**settings, "enable_checkpointing": False})
+    return {"images/s": batch_size * steps / (times.ends[-1] - times.ends[1])}
 
 
-def hardware() -> str:
-    """The GPU, or the CPU and its cores."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor()
-    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
-
-
-def main() -> None:
-    """Take turns, print each and the medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Take turns, show each and the medians."""
+    parser = command_line("benchmark_images", __doc__)
     parser.add_argument("--quick", action="store_true", help="batch 64, 3 steps, 2 turns: under 2 minutes")
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=6, help="timed steps in a turn")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each variant")
-    args = parser.parse_args()
-    if args.quick:
-        args.batch_size, args.steps, args.repeats = 64, 3, 2
-
-    speeds: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    for turn in range(args.repeats):
-        for name in VARIANTS:
-            # Its own process: what ours changes for the whole process must not serve the others.
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-                turn_result = process.submit(images_per_second, name, args.batch_size, args.steps)
-                speeds[name].append(turn_result.result())
-        print(f"turn {turn}: " + ", ".join(f"{name} {s[-1]:.1f} images/s" for name, s in speeds.items()), flush=True)
-    median = {name: statistics.median(values) for name, values in speeds.items()}
+    args = parser.parse_args(arguments)
+    batch_size, steps, repeats = (64, 3, 2) if args.quick else (128, 6, args.repeats)
+    measure = partial(images_per_second, batch_size=batch_size, steps=steps)
+    median = medians_of_turns(VARIANTS, measure, repeats=repeats)["images/s"]
     result = {
         "ratio": round(median["ours"] / median["plain"], 3),
         "ratio_to_plain_bf16": round(median["ours"] / median["plain_bf16"], 3),
         "images_per_second": {name: round(value, 1) for name, value in median.items()},
-        "batch_size": args.batch_size,
-        "hardware": hardware(),
-        "torch": torch.__version__,
+        "batch_size": batch_size,
     }
-    print(json.dumps(result))
+    show(json.dumps(result | hardware()))
 
 
 if __name__ == "__main__":

@@ -1,29 +1,25 @@
-"""Training throughput on a table: fastlight beside bare torch loops on the same net.
+"""Compares the training speed on a table: fastlight and torch loops on the same net.
 
     python -m scripts.benchmark_tabular [--quick] experiment=adult data_dir=PATH [key=value ...]
     python -m scripts.benchmark_tabular [--quick] experiment=flights datamodule.split=random
 
-The same rows, net, batches and epochs in all; one thread. CPU seconds count, from the first step to the end of the last
-epoch. Variants take turns, each turn in a process of its own, and the median over the turns counts. The last line is
-one JSON object: `ratio` is lightning over bare, `ratio_to_plain` lightning over plain.
+All variants train on the same rows with the same net, batches and epochs, on one thread. What counts is CPU seconds,
+from the first step to the end of the last epoch. The variants take turns, each turn in a new process; the median over
+the turns counts. The last line is one JSON object: `ratio` is lightning over bare, `ratio_to_plain` lightning over
+plain.
 
-    plain       a loop that indexes tensors, as one would write it with torch alone: a loop of nn.Embedding, nn.Dropout,
-                AdamW as it comes; the validation loss after each epoch
+    plain       a loop that indexes tensors, written with torch alone: a list of nn.Embedding, nn.Dropout, AdamW with
+                its defaults; the validation loss after each epoch
     bare        the same loop with the experiment's own net and optimizer
     lightning   what `python train.py experiment=...` runs: our Trainer, loader and TabularModel, with all validation
                 scores, the CSV logger, checkpoints and other callbacks
 """
 
-import argparse
 import json
-import os
-import platform
-import statistics
-import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -33,16 +29,20 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from scripts.shared.arguments import command_line
+from scripts.shared.hardware import hardware
+from scripts.shared.processes import medians_of_turns
 from src.core.check import check, composed
 from src.core.errors import ConfigError
 from src.core.explain import readable_errors
+from src.core.output import show
 from src.models.dropout import Dropout
 
 VARIANTS = ("plain", "bare", "lightning")
 
 
 class EmbeddingLoop(nn.Module):
-    """The embeddings of an EntityEmbedding by torch's own layers."""
+    """The embeddings of an EntityEmbedding, made of torch's own layers."""
 
     def __init__(self, embedding: Any) -> None:
         super().__init__()
@@ -51,14 +51,14 @@ class EmbeddingLoop(nn.Module):
         self.dropout = nn.Dropout(embedding.dropout.dropout)
 
     def forward(self, categories: Tensor) -> Tensor:
-        """categories: int64 (batch, columns).  Returns (batch, sum of widths)."""
+        """Turn categories (batch, columns), int64, into vectors (batch, sum of widths)."""
         return self.dropout(
             torch.cat([e(codes) for e, codes in zip(self.columns, categories.unbind(1), strict=True)], 1)
         )
 
 
 def plain_net(net: Any) -> nn.Module:
-    """The same EntityMLP by torch's own layers."""
+    """Replace an EntityMLP's layers by torch's own."""
     net.embedding = EmbeddingLoop(net.embedding)
     for place, layer in enumerate(net.hidden):
         if isinstance(layer, Dropout):
@@ -67,7 +67,7 @@ def plain_net(net: Any) -> nn.Module:
 
 
 class TrainingTime(pl.Callback):
-    """CPU seconds from the start of training to the end of its last epoch, all callbacks included."""
+    """Measures CPU seconds from the start of training to the end of its last epoch, with all callbacks."""
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         self.start = time.process_time()
@@ -87,7 +87,7 @@ def lightning(cfg: DictConfig) -> float:
 
 
 def loop(cfg: DictConfig, *, is_plain: bool) -> float:
-    """Train by a loop of a dozen lines; returns CPU seconds."""
+    """Train in a loop of a dozen lines; returns CPU seconds."""
     data = instantiate(cfg.datamodule, _convert_="all")
     data.setup("fit")
     model = instantiate(cfg.model, _convert_="all")
@@ -118,20 +118,24 @@ def loop(cfg: DictConfig, *, is_plain: bool) -> float:
 
 
 def loss_of(net: nn.Module, categories: Tensor, continuous: Tensor, targets: Tensor) -> Tensor:
-    """The binary cross-entropy of a batch."""
+    """Compute the binary cross-entropy of a batch."""
     return F.binary_cross_entropy_with_logits(net(categories.long(), continuous).squeeze(1), targets.float())
 
 
-def turn(name: str, overrides: list[str]) -> float:
-    """CPU seconds of a variant's training."""
+def rows_per_second(name: str, *, overrides: Sequence[str], rows: int) -> dict[str, float]:
+    """Measure a variant's training, in rows per CPU second."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         cfg = composed([*overrides, f"run_dir={folder}"])
-        return lightning(cfg) if name == "lightning" else loop(cfg, is_plain=name == "plain")
+        return {"rows/s": rows / (lightning(cfg) if name == "lightning" else loop(cfg, is_plain=name == "plain"))}
 
 
 def rows_per_epoch(cfg: DictConfig) -> int:
-    """Make the encoded rows, once for all turns. Raises ConfigError unless the loops can train on them."""
+    """Encode the rows, once for all turns, and count those of an epoch.
+
+    Raises:
+        ConfigError: the loops cannot train on this table.
+    """
     data = instantiate(cfg.datamodule, _convert_="all")
     data.prepare_data()
     data.setup("fit")
@@ -140,36 +144,28 @@ def rows_per_epoch(cfg: DictConfig) -> int:
     return len(data.splits["train"].targets) // cfg.datamodule.batch_size * cfg.datamodule.batch_size
 
 
-def main(arguments: list[str]) -> None:
-    """Take turns, print each and the medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Take turns, show each and the medians."""
+    parser = command_line("benchmark_tabular", __doc__)
     parser.add_argument("overrides", nargs="*", help="experiment=NAME and key=value, as for train.py")
-    parser.add_argument("--quick", action="store_true", help="3 turns, not 5")
+    parser.add_argument("--quick", action="store_true", help="3 turns instead of 5")
     args = parser.parse_intermixed_args(arguments)
     with readable_errors("train"):
         cfg = composed([*args.overrides, "run_dir=."])
         check(cfg)
         rows = rows_per_epoch(cfg) * cfg.trainer.max_epochs
 
-    speeds: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    for number in range(3 if args.quick else 5):
-        for name in VARIANTS:
-            # Its own process: what the Trainer changes for the whole process must not serve the others.
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-                speeds[name].append(rows / process.submit(turn, name, args.overrides).result())
-        print(f"turn {number}: " + ", ".join(f"{name} {s[-1]:,.0f} rows/s" for name, s in speeds.items()), flush=True)
-    median = {name: statistics.median(values) for name, values in speeds.items()}
+    measure = partial(rows_per_second, overrides=args.overrides, rows=rows)
+    median = medians_of_turns(VARIANTS, measure, repeats=3 if args.quick else 5)["rows/s"]
     result = {
         "ratio": round(median["lightning"] / median["bare"], 3),
         "ratio_to_plain": round(median["lightning"] / median["plain"], 3),
         "rows_per_cpu_second": {name: round(value) for name, value in median.items()},
         "rows": rows,
         "batch_size": cfg.datamodule.batch_size,
-        "hardware": f"{torch.cpu.get_capabilities().get('cpu_name') or platform.processor()}, {os.cpu_count()} cores",
-        "torch": torch.__version__,
     }
-    print(json.dumps(result))
+    show(json.dumps(result | hardware()))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,30 +1,29 @@
-"""One page over several runs: a sweep, a multirun, an ablation.
+"""Makes one page over several runs: a sweep, a multirun, an ablation.
 
     python -m scripts.compare_runs RUNS ... [--out compare.html]
 
-RUNS: folders of runs, or folders that hold some, as of a multirun. Runs that differ in their seed alone count as one
-setting. It reads what the runs have left; one that is still going is listed apart.
+RUNS are folders of runs, or folders that hold some, as a multirun's does. Runs that differ only in their seed count as
+one setting. The script reads what the runs have left; it lists runs that are still going separately.
 """
 
-import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from scripts.shared.arguments import command_line
 from src.core.explain import readable_errors
+from src.core.output import show
 from src.report.compare.page import write_comparison
 
 
-def main() -> None:
-    """Exit status 1, and a line that says why, if there is nothing to compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Exit with status 1, and a line that says why, if there is nothing to compare."""
+    parser = command_line("compare_runs", __doc__)
     parser.add_argument("runs", nargs="+", help="folders")
     parser.add_argument("--out", type=Path, default=Path("compare.html"), help="the page")
-    arguments = parser.parse_args()
+    args = parser.parse_args(arguments)
     with readable_errors("train"):
-        write_comparison(arguments.runs, arguments.out)
-        print(arguments.out)
+        write_comparison(args.runs, args.out)
+        show(args.out)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""Write a trained model as a folder that serves without this project: see docs/serving.md.
+"""Writes a trained model as a folder that serves without this project: see docs/serving.md.
 
     python -m scripts.export checkpoint=runs/.../checkpoints/best.ckpt output=FOLDER [format=onnx] [overwrite=true]
 
-Nothing here imports torch before keys and files are known to be right, so that --help and mistakes answer at once.
+It checks keys and files before it imports torch: --help and mistakes answer at once.
 """
 
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from src.core.check import Program, check, check_checkpoint
 from src.core.errors import ConfigError
 from src.core.explain import readable_errors
+from src.core.output import show
 from src.core.signatures import signature_of_function
 
 PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch_export": (), "safetensors": ("safetensors",)}
@@ -39,9 +37,9 @@ def _check_output(folder: Path, overwrite: bool) -> None:
     if not folder.exists():
         return
     if not folder.is_dir() or {path.name for path in folder.iterdir()} - WRITTEN:
-        raise ConfigError(f"output={folder} is there, and nothing that was exported: name another folder")
+        raise ConfigError(f"output={folder} exists and is not an exported model: name another folder")
     if not overwrite:
-        raise ConfigError(f"output={folder} is there already: name another folder, or say overwrite=true")
+        raise ConfigError(f"output={folder} exists: name another folder, or add overwrite=true")
 
 
 EXPORT = Program(
@@ -61,9 +59,9 @@ def run(cfg: DictConfig) -> None:
 
     done = export(load_model(cfg.checkpoint), Path(cfg.output), format=cfg.format, tolerance=cfg.tolerance)
     sizes = {path.name: path.stat().st_size for path in sorted(Path(cfg.output).iterdir())}
-    print(f"{cfg.output}: " + ", ".join(f"{name} {size / 1e3:,.1f} kB" for name, size in sizes.items()))
-    print(f"differs from the net by {done.difference:.1e} of its largest output (tolerance {cfg.tolerance:.0e})")
-    print(f"a call with one row: {done.file_ms:.2g} ms, the net itself {done.net_ms:.2g} ms")
+    show(f"{cfg.output}: " + ", ".join(f"{name} {size / 1e3:,.1f} kB" for name, size in sizes.items()))
+    show(f"differs from the net by {done.difference:.1e} of its largest output (tolerance {cfg.tolerance:.0e})")
+    show(f"a call with one row: {done.file_ms:.2g} ms, the net itself {done.net_ms:.2g} ms")
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="export")

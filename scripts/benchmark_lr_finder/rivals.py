@@ -1,4 +1,4 @@
-"""The learning-rate finders to compare, each with its own defaults: fastlight's and those of other libraries."""
+"""The learning-rate finders to compare, each at its defaults: fastlight's and those of other libraries."""
 
 import contextlib
 import importlib.util
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from pytorch_lightning.tuner.tuning import Tuner
 
 from scripts.benchmark_lr_finder.tasks import ALL, Task
+from src.core.output import show, warn
 
 OURS = ("combined", "minimum", "steep", "valley", "slide")
 TORCH_LR_FINDER_START = 1e-7
@@ -22,7 +23,7 @@ HOW_TO_INSTALL = "torch-lr-finder is left out: pip install torch-lr-finder==0.2.
 
 
 def ours(task: Task, seed: int) -> dict[str, float | None]:
-    """The suggestion of each rule of fastlight."""
+    """Search once with fastlight; returns the suggestion of each rule."""
     from src.callbacks.lr_finder.finder import LRFinder
 
     pl.seed_everything(seed, verbose=False)
@@ -33,7 +34,7 @@ def ours(task: Task, seed: int) -> dict[str, float | None]:
 
 
 def lightning(task: Task, seed: int) -> float | None:
-    """Lightning's own Tuner; None where it finds its curve too short."""
+    """Search with Lightning's Tuner, which returns None where it finds its curve too short."""
     pl.seed_everything(seed, verbose=False)
     model = task.make_model(task.rates[0])
     loader, _ = task.make_data(seed)
@@ -44,7 +45,7 @@ def lightning(task: Task, seed: int) -> float | None:
 
 
 def torch_lr_finder(task: Task, seed: int) -> float:
-    """torch-lr-finder: the steepest point of its smoothed curve, as its plot marks it."""
+    """Search with torch-lr-finder: the steepest point of its smoothed curve, as its plot marks it."""
     from torch_lr_finder import LRFinder, TrainDataLoaderIter  # pyright: ignore[reportMissingImports]
 
     pl.seed_everything(seed, verbose=False)
@@ -63,19 +64,19 @@ if importlib.util.find_spec("torch_lr_finder") is not None:
 
 
 def search(finder: str, task: str, seed: int) -> tuple[dict[str, float | None], str]:
-    """Each rule's suggestion, or None, and why there is none."""
+    """Search with one finder; returns each rule's suggestion, or None, and why there is none."""
     rules = OURS if finder == "ours" else (finder,)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
             found = ours(ALL[task], seed) if finder == "ours" else {finder: RIVALS[finder](ALL[task], seed)}
-        except Exception as error:  # whatever it is, this finder gives its user no rate: it is counted and printed
+        except Exception as error:  # this finder gives its user no rate: that is counted and shown
             return dict.fromkeys(rules), f"{type(error).__name__}: {error}"
     usable = {rule: rate if rate and math.isfinite(rate) else None for rule, rate in found.items()}
     return usable, "" if None not in usable.values() else "no suggestion"
 
 
 def search_all(pool: Executor, tasks: Sequence[str], num_seeds: int) -> dict[str, dict[str, list[float | None]]]:
-    """Suggestions by rule and task, one for each seed; prints the reasons of those that failed."""
+    """Search with all finders; returns the suggestions of all seeds by rule and task, and warns of failures."""
     started = time.perf_counter()
     finders = ["ours", *RIVALS]
     jobs = [(finder, task, seed) for finder in finders for task in tasks for seed in range(num_seeds)]
@@ -85,6 +86,6 @@ def search_all(pool: Executor, tasks: Sequence[str], num_seeds: int) -> dict[str
         for rule, rate in rates.items():
             suggestions[rule][task].append(rate)
         if reason:
-            print(f"{finder} failed on {task}, seed {seed}: {reason}"[:400])
-    print(f"{len(jobs)} searches: {time.perf_counter() - started:.0f} s", flush=True)
+            warn(f"{finder} failed on {task}, seed {seed}: {reason}"[:400])
+    show(f"{len(jobs)} searches: {time.perf_counter() - started:.0f} s")
     return suggestions

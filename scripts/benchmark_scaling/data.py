@@ -1,4 +1,4 @@
-"""Tables and texts of any size, written piece by piece: whoever writes them stays small."""
+"""Tables and texts of any size, written piece by piece, in little memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ PIECE = 100_000
 
 
 def write_table(path: Path, num_rows: int) -> None:
-    """A CSV of six columns: 50 shops, 1,000 products, three numbers, and what they sell."""
+    """Write a CSV of six columns: 50 shops, 1,000 products, three numbers, and what they sell."""
     random = np.random.default_rng(0)
     shops, products = (pa.array([f"{name}{n}" for n in range(size)]) for name, size in (("s", 50), ("p", 1000)))
     schema = pa.schema(
@@ -27,7 +27,7 @@ def write_table(path: Path, num_rows: int) -> None:
 
 
 def write_text(path: Path, num_tokens: int) -> None:
-    """Lines of 50 words each, drawn by Zipf's law from 30,000; a line's end is a token, too."""
+    """Write lines of 50 words, drawn by Zipf's law from 30,000; the end of a line is a token too."""
     random = np.random.default_rng(0)
     words = np.array([f"w{number:x}" for number in random.permutation(30_000)])
     chances = np.cumsum(1 / np.arange(10, 30_010))

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 
 
 class FirstStep(pl.Callback):
-    """Writes into folder/RANK when its first training step begins, in seconds of the wall clock."""
+    """Writes the time of its first training step into folder/RANK, in seconds of the wall clock."""
 
     def __init__(self, *, folder: str) -> None:
         self.folder = Path(folder)

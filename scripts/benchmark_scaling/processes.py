@@ -1,44 +1,40 @@
-"""What benchmark_scaling lets others do: runs of train.py, and work that needs torch. It stays small itself, since the
-peak memory of a process begins at that of the one which started it.
+"""What benchmark_scaling starts in other processes: runs of train.py, and work that needs torch.
+
+Its own process stays small, since the peak memory of a process begins at that of the process which started it.
 """
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
 
 from src.core.errors import ROOT
 
 SHORT = ["callbacks=default", "trainer.max_epochs=1", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]
-Value = TypeVar("Value")
 Started = tuple[Path, subprocess.Popen[bytes]]
-
-# ---- train.py ----
 
 
 class Runs:
-    """Short runs of train.py, each rank on one thread. Their run_dirs, below `folder`, come back when they are done."""
+    """Starts short runs of train.py, each rank on one thread, and returns their run_dirs when they are done."""
 
     def __init__(self, folder: Path, overrides: Sequence[str]) -> None:
         self.folder = folder
         self.overrides = overrides
 
     def one(self, *overrides: str, torchrun: int = 0) -> Path:
-        """A run, its ranks started by torchrun if that many are given."""
+        """Start one run; torchrun starts its ranks if their number is given."""
         return self._wait(self._start(overrides, torchrun))
 
     def at_once(self, copies: int, *overrides: str) -> list[Path]:
-        """The same run several times at once, each on a GPU of its own if there are any."""
+        """Start the same run several times at once, each on a GPU of its own if there are any."""
         started = [self._start(overrides, CUDA_VISIBLE_DEVICES=str(copy)) for copy in range(copies)]
         return [self._wait(run) for run in started]
 
@@ -60,33 +56,12 @@ class Runs:
 
 
 def metrics_of(run_dir: Path) -> dict[str, float]:
-    """The numbers of a run."""
+    """Read the final numbers of a run."""
     return json.loads((run_dir / "metrics.json").read_text())
 
 
-# ---- work that needs torch ----
-
-
-def elsewhere(function: Callable[..., Value], *arguments: Any) -> Value:
-    """What a function returns in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(function, *arguments).result()
-
-
-def hardware() -> dict[str, str]:
-    """The GPUs, or the CPU and its cores; and torch's version."""
-    import torch
-
-    if torch.cuda.is_available():
-        device = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    else:
-        name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor()
-        device = f"{name}, {os.cpu_count()} cores"
-    return {"hardware": device, "torch": torch.__version__}
-
-
 def gradient_bytes(run_dir: Path) -> int:
-    """What each rank has to send in a step of this run."""
+    """Count the bytes that each rank has to send in a step of this run."""
     from src.training.checkpoint import load_model
 
     model = load_model(run_dir / "checkpoints" / "last.ckpt")
@@ -94,7 +69,7 @@ def gradient_bytes(run_dir: Path) -> int:
 
 
 def all_reduces(sizes: Sequence[int], num_ranks: int, backend: str) -> list[float]:
-    """Seconds of an all-reduce of so many bytes among processes that do nothing else, the median of many."""
+    """Time all-reduces of these sizes in bytes among processes that do nothing else; the median of many each."""
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(num_ranks, mp_context=get_context("spawn")) as processes,

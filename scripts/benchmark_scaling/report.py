@@ -1,33 +1,32 @@
-"""Tables and a picture of what benchmark_scaling has found.
+"""Makes tables and a figure of what benchmark_scaling has found.
 
-    python -m scripts.benchmark_scaling.report FILE ... [--picture docs/images/scaling.png]
+    python -m scripts.benchmark_scaling.report FILE ... [--figure docs/images/scaling.png]
 
-FILE: what the benchmark has printed; its last line counts. Of several, with a part each, all parts.
+FILE holds what the benchmark has printed; its last line counts. Several files, with a part each, are joined.
 """
 
-import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmark_scaling.model import Link, efficiency, fit_link, least_batch
-from src.report.figures import new_figure
-
-# Okabe and Ito's colours, for the colour-blind.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00")
+from scripts.benchmark_scaling.model import Link, efficiency, fit_link, min_batch
+from scripts.shared.arguments import command_line
+from scripts.shared.markdown import markdown_table
+from src.core.output import show
+from src.report.figures import COLOURS, new_figure
 
 
 def link_of(communication: dict[str, Any]) -> Link:
-    """The link that explains the all-reduces."""
+    """Find the link that explains the all-reduces."""
     sizes, seconds = map(float, communication["all_reduce_s"]), communication["all_reduce_s"].values()
     return fit_link([*sizes], [*seconds], communication["num_ranks"])
 
 
 def by_model(numbers: dict[str, Any], link: Link, ranks: int) -> dict[str, float]:
-    """What the model says of an experiment on so many ranks: its speed, and the batches from which on they pay.
+    """Predict an experiment's speed on several ranks, and the batches from which on they pay.
 
-    Computing takes what it takes beside as many other processes, which share memory and cores with it.
+    Computing takes as long as it takes while as many other processes share memory and cores with it.
     """
     batch, alone, num_bytes = numbers["batch"], numbers["alone"][str(ranks)], numbers["gradient_bytes"]
     compute_s = ranks * batch / alone
@@ -36,98 +35,63 @@ def by_model(numbers: dict[str, Any], link: Link, ranks: int) -> dict[str, float
         "compute_s": compute_s,
         "ddp_s": ddp_s,
         "ddp": alone * efficiency(compute_s, ddp_s),
-        "least_batch": least_batch(batch, compute_s, ddp_s, efficiency=1 / ranks),
-        "batch_for_90": least_batch(batch, compute_s, ddp_s, efficiency=0.9),
+        "min_batch": min_batch(batch, compute_s, ddp_s, efficiency=1 / ranks),
+        "batch_for_90": min_batch(batch, compute_s, ddp_s, efficiency=0.9),
     }
 
 
-# ---- tables ----
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table; numbers get three digits."""
-    lines = [head, ["---"] * len(head), *([shown(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def shown(cell: Any) -> str:
-    """1,234 or 0.00123"""
-    if not isinstance(cell, int | float):
-        return str(cell)
-    return f"{cell:,.0f}" if isinstance(cell, int) or abs(cell) >= 100 else f"{cell:.3g}"
-
-
 def throughput_table(throughput: dict[str, Any], link: Link) -> str:
-    """A line for each experiment and number of ranks."""
-    head = [
-        "experiment",
-        "ranks",
-        "one process",
-        "as many alone",
-        "DDP",
-        "by the model",
-        "DDP over alone",
-        "by the model",
-    ]
+    """Write a row for each experiment and number of ranks."""
+    head = ["experiment", "ranks", "one process", "as many alone", "DDP", "by the model"]
     rows = []
     for name, numbers in throughput.items():
         for ranks, ddp in numbers["ddp"].items():
             alone, model = numbers["alone"][ranks], by_model(numbers, link, int(ranks))["ddp"]
-            rows.append(
-                [
-                    f"{name}, {numbers['unit']}/s",
-                    ranks,
-                    numbers["alone"]["1"],
-                    alone,
-                    ddp,
-                    model,
-                    ddp / alone,
-                    model / alone,
-                ]
-            )
-    return markdown(head, rows)
+            speeds = [numbers["alone"]["1"], alone, ddp, model]
+            rows.append([f"{name}, {numbers['unit']}/s", ranks, *speeds, ddp / alone, model / alone])
+    return markdown_table([*head, "DDP over alone", "by the model"], rows)
 
 
 def model_table(throughput: dict[str, Any], link: Link) -> str:
-    """Where the model says that several ranks begin to pay."""
+    """Write from which batch on several ranks pay, by the model."""
     head = ["experiment", "ranks", "batch", "gradients, MB", "computes, ms", "sends, ms", "pays from", "90 % from"]
     rows = []
     for name, numbers in throughput.items():
         for ranks in numbers["ddp"]:
             model = by_model(numbers, link, int(ranks))
             times = [numbers["gradient_bytes"] / 1e6, 1e3 * model["compute_s"], 1e3 * model["ddp_s"]]
-            batches = [round(model[name]) for name in ("least_batch", "batch_for_90")]
+            batches = [round(model[name]) for name in ("min_batch", "batch_for_90")]
             rows.append([f"{name}, {numbers['unit']}", ranks, numbers["batch"], *times, *batches])
-    return markdown(head, rows)
+    return markdown_table(head, rows)
 
 
 def link_table(communication: dict[str, Any], link: Link) -> str:
-    """All-reduces, measured and as the link explains them."""
+    """Write the seconds of all-reduces, measured and by the link."""
     ranks = communication["num_ranks"]
     rows = [
         [int(size), 1e3 * seconds, 1e3 * link.all_reduce_s(int(size), ranks)]
         for size, seconds in communication["all_reduce_s"].items()
     ]
     found = f"{ranks} ranks: {1e6 * link.latency_s:.0f} us a message, {link.bytes_per_second / 1e9:.2f} GB/s\n\n"
-    return found + markdown(["bytes", "ms", "by the link"], rows)
+    return found + markdown_table(["bytes", "ms", "by the link"], rows)
 
 
 def memory_table(unit: str, memory: dict[str, Any]) -> str:
-    """Peaks by size; the last line is the slope."""
+    """Write the peaks by size; the last row is the slope."""
     peaks, slopes = memory["peak_mb"], memory["bytes_each"]
     rows = [[int(n), peaks["first"][n], peaks["later"][n], memory["first_run_s"][n]] for n in peaks["first"]]
     head = [unit, "first run, MB", "later run, MB", "first run, s"]
-    return markdown(head, [*rows, ["bytes each", *(f"{slope:z.0f}" for slope in slopes.values()), ""]])
+    return markdown_table(head, [*rows, ["bytes each", *(f"{slope:z.0f}" for slope in slopes.values()), ""]])
 
 
 def startup_table(startup: dict[str, Any]) -> str:
-    """Seconds by launcher and number of ranks."""
+    """Write the seconds by launcher and number of ranks."""
     head = ["ranks", *(f"by {launcher}, s" for launcher in startup)]
-    return markdown(head, [[ranks, *(of[ranks] for of in startup.values())] for ranks in startup["lightning"]])
+    return markdown_table(head, [[ranks, *(of[ranks] for of in startup.values())] for ranks in startup["lightning"]])
 
 
 def tables(result: dict[str, Any]) -> list[str]:
-    """All tables of the parts that are there."""
+    """Write the tables of all parts that were measured."""
     found = []
     if "throughput" in result:
         link = link_of(result["communication"])
@@ -137,11 +101,8 @@ def tables(result: dict[str, Any]) -> list[str]:
     return found + ([startup_table(result["startup"])] if "startup" in result else [])
 
 
-# ---- picture ----
-
-
-def draw(result: dict[str, Any], path: Path) -> None:
-    """Speed by processes, memory by rows and by tokens."""
+def draw_scaling(result: dict[str, Any], path: Path) -> None:
+    """Draw speed by processes, and memory by rows and by tokens."""
     figure = new_figure(12, 3.8)
     figure.set_layout_engine("constrained")
     speed, *memory = figure.subplots(1, 3)
@@ -152,7 +113,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
 
 
 def draw_throughput(axes: Any, throughput: dict[str, Any], link: Link) -> None:
-    """Speed over that of one process: alone thin, DDP solid, the model a cross."""
+    """Draw the speed over that of one process: alone dotted, DDP solid, the model a cross."""
     for (name, numbers), colour in zip(throughput.items(), COLOURS, strict=False):
         one = numbers["alone"]["1"]
         alone = {int(ranks): speed / one for ranks, speed in numbers["alone"].items()}
@@ -172,7 +133,7 @@ def draw_throughput(axes: Any, throughput: dict[str, Any], link: Link) -> None:
 
 
 def draw_memory(axes: Any, unit: str, memory: dict[str, Any]) -> None:
-    """Peak memory of the first and of a later run."""
+    """Draw the peak memory of the first run and of a later one."""
     for (run, peaks), colour in zip(memory["peak_mb"].items(), COLOURS, strict=False):
         label = f"{run} run: {memory['bytes_each'][run]:z.0f} bytes each"
         axes.loglog([int(size) for size in peaks], [*peaks.values()], color=colour, marker="o", label=label)
@@ -183,18 +144,18 @@ def draw_memory(axes: Any, unit: str, memory: dict[str, Any]) -> None:
     axes.grid(color="0.9")
 
 
-def main() -> None:
-    """Print the tables, and draw if all parts are there."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Show the tables, and draw the figure if it is asked for."""
+    parser = command_line("benchmark_scaling.report", __doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--picture", type=Path)
-    args = parser.parse_args()
+    parser.add_argument("--figure", type=Path, help="PNG; needs all parts")
+    args = parser.parse_args(arguments)
     result: dict[str, Any] = {}
     for path in args.files:
         result |= json.loads(path.read_text().splitlines()[-1])
-    print("\n\n".join([*tables(result), f"{result['hardware']}, PyTorch {result['torch']}"]))
-    if args.picture:
-        draw(result, args.picture)
+    show("\n\n".join([*tables(result), f"{result['hardware']}, PyTorch {result['torch']}"]))
+    if args.figure:
+        draw_scaling(result, args.figure)
 
 
 if __name__ == "__main__":

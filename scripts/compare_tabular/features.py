@@ -1,4 +1,4 @@
-"""What a model may read in place of a table's categories: codes, native categories, mean targets or learned vectors."""
+"""What a model reads in place of a table's categories: codes, native categories, mean targets or learned vectors."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +27,7 @@ class Table:
 
     @cached_property
     def processing(self) -> TableProcessing:
-        """What made the rows."""
+        """The processing that made the rows."""
         return TableProcessing.from_state(self.spec["processing"])
 
     @property
@@ -36,7 +36,7 @@ class Table:
 
     @cached_property
     def score(self) -> str:
-        """What to compare by: AUROC for classes, the paper's MAPE where all targets are positive, else RMSE."""
+        """The score to compare by: AUROC for classes, the paper's MAPE where all targets are positive, else RMSE."""
         if not self.is_regression:
             return "auroc"
         return (
@@ -44,16 +44,16 @@ class Table:
         )
 
     def targets(self, split: str) -> np.ndarray:
-        """Class numbers or scaled values: (rows,)."""
+        """The class numbers or scaled values of a split: (rows,)."""
         targets = self.splits[split].targets.numpy()
         return targets[:, 0] if self.is_regression else targets
 
     def decoded(self, values: np.ndarray) -> np.ndarray:
-        """Scaled values in original units; probabilities are left as they are."""
+        """Turn scaled values into original units; probabilities stay as they are."""
         return self.processing.decode_target(values) if self.is_regression else values
 
     def scores(self, outputs: np.ndarray, split: str) -> dict[str, float]:
-        """As train.py names them. outputs: probabilities, or targets in original units, (rows, outputs)."""
+        """Score outputs (rows, outputs), probabilities or targets in original units; names are those of train.py."""
         predictions, targets = torch.from_numpy(outputs), self.splits[split].targets
         if self.is_regression:
             originals = torch.from_numpy(self.decoded(targets.numpy()))
@@ -63,7 +63,7 @@ class Table:
         return {name: float(score) for name, score in found.items()}
 
     def joined(self, categories: dict[str, Any]) -> dict[str, np.ndarray]:
-        """What stands for the categories of each split, and the continuous columns beside: float32 (rows, features)."""
+        """Join what stands for the categories of each split with the continuous columns: float32 (rows, features)."""
         return {
             split: np.hstack([values, self.splits[split].continuous.numpy()]).astype(np.float32)
             for split, values in categories.items()
@@ -72,10 +72,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Part:
-    """The features of each split, and which of the training rows a model is fitted on.
+    """The features of each split, and the targets of the training rows that a model is fitted on.
 
-    rows: positions in the training split; `inputs["train"]` and `targets` hold those only.
-    num_native: so many of the first columns are category codes.
+    Attributes:
+        inputs: by split; `train` has only the rows to fit on.
+        targets: of these rows.
+        num_native: how many of the first columns are category codes.
     """
 
     inputs: dict[str, np.ndarray]
@@ -83,7 +85,7 @@ class Part:
     num_native: int = 0
 
     def some(self, count: int, seed: int) -> "Part":
-        """At most so many rows to fit on, drawn at random."""
+        """Draw at most `count` rows to fit on."""
         if len(self.targets) <= count:
             return self
         rows = np.random.default_rng(seed).permutation(len(self.targets))[:count]
@@ -91,7 +93,7 @@ class Part:
 
 
 def as_codes(table: Table, seed: int) -> Part:
-    """Numbers in the order of the categories (as numbers where they are, else as text), standardised."""
+    """Number the categories in their order (as numbers where they are, else as text), standardised."""
     names = table.processing.category_names
     places = [_places(table.processing.categories(name)) for name in names]
     codes = {
@@ -102,7 +104,7 @@ def as_codes(table: Table, seed: int) -> Part:
 
 
 def _places(texts: list[str]) -> np.ndarray:
-    """Each code's place in that order; missing and unknown come first."""
+    """The place of each code in that order; missing and unknown come first."""
     try:
         keys = np.array([float(text) for text in texts[2:]])
     except ValueError:
@@ -113,7 +115,7 @@ def _places(texts: list[str]) -> np.ndarray:
 
 
 def as_target_means(table: Table, seed: int) -> Part:
-    """The mean target of the rows of each category, shrunk to that of all; in training of other rows than the row's."""
+    """Take the mean target of each category, shrunk to that of all; a training row gets it from other rows."""
     folds: Any = KFold(5, shuffle=True, random_state=seed)
     encoder = TargetEncoder(target_type=TARGET_TYPES[table.spec["task"]], cv=folds)
     train = encoder.fit_transform(table.splits["train"].categories.numpy(), table.targets("train"))
@@ -128,13 +130,13 @@ def _standardised(table: Table, values: dict[str, Any]) -> Part:
 
 
 def as_categories(table: Table, seed: int) -> Part:
-    """Codes that are not ordered. Beyond MAX_LEVELS, the rarest of a column are one category."""
+    """Keep the codes, as unordered. Beyond MAX_LEVELS, the rarest of a column are one category."""
     capped = {split: rows.categories.numpy().clip(max=MAX_LEVELS - 1) for split, rows in table.splits.items()}
     return Part(table.joined(capped), table.targets("train"), table.splits["train"].categories.shape[1])
 
 
 def as_one_hot(table: Table, seed: int) -> Part:
-    """The same as indicators: all categories of a column are equally far from one another."""
+    """Turn the codes into indicators: all categories of a column are equally far from one another."""
     native = as_categories(table, seed)
     encoder: Any = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     encoder.fit(native.inputs["train"][:, : native.num_native])
@@ -143,7 +145,7 @@ def as_one_hot(table: Table, seed: int) -> Part:
 
 
 def as_vectors(table: Table, embedding: nn.Module, rows: np.ndarray) -> Part:
-    """The vectors that a net has learned, as they are. rows: of the training split, those to fit on."""
+    """Take the vectors that a net has learned; `rows` are the training rows to fit on."""
     embedding.eval()
     with torch.no_grad():
         vectors = {split: embedding(rows.categories).numpy() for split, rows in table.splits.items()}

@@ -1,4 +1,4 @@
-"""The rivals of a net on a table: scikit-learn's, and LightGBM where it is installed, each with what tuning tries."""
+"""The rivals of a net on a table: scikit-learn's models, and LightGBM's where it is installed."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from scripts.compare_tabular.features import Part, Table, as_categories, as_one_hot
 
 Settings = dict[str, Any]
-# Of the name of a split, probabilities or targets in original units: (rows, outputs).
+# From the name of a split to probabilities or targets in original units: (rows, outputs).
 Predictor = Callable[[str], np.ndarray]
 
 
@@ -25,9 +25,11 @@ Predictor = Callable[[str], np.ndarray]
 class Rival:
     """A model that learns no embeddings.
 
-    make: of (is_regression, num_native, seed) and a try's settings, an estimator.  tries: the settings to choose from.
-    native: its way to read categories that are not ordered, if it has one.
-    is_slow: of a large table it is fitted on a part of the rows.
+    Attributes:
+        make: (is_regression, num_native, seed, **settings) -> estimator.
+        tries: the settings to choose from.
+        native: its way to read unordered categories, if it has one.
+        is_slow: whether it is fitted on a part of a large table.
     """
 
     make: Callable[..., Any]
@@ -37,31 +39,31 @@ class Rival:
 
 
 def knn(is_regression: bool, num_native: int, seed: int, **settings: Any) -> Any:
-    """The mean of the nearest rows, weighed by their distance."""
+    """Average the nearest rows, weighted by their distance."""
     kind: Any = KNeighborsRegressor if is_regression else KNeighborsClassifier
     return kind(weights="distance", algorithm="brute", **settings)
 
 
 def forest(is_regression: bool, num_native: int, seed: int, **settings: Any) -> Any:
-    """50 trees."""
+    """Average 50 trees."""
     kind: Any = RandomForestRegressor if is_regression else RandomForestClassifier
     return kind(n_estimators=50, random_state=seed, **settings)
 
 
 def boosting(is_regression: bool, num_native: int, seed: int, **settings: Any) -> Any:
-    """scikit-learn's, 300 trees."""
+    """Boost 300 trees with scikit-learn."""
     kind: Any = HistGradientBoostingRegressor if is_regression else HistGradientBoostingClassifier
     native = list(range(num_native))
     return kind(max_iter=300, early_stopping=False, random_state=seed, categorical_features=native, **settings)
 
 
 def lightgbm(is_regression: bool, num_native: int, seed: int, **settings: Any) -> Any:
-    """LightGBM, 300 trees."""
+    """Boost 300 trees with LightGBM."""
     import lightgbm as package  # pyright: ignore[reportMissingImports]
 
-    # n_jobs=0: as many threads as OpenMP has for all others
+    # n_jobs=0: as many threads as OpenMP gives all others
     kind: Any = package.LGBMRegressor if is_regression else package.LGBMClassifier
-    native = ",".join(map(str, range(num_native)))  # cat_feature: the one of its names without a warning
+    native = ",".join(map(str, range(num_native)))  # LightGBM warns of this argument's other names
     return kind(n_estimators=300, random_state=seed, verbose=-1, n_jobs=0, cat_feature=native, **settings)
 
 
@@ -91,7 +93,7 @@ if importlib.util.find_spec("lightgbm") is not None:
 
 
 def fit_rival(rival: Rival, settings: Settings, table: Table, parts: Sequence[Part], seed: int) -> Predictor:
-    """One estimator fitted on each part; the mean of their predictions is the rival's."""
+    """Fit one estimator on each part; the rival predicts the mean of their predictions."""
     estimators = [rival.make(table.is_regression, part.num_native, seed, **settings) for part in parts]
     for estimator, part in zip(estimators, parts, strict=True):
         estimator.fit(part.inputs["train"], part.targets)
@@ -104,7 +106,7 @@ def fit_rival(rival: Rival, settings: Settings, table: Table, parts: Sequence[Pa
 
 
 def _outputs(estimator: Any, inputs: np.ndarray, table: Table) -> np.ndarray:
-    """Scaled values, or a probability for each class of the table, also for those that the fitted rows lack."""
+    """Predict scaled values, or a probability for each class of the table, even if the fitted rows lack it."""
     if table.is_regression:
         return estimator.predict(inputs)[:, None]
     probabilities: Any = np.zeros((len(inputs), len(table.spec["class_names"])))

@@ -1,4 +1,4 @@
-"""Lesson 4: dropout, and by how much dropped activations change a net's output."""
+"""Lesson 4: dropout, and how much dropped activations change a net's output."""
 
 from functools import partial
 from typing import Any
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from scripts.lessons.bench import Bench, Job, Lesson, first, over_seeds
 from scripts.lessons.figures import draw_curves, panels
-from scripts.lessons.softmax import test_pictures
+from scripts.lessons.softmax import test_images
 from src.report.figures import line_style
 
-MASKS = 20  # for each picture
-PICTURES = 1000  # at most
+NUM_MASKS = 20  # for each image
+MAX_IMAGES = 1000
 
 
 def dropout(bench: Bench) -> Lesson:
-    """Nets trained with several rates, and what dropping activations does to the outputs of the trained nets."""
+    """Train with several rates, and show what dropped activations do to the outputs of the trained nets."""
     rates = bench.values("model.net.dropout", (0, 0.25, 0.5, 0.75))
     jobs = bench.train("lesson/mlp", {rate: [f"model.net.dropout={rate}"] for rate in rates})
     figure, (training, validation, changes) = panels(3)
@@ -46,25 +46,25 @@ def dropout(bench: Bench) -> Lesson:
 
 @torch.no_grad()
 def effect(rate: str, job: Job) -> dict[str, Any]:
-    """`changes`: the norm of each output's change over that of the output; `same`: whether the prediction stays.
+    """Drop a share `rate` of a net's hidden activations, by several random masks for each of many test images.
 
-    With a share `rate` of the hidden activations dropped, by several random masks for each of many test pictures.
+    Returns:
+        `changes`: the norm of each output's change over that of the output; `same`: the share of unchanged predictions.
     """
     torch.manual_seed(0)
-    model, images = job.model(), test_pictures(job)[0]
-    images = images[:: -(-len(images) // PICTURES)]  # the classes come one after the other
+    model, images = job.model(), test_images(job)[0]
+    images = images[:: -(-len(images) // MAX_IMAGES)]  # of all classes, which follow one another
     whole = model(images)
-    hooks = [layer.register_forward_hook(partial(_drop, float(rate))) for layer in model.net.hidden if is_relu(layer)]
-    outputs = torch.stack([model(images) for _ in range(MASKS)])
+    hooks = [
+        layer.register_forward_hook(partial(_drop, float(rate)))
+        for layer in model.net.hidden
+        if isinstance(layer, nn.ReLU)
+    ]
+    outputs = torch.stack([model(images) for _ in range(NUM_MASKS)])
     for hook in hooks:
         hook.remove()
     changes = (outputs - whole).norm(dim=2) / whole.norm(dim=1)
     return {"changes": changes.flatten().numpy(), "same": float((outputs.argmax(2) == whole.argmax(1)).float().mean())}
-
-
-def is_relu(layer: nn.Module) -> bool:
-    """Whether a layer's outputs are the activations that dropout drops."""
-    return isinstance(layer, nn.ReLU)
 
 
 def _drop(rate: float, layer: nn.Module, inputs: tuple[Tensor, ...], activations: Tensor) -> Tensor:
@@ -72,6 +72,6 @@ def _drop(rate: float, layer: nn.Module, inputs: tuple[Tensor, ...], activations
 
 
 def summary(found: dict[str, Any]) -> dict[str, float]:
-    """The changes' quartiles and the share of predictions that stay."""
+    """Take the quartiles of the changes, and the share of unchanged predictions."""
     low, median, high = np.percentile(found["changes"], (25, 50, 75))
     return {"quarter below": low, "half below": median, "three quarters below": high, "same prediction": found["same"]}

@@ -1,16 +1,16 @@
-"""Lesson 5: the embeddings that a net has learned, for models that are no nets."""
+"""Lesson 5: a net's embeddings help models that are not nets."""
 
-from scripts.compare_tabular.__main__ import Comparison, read_table
-from scripts.compare_tabular.report import draw, summary
+from scripts.compare_tabular.comparison import Comparison, read_table
+from scripts.compare_tabular.report import draw_scores, summary
 from scripts.lessons.bench import Bench, Lesson
 from src.core.check import check, composed
 
 MODELS = ("KNN", "forest", "boosting")
-MAX_ROWS = 10_000  # that KNN and forest are fitted on
+MAX_ROWS = 10_000  # for KNN and forest
 
 
 def embeddings(bench: Bench) -> Lesson:
-    """KNN, forest and boosting with a net's embeddings and without: scripts/compare_tabular/__main__.py in short."""
+    """Compare KNN, forest and boosting with and without a net's embeddings: a short scripts.compare_tabular."""
     cfg = composed(
         ["experiment=lesson/embeddings", f"run_dir={bench.folder}", "logger=none", "callbacks=none", *bench.overrides()]
     )
@@ -20,4 +20,4 @@ def embeddings(bench: Bench) -> Lesson:
     for seed in bench.seeds:
         comparison.run(int(seed))
     cells = summary(comparison.results, table.score)
-    return Lesson(draw(cells, comparison.results, table.score), {f"test/{table.score}": cells})
+    return Lesson(draw_scores(cells, comparison.results, table.score), {f"test/{table.score}": cells})

@@ -1,4 +1,4 @@
-"""What the lessons' pictures are made of: scores against what was varied, curves, dots."""
+"""The parts of the lessons' figures: scores against what was varied, curves, dots."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from src.report.figures import ACCENT, line_style, marker_style, new_figure, wit
 
 
 def panels(count: int, height: float = 3.2) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels side by side, on 10 inches as far as they need them."""
+    """Make a figure of `count` panels side by side, 10 inches wide at most."""
     figure = new_figure(min(4.0 * count, 10.0), height)
     figure.set_layout_engine("constrained")
     axes = list(figure.subplots(1, count, squeeze=False)[0])
@@ -22,14 +22,14 @@ def panels(count: int, height: float = 3.2) -> tuple[Figure, list[Axes]]:
 
 
 def draw_line(axes: Axes, number: int, xs: Sequence[float], points: Sequence[tuple[float, float]], label: str) -> None:
-    """Means with their deviations over the seeds as a line with bars; `number` chooses colour, dashes and marker."""
+    """Draw means and deviations over the seeds as a line with bars; `number` chooses colour, dashes and marker."""
     means, deviations = zip(*points, strict=True)
     look = {**marker_style(number), **line_style(number)}
     axes.errorbar(xs, means, deviations, markersize=5, capsize=3, elinewidth=1, label=label, **look)
 
 
 def draw_scores(axes: Sequence[Axes], jobs: Sequence[Job], scores: Mapping[str, str], name: str) -> dict[str, Any]:
-    """One panel for each score (its title by its name), against the settings, which are numbers; returns the means."""
+    """Draw each score in a panel of its own against the settings, which are numbers; returns the means."""
     numbers = {score: over_seeds(jobs, score) for score in scores}
     for one, (score, title) in zip(axes, scores.items(), strict=True):
         xs = [float(setting) for setting in numbers[score]]
@@ -40,7 +40,7 @@ def draw_scores(axes: Sequence[Axes], jobs: Sequence[Job], scores: Mapping[str, 
 
 
 def mark_sizes(axes: Axes, sizes: Sequence[float], name: str) -> None:
-    """An axis of sizes that double, or nearly so, with each size at its place."""
+    """Label an axis of sizes that double, or nearly so, with each size."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axes.minorticks_off()
@@ -48,7 +48,7 @@ def mark_sizes(axes: Axes, sizes: Sequence[float], name: str) -> None:
 
 
 def draw_dots(axes: Axes, jobs: Sequence[Job], score: str, title: str) -> dict[str, tuple[float, float]]:
-    """A dot for each seed and a bar at their mean, for each setting; returns the means."""
+    """Draw a dot for each seed and a bar at their mean, for each setting; returns the means."""
     means = over_seeds(jobs, score)
     places = {setting: place for place, setting in enumerate(means)}
     axes.plot([places[job.setting] for job in jobs], [job.scores[score] for job in jobs], "o", color=ACCENT, alpha=0.6)
@@ -62,7 +62,7 @@ def draw_dots(axes: Axes, jobs: Sequence[Job], score: str, title: str) -> dict[s
 
 
 def draw_curves(axes: Axes, jobs: Iterable[Job], metric: str, title: str) -> None:
-    """A metric's course: for each setting the mean over the seeds, within a band from the lowest to the highest."""
+    """Draw a metric's course: each setting's mean over the seeds, in a band from the lowest to the highest."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         groups.setdefault(job.setting, []).append(job)

@@ -1,4 +1,4 @@
-"""Lessons 1 and 3: what a net can learn of a function, with and without ReLU."""
+"""Lessons 1 and 3: how well nets learn a function, with and without ReLU."""
 
 from functools import reduce
 from typing import Any
@@ -18,7 +18,7 @@ LAYERS = ("[]", "[64]", "[64,64]", "[64,64,64]")
 
 
 def approximation(bench: Bench) -> Lesson:
-    """A wider net of linear layers and ReLU comes nearer to any function."""
+    """Show that a wider net of linear layers and ReLU comes nearer to any function."""
     functions = bench.values("datamodule.function", FUNCTIONS)
     widths = bench.values("model.net.widths", WIDTHS)
     functions = [function.strip("'\"") for function in functions]
@@ -45,7 +45,7 @@ def approximation(bench: Bench) -> Lesson:
 
 
 def linear(bench: Bench) -> Lesson:
-    """Linear layers without ReLU between them are one linear layer."""
+    """Show that linear layers without ReLU between them are one linear layer."""
     layers = bench.values("model.net.widths", LAYERS)
     reach = {"with ReLU": "true", "without": "false"}
     settings = {
@@ -68,7 +68,7 @@ def linear(bench: Bench) -> Lesson:
 
 
 def distance_from_one_layer(job: Job) -> float:
-    """The largest difference, over the test points, between a net and the product of its matrices."""
+    """Measure the largest difference, over the test points, between a net and the product of its matrices."""
     model = job.model()
     categories, continuous, _ = job.data().splits["test"]
     weight, bias = one_layer([*model.net.hidden, model.net.head])
@@ -78,7 +78,7 @@ def distance_from_one_layer(job: Job) -> float:
 
 
 def one_layer(layers: list[Any]) -> tuple[Tensor, Tensor]:
-    """The weight and the bias of the one linear layer that several linear layers in a row are."""
+    """Join several linear layers in a row into one: its weight and its bias."""
 
     def joined(first: tuple[Tensor, Tensor], layer: nn.Linear) -> tuple[Tensor, Tensor]:
         return layer.weight @ first[0], layer.weight @ first[1] + layer.bias
@@ -88,7 +88,7 @@ def one_layer(layers: list[Any]) -> tuple[Tensor, Tensor]:
 
 
 def draw_functions(axes: Any, jobs: dict[str, Job]) -> None:
-    """What nets have made of a function, over the function itself."""
+    """Draw what nets have learned over the function itself."""
     for number, (name, job) in enumerate(jobs.items()):
         data, model = job.data(), job.model()
         categories, continuous, targets = data.splits["test"]

@@ -9,9 +9,9 @@ from src.report.figures import ACCENT, COLOURS, new_figure, without_box
 
 
 def softmax(bench: Bench) -> Lesson:
-    """A classifier's activations before and after softmax, for the first test picture of each class."""
+    """Show a classifier's activations before and after softmax, for the first test image of each class."""
     jobs = bench.train("lesson/five_classes", {"FastNet": []})
-    images, labels = test_pictures(jobs[0])
+    images, labels = test_images(jobs[0])
     model = jobs[0].model()
     with torch.no_grad():
         activations = torch.cat([model(some) for some in images.split(500)]).float()
@@ -21,31 +21,31 @@ def softmax(bench: Bench) -> Lesson:
     sums = probabilities.sum(1)
     numbers = {
         "test/accuracy": over_seeds(jobs, "test/accuracy"),
-        "pictures": len(sums),
+        "images": len(sums),
         "largest difference of a sum of probabilities from 1": float((sums - 1).abs().max()),
         "smallest probability": float(probabilities.min()),
         "smallest sum of activations": float(activations.sum(1).min()),
         "largest sum of activations": float(activations.sum(1).max()),
     }
-    return Lesson(draw(images[shown], activations[shown], probabilities[shown], names), numbers)
+    return Lesson(draw_activations(images[shown], activations[shown], probabilities[shown], names), numbers)
 
 
-def test_pictures(job: Job) -> tuple[Tensor, Tensor]:
-    """A job's test set: pictures (rows, channels, height, width), labels (rows,)."""
+def test_images(job: Job) -> tuple[Tensor, Tensor]:
+    """Read a job's test set: images (rows, channels, height, width), labels (rows,)."""
     test = job.data().splits["test"]
     return test.images[test.rows].permute(0, 3, 1, 2), test.own_labels
 
 
-def draw(images: Tensor, activations: Tensor, probabilities: Tensor, names: list[str]) -> Figure:
-    """A row for each picture: itself, the activations, the probabilities, those of the highest in another colour."""
+def draw_activations(images: Tensor, activations: Tensor, probabilities: Tensor, names: list[str]) -> Figure:
+    """Draw a row for each image: itself, its activations, its probabilities; the highest has another colour."""
     figure = new_figure(8, 1.3 * len(images))
     figure.set_layout_engine("constrained")
     widths: dict[str, list[float]] = {"width_ratios": [1, 2.6, 2.6]}
     reach = 1.35 * float(activations.abs().max())  # leaves room for the numbers
     places = range(len(names))
-    for row, (picture, before, after) in enumerate(figure.subplots(len(images), 3, gridspec_kw=widths, squeeze=False)):
-        picture.imshow(images[row].permute(1, 2, 0).numpy(), interpolation="none")
-        picture.axis("off")
+    for row, (photo, before, after) in enumerate(figure.subplots(len(images), 3, gridspec_kw=widths, squeeze=False)):
+        photo.imshow(images[row].permute(1, 2, 0).numpy(), interpolation="none")
+        photo.axis("off")
         for axes, values, limits in ((before, activations, (-reach, reach)), (after, probabilities, (0, 1.25))):
             colours = [ACCENT] * len(names)
             colours[int(values[row].argmax())] = COLOURS[1]

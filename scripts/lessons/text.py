@@ -1,6 +1,6 @@
 """Lesson 7: backpropagation through time, and QRNN beside LSTM, on Shakespeare."""
 
-import csv
+import pandas as pd
 
 from scripts.lessons.bench import Bench, Job, Lesson
 from scripts.lessons.figures import draw_dots, draw_scores, mark_sizes, panels
@@ -11,7 +11,7 @@ NETS = {"LSTM": ["model/net=awd_lstm"], "QRNN": ["model/net=qrnn"]}
 
 
 def bptt(bench: Bench) -> Lesson:
-    """Speed, memory, gradients and perplexity by the length of the windows, over as many tokens."""
+    """Measure speed, memory, gradients and perplexity by the length of the windows, on the same tokens."""
     lengths = bench.values("datamodule.bptt", LENGTHS)
     ladder = f"callbacks.bptt_finder.ladder=[{','.join(lengths)}]"
     searches = bench.train("lesson/text", {"search": ["callbacks=bptt_find", ladder]})
@@ -34,13 +34,13 @@ def bptt(bench: Bench) -> Lesson:
 
 
 def gradient_growth(job: Job) -> dict[int, float]:
-    """By length, the largest gradient norm over that of the shortest, as the bptt finder found it."""
-    with (job.folder / "bptt_finder.csv").open(newline="") as file:
-        return {int(row["bptt"]): float(row["gradient_growth"]) for row in csv.DictReader(file)}
+    """Read, by length, the bptt finder's largest gradient norm over that of the shortest."""
+    found = pd.read_csv(job.run.bptt_finder_csv, float_precision="round_trip")
+    return dict(zip(found["bptt"].tolist(), found["gradient_growth"].tolist(), strict=True))
 
 
 def lstm_qrnn(bench: Bench) -> Lesson:
-    """An LSTM and a QRNN of the same sizes, trained in turns on the same tokens."""
+    """Train an LSTM and a QRNN of the same sizes in turns on the same tokens."""
     jobs = bench.train("lesson/text", NETS)
     figure, (speed, score) = panels(2)
     numbers = {

@@ -1,4 +1,4 @@
-"""Reads a W&B sweep file for `scripts.sweep`: what is tried, how it is chosen, and what is the same in every trial."""
+"""Reads a W&B sweep file: what is tried, how it is chosen, and what is the same in every trial."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ KINDS = {
     "run_cap": (int | None, "a whole number"),
 }
 PER_TRIAL = {"run_dir", "resume"}  # set for each trial by scripts.sweep
-# Of a parameter's keys, those that go with each distribution; W&B has more distributions.
+# The keys of a parameter with each distribution; W&B has more distributions.
 DISTRIBUTIONS = {
     "constant": {"value"},
     "categorical": {"values"},
@@ -38,7 +38,7 @@ DISTRIBUTIONS = {
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file's contents; `fixed` and `parameters` by the key of train.py that they set."""
+    """The contents of a sweep file; `fixed` and `parameters` are by the key of train.py that they set."""
 
     path: str
     method: str
@@ -51,14 +51,19 @@ class Sweep:
 
     @property
     def searched(self) -> list[str]:
-        """The parameters that have more than one value."""
+        """The parameters with more than one value."""
         return [name for name, distribution in self.parameters.items() if not distribution.single()]
 
 
 def read_sweep(path: Path, overrides: list[str]) -> Sweep:
-    """The sweep of a file; overrides, key=value as on the command line, come before the file's.
+    """Read the sweep of a file.
 
-    Raises ConfigError for what W&B or Hydra would take for something else than is written, and for what we do not know.
+    Args:
+        path: the file.
+        overrides: key=value, as on the command line; they replace the file's.
+
+    Raises:
+        ConfigError: W&B or Hydra would misread a value, or the file has something that we do not support.
     """
     if not path.is_file():
         raise ConfigError(f"sweep file {path} does not exist{nearest(str(path), map(str, path.parent.glob('*.yaml')))}")
@@ -69,7 +74,7 @@ def read_sweep(path: Path, overrides: list[str]) -> Sweep:
     if metric.get("goal") not in ("maximize", "minimize") or not isinstance(metric.get("name"), str):
         raise ConfigError(f"metric must have a name and a goal, maximize or minimize, got {metric}")
     given = _texts(overrides)
-    parameters = {name: _distribution(name, facts) for name, facts in config["parameters"].items() if name not in given}
+    parameters = {name: _distribution(name, how) for name, how in config["parameters"].items() if name not in given}
     fixed = {"logger": "csv"} | {k: v for k, v in _fixed(config["command"]).items() if k != "logger"} | given
     if own := PER_TRIAL & {key.lstrip("+") for key in {**fixed, **parameters}}:
         raise ConfigError(f"a sweep sets run_dir and resume for each trial, got {', '.join(own)}: leave it out")
@@ -83,11 +88,11 @@ def read_sweep(path: Path, overrides: list[str]) -> Sweep:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """A file's keys. Raises ConfigError if one is missing or of another kind than W&B has it."""
+    """Read a file's keys; raises ConfigError if one is missing or of another type than in W&B."""
     try:
         config = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(config, dict) or not {"method", "metric", "parameters", "command"} <= set(config):
         raise ConfigError(f"{path} must have the keys method, metric, parameters and command")
     for key, (kind, words) in KINDS.items():
@@ -97,13 +102,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse(text: str) -> Override:
-    """Hydra's reading of a key=value; ConfigError if it has none, or more than one."""
+    """Parse key=value as Hydra does; raises ConfigError if Hydra sees no value, or several."""
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException:
         raise ConfigError(f"Hydra cannot read {text}: quote the text once more, or write a dict as {{a: 1}}") from None
     if override.is_sweep_override():
-        raise ConfigError(f"Hydra takes {text} for several jobs: write a list in brackets, or quote the text once more")
+        raise ConfigError(f"Hydra reads {text} as several jobs: write a list in brackets, or quote the text once more")
     if override.is_delete():
         raise ConfigError(f"a sweep sets keys, and {text} deletes one")
     return override
@@ -125,22 +130,22 @@ def _fixed(command: list[Any]) -> dict[str, str]:
     return _texts([part for part in parts if "=" in part])
 
 
-def _distribution(name: str, facts: Any) -> BaseDistribution:
-    """A parameter as Optuna has it; kinds and defaults as W&B has them."""
-    if not isinstance(facts, dict):
-        raise ConfigError(f"{name} must be a dict, got {facts!r}: write {{value: ...}} for one value that is the same")
-    kind = str(facts.get("distribution") or _usual_kind(facts))
-    if kind not in DISTRIBUTIONS or set(facts) - {"distribution"} != DISTRIBUTIONS[kind]:
+def _distribution(name: str, given: Any) -> BaseDistribution:
+    """Turn a parameter into a distribution of Optuna, with W&B's kinds and defaults."""
+    if not isinstance(given, dict):
+        raise ConfigError(f"{name} must be a dict, got {given!r}: write {{value: ...}} for a single value")
+    kind = str(given.get("distribution") or _usual_kind(given))
+    if kind not in DISTRIBUTIONS or set(given) - {"distribution"} != DISTRIBUTIONS[kind]:
         known = "; ".join(f"{kind}: {', '.join(sorted(keys))}" for kind, keys in DISTRIBUTIONS.items())
-        raise ConfigError(f"{name} has {facts}; there are ({known})")
+        raise ConfigError(f"{name} has {given}, which is not supported; there are ({known})")
     if kind in ("constant", "categorical"):
-        values = facts.get("values", [facts.get("value")])
+        values = given.get("values", [given.get("value")])
         if not isinstance(values, list) or not values:
             raise ConfigError(f"{name} must have a list of values, got {values!r}: write values: [...] or value: ...")
         return CategoricalDistribution([_choice(name, value) for value in values])
-    numbers = [facts[key] for key in ("min", "max", "q") if key in facts]
+    numbers = [given[key] for key in ("min", "max", "q") if key in given]
     if not all(type(number) in (int, float) for number in numbers):
-        raise ConfigError(f"{name} must lie between numbers, got {numbers}; YAML reads 1e-3 as a text, 1.0e-3 not")
+        raise ConfigError(f"{name} must lie between numbers, got {numbers}; YAML reads 1e-3 as text: write 1.0e-3")
     low, high, *q = numbers
     try:
         if kind == "int_uniform":
@@ -149,51 +154,51 @@ def _distribution(name: str, facts: Any) -> BaseDistribution:
             return IntDistribution(low, high)
         return FloatDistribution(low, high, log=kind == "log_uniform_values", step=q[0] if q else None)
     except ValueError as error:
-        raise ConfigError(f"{name} has {facts}: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{name} has {given}: {' '.join(str(error).split())}") from None
 
 
-def _usual_kind(facts: dict[str, Any]) -> str:
-    """What W&B takes a parameter for that names no distribution."""
-    if "value" in facts:
+def _usual_kind(given: dict[str, Any]) -> str:
+    """Choose the distribution that W&B gives a parameter which names none."""
+    if "value" in given:
         return "constant"
-    if "values" in facts:
+    if "values" in given:
         return "categorical"
-    whole = all(isinstance(facts.get(key), int) for key in ("min", "max"))
+    whole = all(isinstance(given.get(key), int) for key in ("min", "max"))
     return "int_uniform" if whole else "uniform"
 
 
 def _choice(name: str, value: Any) -> str | int | float | bool:
-    """A value of which W&B writes the same text as Python, if Hydra reads that as it is meant.
+    """Return a value as W&B writes it, which is Python's way; raises ConfigError if Hydra would misread it.
 
-    A text is for Hydra to read: so 'null' is null, and "[1, 2]" a list.
+    Hydra reads texts, too: 'null' is null, and "[1, 2]" is a list.
     """
     read = parse(f"{name}={value}").value()
     if not isinstance(value, str) and read != value:
-        raise ConfigError(f"{name}: Hydra would read {value} as {read!r}; quote it as Hydra has it: 'null' for null")
+        raise ConfigError(f"{name}: Hydra would read {value} as {read!r}; quote it as Hydra writes it: 'null' for null")
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
-def _early_terminate(facts: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Optuna's numbers for W&B's hyperband: after min_iter validations, eta times that, ... the best 1 / eta go on.
+def _early_terminate(given: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Translate W&B's hyperband for Optuna: after min_iter validations, eta times that, ..., the best 1 / eta go on.
 
-    W&B's other form stops s times, the last time after max_iter / eta; that is `last_stop`, which Optuna has not.
+    W&B's other form stops s times, the last time after max_iter / eta; Optuna lacks that, so it is kept as `last_stop`.
     """
-    if facts is None:
+    if given is None:
         return None
-    eta = facts.get("eta", 3)
+    eta = given.get("eta", 3)
     known = ({"min_iter"}, {"max_iter", "s"})
-    if facts.get("type") != "hyperband" or set(facts) - {"type", "eta"} not in known:
-        raise ConfigError(f"early_terminate must be of type hyperband, with min_iter or max_iter and s, got {facts}")
-    if not all(type(n) is int and n >= 1 for key, n in facts.items() if key != "type") or eta == 1:
-        raise ConfigError(f"early_terminate must have whole numbers from 1 on, eta from 2 on, got {facts}")
-    if "min_iter" in facts:
-        return {"min_resource": facts["min_iter"], "reduction_factor": eta, "last_stop": math.inf}
-    first, last = facts["max_iter"] // eta ** facts["s"], facts["max_iter"] // eta
+    if given.get("type") != "hyperband" or set(given) - {"type", "eta"} not in known:
+        raise ConfigError(f"early_terminate must be of type hyperband, with min_iter or max_iter and s, got {given}")
+    if not all(type(n) is int and n >= 1 for key, n in given.items() if key != "type") or eta == 1:
+        raise ConfigError(f"early_terminate must have whole numbers of 1 or more, and eta of 2 or more, got {given}")
+    if "min_iter" in given:
+        return {"min_resource": given["min_iter"], "reduction_factor": eta, "last_stop": math.inf}
+    first, last = given["max_iter"] // eta ** given["s"], given["max_iter"] // eta
     return {"min_resource": max(first, 1), "reduction_factor": eta, "last_stop": last}
 
 
 def check_values(sweep: Sweep) -> None:
-    """Raise ConfigError for what train.py would refuse: with each parameter's first value, its second, and so on."""
+    """Raise ConfigError for what train.py would refuse; tries each parameter's first value, its second, and so on."""
     values = {
         name: d.choices if isinstance(d, CategoricalDistribution) else (d.low, d.high)  # pyright: ignore
         for name, d in sweep.parameters.items()

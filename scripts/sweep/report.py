@@ -1,4 +1,4 @@
-"""What comes of a sweep: a table, the best config as an experiment, pictures of its history and of what mattered."""
+"""The results of a sweep: a table, the best config as an experiment, figures of its history and of what mattered."""
 
 import math
 from itertools import accumulate
@@ -14,33 +14,34 @@ from optuna.trial import FrozenTrial, TrialState
 from scripts.sweep.file import Sweep, parse
 from src.core.errors import CONF
 from src.core.multirun import print_table
-from src.report.figures import new_figure
+from src.core.output import show
+from src.report.figures import COLOURS, bar_style, new_figure, without_box
 
 NOT_IN_AN_EXPERIMENT = ("experiment", "logger", "data_dir", "cache_dir")
 
 
 def report(study: optuna.Study, sweep: Sweep, folder: Path) -> None:
-    """Print the table and write the files, of the trials so far."""
+    """Show the table of the trials so far, and write the files."""
     trials = sorted(study.get_trials(deepcopy=False), key=lambda trial: _rank(trial, sweep.goal))
     names = _short_names(sweep.searched)
     print_table([_row(trial, names) for trial in trials], ["trial", *names.values(), "score", "s"])
     running = [str(trial.number) for trial in trials if trial.state == TrialState.RUNNING]
     if running:
-        print(f"still running elsewhere: {', '.join(running)}")
+        show(f"still running elsewhere: {', '.join(running)}")
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        print(f"no trial has a score; the first one's output: {folder / '0' / 'output.txt'}")
+        show(f"no trial has a score; the output of the first one is in {folder / '0' / 'output.txt'}")
         return
     best = write_best(study.best_trial, sweep, folder, len(trials))
     draw_history(trials, sweep).savefig(folder / "history.png")
     importance = importances(study, sweep)
     if importance:
         draw_importance(importance, sweep).savefig(folder / "importance.png")
-    print(f"{folder}: history.png, {'importance.png, ' * bool(importance)}{best.relative_to(folder)}; to use that:")
-    print(f"  python train.py --config-dir {folder} experiment={best.stem}   (or copy it to conf/experiment)")
+    show(f"{folder}: history.png, {'importance.png, ' * bool(importance)}{best.relative_to(folder)}; to use that:")
+    show(f"  python train.py --config-dir {folder} experiment={best.stem}   (or copy it to conf/experiment)")
 
 
 def _rank(trial: FrozenTrial, goal: str) -> tuple[int, float]:
-    """The best first, then those stopped early, failed, running."""
+    """Sort the best first, then the trials that were stopped early, failed, or still run."""
     order = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
     if trial.value is None:
         return order.index(trial.state), math.inf
@@ -48,7 +49,7 @@ def _rank(trial: FrozenTrial, goal: str) -> tuple[int, float]:
 
 
 def _short_names(keys: list[str]) -> dict[str, str]:
-    """A key's last part, where that is one key's alone."""
+    """Shorten each key to its last part, where no other key has the same."""
     last = [key.split(".")[-1] for key in keys]
     return {key: short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)}
 
@@ -65,11 +66,8 @@ def _row(trial: FrozenTrial, names: dict[str, str]) -> dict[str, Any]:
     }
 
 
-# ---- the best as an experiment ----
-
-
 def write_best(trial: FrozenTrial, sweep: Sweep, folder: Path, num_trials: int) -> Path:
-    """Write FOLDER/experiment/NAME_best.yaml: the sweep's own experiment, with what the best trial had."""
+    """Write FOLDER/experiment/NAME_best.yaml: the sweep's experiment with the best trial's values."""
     chosen = {**sweep.fixed, **{name: str(value) for name, value in trial.params.items()}}
     values = DictConfig({})
     defaults: list[Any] = [chosen["experiment"]]
@@ -91,11 +89,8 @@ def write_best(trial: FrozenTrial, sweep: Sweep, folder: Path, num_trials: int) 
     return path
 
 
-# ---- pictures ----
-
-
 def importances(study: optuna.Study, sweep: Sweep) -> dict[str, float]:
-    """The share of each searched parameter in how good a trial is (PED-ANOVA); nothing if too few trials tell."""
+    """Estimate each parameter's share in the differences of the scores (PED-ANOVA); empty for too few trials."""
     scores = {trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}
     if len(scores) < 4 or len(sweep.searched) < 2:
         return {}
@@ -103,26 +98,26 @@ def importances(study: optuna.Study, sweep: Sweep) -> dict[str, float]:
 
 
 def _scores(trials: list[FrozenTrial], state: TrialState) -> dict[int, float]:
-    """Scores by number, of the trials in one state that have one."""
+    """Collect the scores of the trials in one state, by number."""
     scored = sorted(trials, key=lambda trial: trial.number)
     return {trial.number: trial.value for trial in scored if trial.state == state and trial.value is not None}
 
 
 def draw_history(trials: list[FrozenTrial], sweep: Sweep) -> Figure:
-    """Each trial's score, and the best so far."""
+    """Draw each trial's score, and the best so far."""
     figure = new_figure(8, 4.5)
     axes = figure.add_subplot()
     complete = _scores(trials, TrialState.COMPLETE)
     stopped = _scores(trials, TrialState.PRUNED)
     better = max if sweep.goal == "maximize" else min
     best = list(accumulate(complete.values(), better))
-    axes.step(list(complete), best, where="post", color="tab:orange", label="best so far")
-    axes.plot(list(complete), list(complete.values()), "o", color="tab:blue", label="trial")
+    axes.step(list(complete), best, where="post", color=COLOURS[1], label="best so far")
+    axes.plot(list(complete), list(complete.values()), "o", color=COLOURS[0], label="trial")
     if stopped:
-        axes.plot(list(stopped), list(stopped.values()), "x", color="tab:gray", label="stopped early, its last score")
+        axes.plot(list(stopped), list(stopped.values()), "x", color="0.5", label="stopped early, its last score")
     axes.set(xlabel="trial", ylabel=sweep.metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
+    without_box(axes)
     axes.set_title(f"{sweep.metric} of each trial: {best[-1]:.4g} at best", loc="left")
     axes.legend(frameon=False)
     figure.tight_layout()
@@ -130,11 +125,11 @@ def draw_history(trials: list[FrozenTrial], sweep: Sweep) -> Figure:
 
 
 def draw_importance(shares: dict[str, float], sweep: Sweep) -> Figure:
-    """A bar for each parameter, the weightiest on top."""
+    """Draw a bar for each parameter, the most important on top."""
     figure = new_figure(8, 1.2 + 0.4 * len(shares))
     axes = figure.add_subplot()
     names = sorted(shares, key=shares.__getitem__)
-    bars = axes.barh(names, [shares[name] for name in names], color="tab:blue")
+    bars = axes.barh(names, [shares[name] for name in names], **bar_style(0))
     axes.bar_label(bars, [f" {shares[name]:.0%}" for name in names])
     axes.set_xlim(0, 1.1 * max(shares.values()))
     axes.set_xticks([])

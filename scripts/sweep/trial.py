@@ -1,4 +1,4 @@
-"""One trial of a sweep: train.py in a process of its own, whose scores are reported to Optuna as they come."""
+"""One trial of a sweep: a process of train.py, whose scores go to Optuna as they come."""
 
 import csv
 import ctypes
@@ -14,14 +14,15 @@ from pathlib import Path
 from optuna import Study
 from optuna.trial import Trial, TrialState
 
+from scripts.sweep.file import Sweep
 from src.core.errors import ROOT, ConfigError
 from src.core.run_dir import RunDir
 
-PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
+PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 
 
 def hold(path: Path) -> int | None:
-    """A lock on a file, kept while this process or one that inherits it lives; None if another has it."""
+    """Lock a file while this process, or one that inherits the lock, lives; returns None if another has it."""
     file = os.open(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -32,7 +33,7 @@ def hold(path: Path) -> int | None:
 
 
 def read_scores(path: Path, metric: str) -> list[float]:
-    """A metric's values in metrics.csv, one for each validation; the line that is being written is left out."""
+    """Read a metric's values in metrics.csv, one for each validation, without a line that is still being written."""
     if not path.is_file():
         return []
     text = path.read_text()
@@ -43,31 +44,26 @@ def read_scores(path: Path, metric: str) -> list[float]:
 class TrialProcess:
     """A running trial.
 
-    overrides: of train.py, without run_dir and resume.  reported: scores that Optuna has had from an earlier process.
-    last_stop: after as many validations it may be stopped the last time.
-    lock: from `hold`; the training process holds it, too, so that the trial is nobody else's while that lives.
+    Args:
+        trial: Optuna's trial.
+        sweep: the sweep it belongs to.
+        run_dir: its folder.
+        overrides: its own values for train.py.
+        reported: how many scores an earlier process has reported.
+        lock: from `hold`; the training process inherits it: no other process takes the trial while that one lives.
     """
 
     def __init__(
-        self,
-        trial: Trial,
-        *,
-        run_dir: Path,
-        overrides: dict[str, str],
-        metric: str,
-        goal: str,
-        reported: int,
-        last_stop: float,
-        lock: int,
+        self, trial: Trial, sweep: Sweep, *, run_dir: Path, overrides: dict[str, str], reported: int, lock: int
     ) -> None:
         self.trial, self.run_dir, self.lock = trial, run_dir, lock
         self.is_pruned = False
-        self._metric = metric
-        self._best_of = max if goal == "maximize" else min
-        self._reported, self._last_stop = reported, last_stop
+        self._metric = sweep.metric
+        self._best_of = max if sweep.goal == "maximize" else min
+        self._reported, self._last_stop = reported, (sweep.early_terminate or {}).get("last_stop", math.inf)
         self._started = time.monotonic()
         self._seconds_before = trial.user_attrs.get("seconds", 0.0)
-        overrides = {**overrides, "run_dir": str(run_dir), "resume": "auto"}
+        overrides = {**sweep.fixed, **overrides, "run_dir": str(run_dir), "resume": "auto"}
         run_dir.mkdir(parents=True, exist_ok=True)
         libc = ctypes.CDLL(None)
         with (run_dir / "output.txt").open("a") as output:
@@ -76,13 +72,13 @@ class TrialProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                process_group=0,  # Ctrl-C reaches the sweep alone, which then stops its trials
+                process_group=0,  # Ctrl-C reaches only the sweep, which then stops its trials
                 pass_fds=(lock,),
                 preexec_fn=lambda: _end_with_parent(libc),  # noqa: PLW1509 (this program has no threads)
             )
 
     def report(self) -> None:
-        """Tell Optuna of new scores, and stop the training if Optuna says so."""
+        """Report new scores to Optuna, and stop the training if Optuna says so."""
         for score in self._scores()[self._reported :]:
             if self.is_pruned:
                 return
@@ -90,11 +86,11 @@ class TrialProcess:
             self.trial.report(score, self._reported)
             if self._reported <= self._last_stop and self.trial.should_prune():
                 self.is_pruned = True
-                self.trial.set_user_attr("pruned", True)  # for `claim`, should this process be killed now
+                self.trial.set_user_attr("pruned", True)  # `claim` reads it if this process is killed now
                 self.process.terminate()
 
     def tell(self, study: Study) -> str:
-        """Record how the trial ended, and say it in a few words. Its score is the best of its validations."""
+        """Record how the trial ended and return it in a few words; its score is the best of its validations."""
         scores = [score for score in self._scores() if math.isfinite(score)]
         number = self.trial.number
         self.keep_seconds()
@@ -110,23 +106,23 @@ class TrialProcess:
         return f"failed: {error}"
 
     def is_complete(self) -> bool:
-        """Whether the training has come to its own end."""
+        """Return whether the training reached its end."""
         return self.process.returncode == 0 and RunDir(self.run_dir).finished.is_file()
 
     def check_metric(self) -> None:
-        """Raise ConfigError if the training has come to its own end and knows no such metric: no other one would."""
+        """Raise ConfigError if a complete training has no such metric: no other trial would have it."""
         if self.is_complete() and self._metric not in self._names():
-            raise ConfigError(f"{self._error()}; the sweep is stopped: mend metric, and give --folder NEW")
+            raise ConfigError(f"{self._error()}; the sweep is stopped: correct metric, and give --folder NEW")
 
     def keep_seconds(self) -> None:
-        """Record for how long the trial has run, over all its processes."""
+        """Record how long all processes of the trial have run."""
         self.trial.set_user_attr("seconds", self._seconds_before + time.monotonic() - self._started)
 
     def _scores(self) -> list[float]:
         return read_scores(self.run_dir / "metrics.csv", self._metric)
 
     def _error(self) -> str:
-        """Why there is no score: train.py's last words, or what the metrics are called."""
+        """Say why there is no score: the last line of train.py, or the names of its metrics."""
         code = self.process.returncode
         if code < 0:
             return f"ended by {signal.Signals(-code).name}, see {self.run_dir}/output.txt"
@@ -143,6 +139,6 @@ class TrialProcess:
 
 
 def _end_with_parent(libc: ctypes.CDLL) -> None:
-    """Have Linux send this process a SIGTERM when its parent dies: a sweep that is killed leaves no training behind."""
+    """Let Linux send this process a SIGTERM when its parent dies: a killed sweep leaves no training behind."""
     if sys.platform == "linux":
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Pages over several runs: their folders, tables and words; of made-up runs and of trained ones."""
+"""Pages over several runs, made-up ones and trained ones: folders, tables and texts."""
 
 import re
 from statistics import mean, stdev
@@ -12,8 +12,6 @@ from src.report.compare.table import runs_cell, settings_table, unscored_table
 from tests.support.made_runs import compared, made, over
 from tests.support.programs import metrics_of, program_without_torch, train_here
 
-# ---- folders ----
-
 
 def test_runs_are_found_once_below_folders_and_in_order(tmp_path):
     for number in (10, 9):
@@ -25,7 +23,7 @@ def test_runs_are_found_once_below_folders_and_in_order(tmp_path):
     assert [run.name for run in runs] == ["9", "10"]
 
 
-def test_a_folder_that_is_not_there_or_holds_no_run_is_named(tmp_path):
+def test_a_folder_that_is_missing_or_holds_no_run_is_named(tmp_path):
     made(tmp_path / "run")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"^there is no folder \S+/nowhere$"):
@@ -50,9 +48,6 @@ def test_fewer_than_two_scores_of_a_metric_are_refused(tmp_path):
         ConfigError, match=r"\(val/accuracy, val/loss in metrics.json\), got 2 with a score among 3 runs; "
     ):
         compared(tmp_path)
-
-
-# ---- tables ----
 
 
 def test_runs_without_a_score_are_listed_apart_with_what_is_known(tmp_path):
@@ -104,9 +99,6 @@ def test_each_run_leads_to_its_own_report_by_a_relative_path(tmp_path):
     assert 'seed 0: 0.9000 <a href="../my%20runs/a/report.html">a</a><br>seed 1: 0.8000 b<' in cell
 
 
-# ---- the page ----
-
-
 def test_the_page_opens_with_the_best_setting(tmp_path):
     over(tmp_path / "runs", {0.1: [0.5, 0.6], 0.2: [0.75, 0.85]})
     write_comparison([str(tmp_path / "runs")], tmp_path / "pages" / "all.html")
@@ -120,13 +112,13 @@ def test_the_page_opens_with_the_best_setting(tmp_path):
 
 def test_fifty_runs_are_compared_without_torch(tmp_path):
     over(tmp_path / "runs", {lr: [lr / 100, lr / 90] for lr in range(1, 26)})
-    done = program_without_torch("scripts/compare_runs.py", "runs", cwd=tmp_path)
+    done = program_without_torch("scripts.compare_runs", "runs", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "compare.html\n"), done.stderr
     assert (tmp_path / "compare.html").stat().st_size < 1_000_000
 
 
 def test_a_mistake_is_one_line(tmp_path):
-    done = program_without_torch("scripts/compare_runs.py", "nowhere", cwd=tmp_path)
+    done = program_without_torch("scripts.compare_runs", "nowhere", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "error: there is no folder nowhere\n")
 
 

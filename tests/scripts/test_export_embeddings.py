@@ -16,12 +16,12 @@ def embedder():
     return EntityEmbedder.train(FRAME, target="late", task="binary", overrides=few)
 
 
-def test_each_column_gets_a_table_and_a_picture(embedder, tmp_path):
+def test_each_column_gets_a_table_and_a_map(embedder, tmp_path):
     export(embedder.checkpoint, tmp_path / "new", "pca")
     names = {path.name for path in (tmp_path / "new").iterdir()}
     assert names == {"in_out.parquet", "in_out.png", "open.parquet", "open.png"}
-    with Image.open(tmp_path / "new" / "open.png") as picture:
-        assert picture.size == (1100, 850)
+    with Image.open(tmp_path / "new" / "open.png") as image:
+        assert image.size == (1100, 850)
 
 
 def test_a_table_holds_the_vector_of_each_category(embedder, tmp_path):
@@ -61,7 +61,7 @@ def test_labels_stand_apart_and_the_most_frequent_come_first():
     assert len(boxes) > 40
     assert all(box.count_overlaps(list(boxes.values())) == 1 for box in boxes.values())  # itself
     assert "category 0" in boxes
-    assert f"{len(boxes)} of 300 with their names" in figure.axes[0].get_title(loc="left")
+    assert f"{len(boxes)} of 300 with names" in figure.axes[0].get_title(loc="left")
 
 
 def test_texts_are_written_as_they_are_and_not_too_long():
@@ -78,8 +78,7 @@ def test_vectors_have_a_column_for_each_number():
     }
 
 
-def test_a_mistake_is_told_in_a_line(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["export_embeddings.py", "--checkpoint", "x.ckpt", "--out", "y"])
+def test_a_mistake_is_told_in_a_line(capsys):
     with pytest.raises(SystemExit, match="1"):
-        main()
+        main(["--checkpoint", "x.ckpt", "--out", "y"])
     assert capsys.readouterr().err == "error: checkpoint x.ckpt does not exist\n"

@@ -93,9 +93,9 @@ def files(tmp_path):
     [
         (["checkpoint=b.ckpt"], "checkpoint=b.ckpt is not a file"),
         (["tolerance=0"], "tolerance must be positive, got 0"),
-        (["output=served"], "output=served is there already: name another folder, or say overwrite=true"),
-        (["output=photos", "overwrite=true"], "output=photos is there, and nothing that was exported"),
-        (["output=a.ckpt", "overwrite=true"], "output=a.ckpt is there, and nothing that was exported"),
+        (["output=served"], "output=served exists: name another folder, or add overwrite=true"),
+        (["output=photos", "overwrite=true"], "output=photos exists and is not an exported model"),
+        (["output=a.ckpt", "overwrite=true"], "output=a.ckpt exists and is not an exported model"),
     ],
 )
 def test_files_are_checked_first(files, monkeypatch, overrides, message):

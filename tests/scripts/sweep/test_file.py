@@ -1,4 +1,4 @@
-"""Sweep files: what they may say, and that W&B, Hydra and scripts.sweep read the same in them."""
+"""Sweep files: what they may hold, and that W&B, Hydra and scripts.sweep read them alike."""
 
 from math import inf
 
@@ -13,8 +13,6 @@ from src.core.errors import ConfigError
 from tests.support.programs import ROOT
 
 FILES = sorted((ROOT / "conf" / "sweep").glob("*.yaml"))
-
-
 RATES = {"model.lr": {"values": [0.1, 0.2]}}
 
 
@@ -32,8 +30,8 @@ def written(folder, parameters=RATES, **changes):
     return path
 
 
-def the_parameter(folder, **facts):
-    return read_sweep(written(folder, {"model.lr": facts}), []).parameters["model.lr"]
+def the_parameter(folder, **choices):
+    return read_sweep(written(folder, {"model.lr": choices}), []).parameters["model.lr"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -79,11 +77,11 @@ def test_a_value_that_hydra_reads_as_it_is_meant_is_written_as_w_and_b_writes_it
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "model.lr: Hydra would read None as 'None'; quote it as Hydra has it: 'null' for null"),
+        (None, "model.lr: Hydra would read None as 'None'; quote it as Hydra writes it: 'null' for null"),
         ([1, None], "model.lr: Hydra would read .* as .1, 'None'.; quote it"),
         ({"a": 1}, "Hydra cannot read model.lr={'a': 1}: .* write a dict as {a: 1}"),
         ("a=b", "Hydra cannot read model.lr=a=b: quote the text once more"),
-        ("a, b", "Hydra takes model.lr=a, b for several jobs: write a list in brackets"),
+        ("a, b", "Hydra reads model.lr=a, b as several jobs: write a list in brackets"),
     ],
 )
 def test_a_value_that_hydra_would_misread_is_refused(value, message, tmp_path):
@@ -92,7 +90,7 @@ def test_a_value_that_hydra_would_misread_is_refused(value, message, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("facts", "distribution"),
+    ("choices", "distribution"),
     [
         ({"values": [1, 2]}, CategoricalDistribution([1, 2])),
         ({"value": 3}, CategoricalDistribution([3])),
@@ -102,8 +100,8 @@ def test_a_value_that_hydra_would_misread_is_refused(value, message, tmp_path):
         ({"min": 0.1, "max": 1.0, "distribution": "log_uniform_values"}, FloatDistribution(0.1, 1, log=True)),
     ],
 )
-def test_a_distribution_is_the_one_that_w_and_b_takes_it_for(facts, distribution, tmp_path):
-    assert the_parameter(tmp_path, **facts) == distribution
+def test_a_distribution_is_the_one_that_w_and_b_takes_it_for(choices, distribution, tmp_path):
+    assert the_parameter(tmp_path, **choices) == distribution
 
 
 @pytest.mark.parametrize(
@@ -129,8 +127,11 @@ def test_hyperband_stops_first_and_last_where_w_and_b_does(early_terminate, numb
         ({"command": ["${program}", "${args}"]}, r"command must hold \$\{args_no_hyphens\}"),
         ({"command": ["${args_no_hyphens}"]}, "command must name an experiment"),
         ({"early_terminate": {"type": "median"}}, "early_terminate must be of type hyperband"),
-        ({"parameters": {"model.lr": {"min": "1e-3", "max": 1.0}}}, "YAML reads 1e-3 as a text"),
-        ({"parameters": {"model.lr": {"mu": 1.0, "distribution": "normal"}}}, "model.lr has .*; there are"),
+        ({"parameters": {"model.lr": {"min": "1e-3", "max": 1.0}}}, "YAML reads 1e-3 as text: write 1.0e-3"),
+        (
+            {"parameters": {"model.lr": {"mu": 1.0, "distribution": "normal"}}},
+            "model.lr has .*, which is not supported",
+        ),
         ({"parameters": {"model.lr": {"min": 0.1, "max": 1.0}}, "method": "grid"}, "a grid needs values"),
         ({"parameters": {"model.lr": 0.1}}, "model.lr must be a dict, got 0.1: write {value: ...}"),
         ({"parameters": {"model.lr": {"values": 3}}}, "model.lr must have a list of values, got 3"),
@@ -147,7 +148,7 @@ def test_hyperband_stops_first_and_last_where_w_and_b_does(early_terminate, numb
         ({"run_cap": "3"}, "run_cap must be a whole number, got '3'"),
         ({"early_terminate": "hyperband"}, "early_terminate must be a dict, got 'hyperband'"),
         ({"early_terminate": {"type": "hyperband", "min_iter": "1"}}, "early_terminate must have whole numbers"),
-        ({"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 1}}, "eta from 2 on"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 1}}, "and eta of 2 or more"),
         ({"command": ["experiment=digits", "${args_no_hyphens}", "-m"]}, "command may hold .*, got -m: leave it out"),
         ({"command": ["experiment=digits", "${args_no_hyphens}", "run_dir=x"]}, "got run_dir: leave it out"),
     ],
@@ -169,7 +170,7 @@ def test_a_parameter_s_last_value_is_checked_too(tmp_path):
 
 def test_a_mistake_in_the_yaml_is_one_line(tmp_path):
     (tmp_path / "bad.yaml").write_text("method: [grid\nmetric: {}\n")
-    with pytest.raises(ConfigError, match=r"bad.yaml is no YAML: .*line 2") as raised:
+    with pytest.raises(ConfigError, match=r"bad.yaml is not YAML: .*line 2") as raised:
         read_sweep(tmp_path / "bad.yaml", [])
     assert "\n" not in str(raised.value)
 
@@ -195,3 +196,31 @@ def test_an_override_takes_the_place_of_a_parameter_and_of_the_command(tmp_path)
     sweep = read_sweep(written(tmp_path), ["model.lr=0.5", "experiment=adult"])
     assert sweep.parameters == {}
     assert sweep.fixed == {"logger": "csv", "experiment": "adult", "model.lr": "0.5"}
+
+
+def test_a_parameter_with_one_value_is_not_searched(tmp_path):
+    both = {"model.lr": {"value": 0.1}, "model.label_smoothing": {"values": [0.0, 0.1]}}
+    assert read_sweep(written(tmp_path, both), []).searched == ["model.label_smoothing"]
+
+
+def test_a_missing_file_is_named_with_the_nearest_one(tmp_path):
+    written(tmp_path)
+    with pytest.raises(ConfigError, match=r"tinny.yaml does not exist; did you mean \S+/tiny.yaml\?"):
+        read_sweep(tmp_path / "tinny.yaml", [])
+
+
+def test_a_missing_key_is_named(tmp_path):
+    (tmp_path / "bad.yaml").write_text("method: grid\n")
+    with pytest.raises(ConfigError, match="must have the keys method, metric, parameters and command"):
+        read_sweep(tmp_path / "bad.yaml", [])
+
+
+@pytest.mark.parametrize("text", ["~callbacks.report", "~callbacks"])
+def test_a_sweep_deletes_no_key(text, tmp_path):
+    with pytest.raises(ConfigError, match=rf"a sweep sets keys, and {text} deletes one"):
+        read_sweep(written(tmp_path), [text])
+
+
+def test_a_short_hyperband_stops_after_one_validation_at_the_earliest(tmp_path):
+    early = read_sweep(written(tmp_path, early_terminate={"type": "hyperband", "max_iter": 2, "s": 2}), [])
+    assert early.early_terminate == {"min_resource": 1, "reduction_factor": 3, "last_stop": 0}

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from scripts.compare_tabular import __main__ as compare_tabular
+from scripts.compare_tabular import comparison
 from scripts.lessons import __main__ as lessons
 from scripts.lessons import embeddings as lesson_embeddings
 from scripts.lessons.bench import Bench
@@ -45,7 +45,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A function that does a lesson, once, and tells the folder that its picture and numbers lie in."""
+    """A function that does a lesson once and returns the folder of its figure and numbers."""
     folder = tmp_path_factory.mktemp("lessons")
     write_cifar_binary(folder / "cifar-10", train_rows=150)
     write_rossmann(folder / "rossmann", stores=20, days=30)
@@ -54,7 +54,7 @@ def done(tmp_path_factory):
     @cache
     def do(name):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(compare_tabular, "NET_TRIES", compare_tabular.NET_TRIES[:1])
+            patch.setattr(comparison, "NET_TRIES", comparison.NET_TRIES[:1])
             patch.setattr(lesson_embeddings, "MODELS", ("KNN",))
             lessons.main([name, *places, "seed=0", *SMALL[name], "--out", str(folder / "out")])
         return folder / "out"
@@ -65,7 +65,12 @@ def done(tmp_path_factory):
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("name", lessons.LESSONS)
+FAST = ("linear", "relu", "softmax")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.long) for name in lessons.LESSONS]
+)
 def test_a_lesson_draws_and_measures(name, done):
     folder = done(name)
     pixels = np.asarray(Image.open(folder / f"{name}.png").convert("L"))
@@ -102,12 +107,10 @@ def test_probabilities_add_up_to_1(done):
     assert numbers["largest difference of a sum of probabilities from 1"] < 1e-6
 
 
+@pytest.mark.long
 def test_only_dropped_activations_change_the_output(done):
     numbers = json.loads((done("dropout") / "dropout.json").read_text())
     assert numbers["dropping, net trained with this rate"]["0.5"]["half below"] > 0.05
-
-
-# ---- the bench ----
 
 
 def test_a_key_that_is_varied_takes_other_values():
@@ -135,16 +138,13 @@ def test_all_settings_have_their_turn_before_the_next_seed(done):
 def test_an_unknown_lesson_is_refused(capsys):
     with pytest.raises(SystemExit):
         lessons.main(["droput"])
-    assert "name lessons, of approximation, linear" in capsys.readouterr().err
-
-
-# ---- the page ----
+    assert "name lessons among approximation, linear" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", lessons.LESSONS)
-def test_the_page_has_a_lessons_command_and_picture(name):
+def test_the_page_has_a_lessons_command_and_figure(name):
     page = (ROOT / "docs" / "lessons.md").read_text()
     assert re.search(rf"python -m scripts\.lessons {name}\b", page)
-    picture = ROOT / "docs" / "images" / "lessons" / f"{name}.png"
+    figure = ROOT / "docs" / "images" / "lessons" / f"{name}.png"
     assert f"images/lessons/{name}.png" in page
-    assert picture.stat().st_size < 100_000
+    assert figure.stat().st_size < 100_000
