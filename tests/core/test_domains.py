@@ -1,5 +1,6 @@
 import pytest
 
+import predict  # noqa: F401  it gathers the keys of the domains
 from src.core.domains import Domain, domain_of, domain_of_target, domains
 from src.core.signatures import signature_of
 from tests.support.programs import ROOT, composed
