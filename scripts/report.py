@@ -19,7 +19,7 @@ from src.core.errors import ConfigError
 from src.core.explain import readable_errors
 from src.core.output import note, show
 from src.core.remote import Copy, folder_for, is_address
-from src.core.run_config import with_local_data
+from src.core.run_config import with_fetched_data
 from src.core.run_dir import RunDir
 from src.report.parts import Section
 from src.report.run import Subject, sections_of, write_report
@@ -71,7 +71,7 @@ def view_of(config: DictConfig, run: RunDir) -> list[Section]:
 def subject(config: DictConfig, checkpoint: Path) -> Subject:
     """Load the model of a checkpoint, and its data as that run had them."""
     model = load_model(checkpoint)
-    datamodule = instantiate(with_local_data(config).datamodule, _convert_="all")
+    datamodule = instantiate(with_fetched_data(config).datamodule, _convert_="all")
     datamodule.prepare_data()
     datamodule.setup("test")
     name = type(datamodule).__qualname__  # Lightning's key for a datamodule's state

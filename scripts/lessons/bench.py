@@ -18,13 +18,13 @@ from hydra.utils import instantiate
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-import train
 from src.callbacks.memory import restart_peak
 from src.core.check import check, composed
 from src.core.errors import ConfigError
 from src.core.output import show
 from src.core.run_dir import RunDir, own_run_dir
 from src.training.checkpoint import load_model
+from src.training.run import run
 
 # The mean over the seeds and the standard deviation, by setting.
 Means = dict[str, tuple[float, float]]
@@ -129,7 +129,7 @@ class Bench:
         gc.collect()  # trainer, model and data of the previous job refer to one another
         restart_peak(torch.device("cpu"))
         with (folder / "output.txt").open("w") as output, redirect_stdout(output), own_run_dir(cfg):
-            train.run(cfg)
+            run(cfg)
 
 
 def first(jobs: Iterable[Job], setting: str) -> Job:

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from src.core.agreement import Agreement
 from src.core.internals import asks_grad_scaler, is_accumulating
-from src.core.ranks import of_all_ranks
+from src.core.ranks import PendingMax, gather, start_max
 
 
 class NanGuard(pl.Callback):
@@ -32,7 +31,7 @@ class NanGuard(pl.Callback):
         self.skipped_steps = 0
         self._losses: list[Tensor] = []  # of the batches since the last step
         self._buffers: list[Tensor] = []  # before them
-        self._is_bad: Agreement | None = None
+        self._is_bad: PendingMax | None = None
 
     def state_dict(self) -> dict[str, Any]:
         return {"skipped_steps": self.skipped_steps}
@@ -53,13 +52,13 @@ class NanGuard(pl.Callback):
         self._losses.append(loss.detach())
         if is_accumulating(trainer):
             return
-        self._is_bad = Agreement((~torch.stack(self._losses).isfinite().all()).int())
+        self._is_bad = start_max((~torch.stack(self._losses).isfinite().all()).int())
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
         assert self._is_bad is not None
-        if self._is_bad.value:
+        if self._is_bad.wait():
             if self.on_nan == "stop":
                 raise ValueError(self._message(trainer, optimizer))
             self._leave_out(trainer, pl_module, optimizer)
@@ -103,7 +102,7 @@ class NanGuard(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         is_finite = torch.stack([parameter.detach().isfinite().all() for parameter in pl_module.parameters()]).all()
-        if not all(of_all_ranks(bool(is_finite))):  # under FSDP each has other weights
+        if not all(gather(bool(is_finite))):  # under FSDP each has other weights
             raise ValueError(
                 f"weights are not finite after step {trainer.global_step}, though every loss was, and are not saved: "
                 "lower model.lr, or set trainer.gradient_clip_val"

@@ -10,7 +10,7 @@ from rich.table import Column
 from rich.text import Text
 
 from src.callbacks import clock
-from src.core.output import show
+from src.core.output import is_quiet, show
 
 
 class Speed(ProgressColumn):
@@ -41,7 +41,7 @@ class ProgressBar(RichProgressBar):
     def __init__(self) -> None:
         super().__init__(refresh_rate=5)
         self._header = ""
-        if not sys.stdout.isatty():
+        if not sys.stdout.isatty() or is_quiet():
             self.disable()
 
     def configure_columns(self, trainer: pl.Trainer) -> list:

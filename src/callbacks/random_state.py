@@ -7,7 +7,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from src.core.ranks import of_all_ranks
+from src.core.ranks import gather
 
 
 class RandomState(pl.Callback):
@@ -21,7 +21,7 @@ class RandomState(pl.Callback):
         self._loaded: list[dict[str, Any]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        return {"ranks": of_all_ranks(random_state())}
+        return {"ranks": gather(random_state())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loaded = state_dict["ranks"]

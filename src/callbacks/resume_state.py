@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from src.core.internals import count_logged_step, is_accumulating, restore_scores
-from src.core.ranks import of_all_ranks
+from src.core.ranks import gather
 
 
 class ResumeState(pl.Callback):
@@ -25,7 +25,7 @@ class ResumeState(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["resume"] = {
-            "gradients": of_all_ranks(_gradients(pl_module)) if is_accumulating(trainer) else [],
+            "gradients": gather(_gradients(pl_module)) if is_accumulating(trainer) else [],
             "scores": {name: score.cpu().clone() for name, score in trainer.callback_metrics.items()},
             "should_stop": trainer.should_stop,
             "loggers": {type(logger).__name__: logger.state_dict() for logger in _stateful_loggers(trainer)},
@@ -44,7 +44,7 @@ class ResumeState(pl.Callback):
                 logger.load_state_dict(self._loaded["loggers"][type(logger).__name__])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        steps = of_all_ranks(trainer.global_step)
+        steps = gather(trainer.global_step)
         if len(set(steps)) > 1:  # each has read the file by itself
             raise ValueError(f"the ranks would go on from different checkpoints, after steps {steps}: resume once more")
         loaded, self._loaded = self._loaded, {}

@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
-from src.core.agreement import Agreement
 from src.core.internals import is_accumulating, is_last_batch, is_validation_next, leave_signals_alone
+from src.core.ranks import PendingMax, start_max
 from src.core.signals import Stopped, handle, restore, stop
 from src.training.checkpoint_io import SaveError, is_unsaved
 
@@ -35,7 +35,7 @@ class StopSignals(Checkpoint):
         self.run_dir = run_dir
         self._handlers: dict[int, Any] | None = None  # those before the training
         self._signal = 0  # that this process got
-        self._asked: Agreement | None = None  # which signal some rank had when this was last asked
+        self._asked: PendingMax | None = None  # which signal some rank had when this was last asked
         self._agreed = 0  # the one that all ranks know of
         self._note = ""  # once it is saved, or could not be
         self._is_saved = True
@@ -107,8 +107,8 @@ class StopSignals(Checkpoint):
         if trainer.world_size == 1:
             self._agreed = self._signal
         elif not self._agreed:
-            asked, self._asked = self._asked, Agreement(torch.tensor(self._signal, device=trainer.strategy.root_device))
-            self._agreed = asked.value if asked is not None else 0
+            asked, self._asked = self._asked, start_max(torch.tensor(self._signal, device=trainer.strategy.root_device))
+            self._agreed = asked.wait() if asked is not None else 0
         return bool(self._agreed)
 
     def _is_between_steps(self, trainer: pl.Trainer) -> bool:

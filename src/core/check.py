@@ -6,7 +6,6 @@ them from source text (`src.core.signatures`), compares names and plain types, a
 
 import ast
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from src.core.errors import CONF, ConfigError, nearest
 from src.core.ranks import run_name
@@ -54,30 +52,19 @@ def composed(overrides: Sequence[str], name: str = "train") -> DictConfig:
 
 
 def check(cfg: DictConfig, program: Program | None = None) -> None:
-    """Raise ConfigError for a wrong key, a wrong type or a missing file; train.py's are checked if none is named.
+    """Check the keys, the plain types and the files of a config.
 
-    On failure the run_dir that Hydra made for the job is removed again if it is empty.
+    Args:
+        program: whose config it is; train.py's if None.
+
+    Raises:
+        ConfigError: a key is unknown, a value has another type than its argument, or a file is missing.
     """
     program = program or TRAIN
-    try:
-        config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-        assert isinstance(config, dict)
-        _check_arguments("", config, program.signature, program.name)
-        program.check_files(config)
-    except (ConfigError, OmegaConfBaseException):
-        if "run_dir" in cfg:
-            remove_empty(Path(cfg.run_dir))
-        raise
-
-
-def remove_empty(folder: Path) -> None:
-    """Remove a folder if it is empty, and those above it that are, as far as they lie below the current one."""
-    with suppress(OSError):
-        folder.rmdir()
-        for parent in folder.parents:
-            if Path.cwd() not in parent.parents:
-                break
-            parent.rmdir()
+    config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(config, dict)
+    _check_arguments("", config, program.signature, program.name)
+    program.check_files(config)
 
 
 def _check_arguments(path: str, config: dict[Any, Any], signature: Signature | None, program: str) -> None:
@@ -148,8 +135,9 @@ TRAIN = Program(
     signature_of_function(
         "def train(*, task: Literal['fit', 'test', 'validate'], seed: int, run_dir: str, data_dir: str,"
         " cache_dir: str, checkpoint: str | None,"
-        " resume: Literal[True, False, 'auto'], overwrite: bool, print_config: bool = False, debug: bool,"
-        " scoring: dict[str, str], datamodule: dict, model: dict, callbacks: dict, trainer: dict, logger: dict): ..."
+        " resume: Literal[True, False, 'auto'], overwrite: bool, print_config: bool = False, quiet: bool = False,"
+        " debug: bool, scoring: dict[str, str], datamodule: dict, model: dict, callbacks: dict, trainer: dict,"
+        " logger: dict): ..."
     ),
     _check_train_files,
 )

@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all: written beside their place, then renamed."""
 
+import glob
 import os
 import shutil
 import tempfile
@@ -31,6 +32,12 @@ def staged(path: Path) -> Iterator[Path]:
             _sync(path.parent)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what killed processes left of a file that they were writing for `path`. No other may be writing it now."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp{glob.escape(path.suffix)}"):
+        left.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

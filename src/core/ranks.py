@@ -1,10 +1,12 @@
-"""What the processes of one run, its ranks, agree on. Imports torch only inside functions: config.py needs it early."""
+"""What the processes of one run, its ranks, tell each other. Imports torch only inside functions."""
 
 import os
 import secrets
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from src.core.output import show
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,7 +15,7 @@ Value = TypeVar("Value")
 
 
 def is_rank_zero() -> bool:
-    """Whether this process is the first of the run, which alone writes and prints; told by what launched it."""
+    """Whether this process is the run's first, the only one that writes and prints; its launcher's variables tell."""
     if "RANK" in os.environ:  # torchrun
         return os.environ["RANK"] == "0"
     if "SLURM_PROCID" in os.environ and "LOCAL_RANK" not in os.environ:
@@ -23,9 +25,9 @@ def is_rank_zero() -> bool:
 
 
 def run_name() -> str:
-    """When the run started, and a random number: DATE_TIME-ID. All processes of one torchrun get the same.
+    """DATE_TIME-ID: when the run started, and a random number. All processes of one torchrun get the same name.
 
-    Those that Lightning launches are given their run_dir by the first one.
+    The first process gives its run_dir to those that Lightning launches.
     """
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}"
     if "TORCHELASTIC_RUN_ID" not in os.environ:
@@ -36,8 +38,8 @@ def run_name() -> str:
     return store.compare_set("fastlight/run_name", "", name).decode()  # the first one's
 
 
-def of_all_ranks(value: Value) -> list[Value]:
-    """Each rank's value, in the order of ranks; all must ask. Tensors should be on the CPU."""
+def gather(value: Value) -> list[Value]:
+    """Each rank's value, in the order of ranks. Every rank must call this; tensors should be on the CPU."""
     from torch import distributed
 
     if not distributed.is_available() or not distributed.is_initialized():
@@ -47,32 +49,54 @@ def of_all_ranks(value: Value) -> list[Value]:
     return values
 
 
-def max_over_ranks(number: "Tensor") -> "Tensor":
-    """The largest of all ranks' numbers, in place; all must ask. A GPU's is queued, and not waited for.
+class PendingMax:
+    """The largest of all ranks' numbers, on its way to this process; `start_max` makes it.
 
-    Lightning's own reduce first has all ranks wait for one another in a barrier.
+    A GPU goes on meanwhile: `wait` waits only for what was queued before.
+    """
+
+    def __init__(self, largest: "Tensor") -> None:
+        import torch
+
+        self._here = largest.to("cpu", non_blocking=True)
+        self._is_here = torch.cuda.Event() if largest.is_cuda else None
+        if self._is_here is not None:
+            self._is_here.record()
+
+    def wait(self) -> int:
+        """The number, the same on every rank."""
+        if self._is_here is not None:
+            self._is_here.synchronize()
+        return int(self._here)
+
+
+def start_max(number: "Tensor") -> PendingMax:
+    """Start to find the largest of all ranks' numbers, in place. Every rank must call this.
+
+    Lightning's own reduction first has all ranks wait for one another.
     """
     from torch import distributed
 
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(number, op=distributed.ReduceOp.MAX)
-    return number
+    return PendingMax(number)
 
 
 def check_ranks(trainer: Any, batch_size: int) -> None:
-    """Say, once, what several devices make of the batch size.
+    """Show once which batches several devices make.
 
-    Raises ValueError if the processes would not work as one: started for a training that takes fewer, or about to be
-    started by Lightning in the midst of a multirun.
+    Raises:
+        ValueError: the processes would not work as one: more were started than the training uses, or Lightning would
+            start some in a multirun.
     """
     started, devices = int(os.environ.get("WORLD_SIZE", "1")), trainer.world_size
     if started > devices:
         raise ValueError(f"{started} processes were started, for {devices} device: choose trainer=ddp or ddp_cpu")
     starts_others = devices > 1 and not trainer.strategy.cluster_environment.creates_processes_externally
-    if starts_others and {"-m", "--multirun"} & set(sys.argv):  # which the others would be started with
+    if starts_others and {"-m", "--multirun"} & set(sys.argv):  # with which the others would be started
         raise ValueError(
             f"in a multirun Lightning cannot start the processes of {devices} devices, each would run the whole sweep: "
             f"use torchrun --nproc-per-node {devices} train.py -m ..., or hydra/launcher=slurm, or one run per value"
         )
     if devices > 1 and trainer.is_global_zero:
-        print(f"{devices} devices: batches of {batch_size} on each, {devices * batch_size} a step")
+        show(f"{devices} devices: batches of {batch_size} on each, {devices * batch_size} a step")

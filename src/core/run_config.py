@@ -1,6 +1,7 @@
-"""The config of one run: where it writes, where its data lie, and the config.yaml that repeats it."""
+"""The config of one run: where it writes, where its data are, and the config.yaml that repeats it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,33 +9,49 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.core.check import remove_empty
 from src.core.errors import ConfigError
 from src.core.files import write_text
 from src.core.output import note
 from src.core.ranks import is_rank_zero
-from src.core.remote import Copy, folder_for, is_address, send_run
+from src.core.remote import Copy, folder_for, is_address
 from src.core.run_dir import RunDir
 
 
-def use_run_dir(cfg: DictConfig) -> None:
-    """Set run_dir to the folder that Hydra made for this job: multirun jobs and ranks each know their own.
+def job_folder() -> Path:
+    """The folder that Hydra made for this job: multirun jobs and ranks each know their own."""
+    return Path(HydraConfig.get().runtime.output_dir)
 
-    Where run_dir is an address that folder stands for it, and gets what is there. Raises ConfigError for a run that is
-    to be continued and is given a new folder each time.
+
+def job_overrides() -> list[str] | None:
+    """The choices on this job's command line; None if they apply to another config than conf/train.yaml."""
+    hydra = HydraConfig.get()
+    return list(hydra.overrides.task) if hydra.job.config_name == "train" else None
+
+
+def set_run_dir(cfg: DictConfig) -> str | None:
+    """Set run_dir to the job's folder. Returns the address for which this folder stands, if there is one.
+
+    Raises:
+        ConfigError: the run is to be resumed, but gets a new folder each time.
     """
     hydra = HydraConfig.get()
     is_new = "${run_name:}" in OmegaConf.to_container(cfg)["run_dir"]  # pyright: ignore
     if cfg.resume in (True, "auto") and is_new and hydra.mode == RunMode.RUN:
-        remove_empty(Path(hydra.runtime.output_dir))
         raise ConfigError(f"resume={str(cfg.resume).lower()} continues the run in run_dir: give run_dir=PATH")
-    given, cfg.run_dir = cfg.run_dir, hydra.runtime.output_dir
-    if is_address(given) and (is_rank_zero() or cfg.resume):
-        Copy(f"{given}/{hydra.sweep.subdir}" if hydra.mode == RunMode.MULTIRUN else given, Path(cfg.run_dir)).fetch()
+    given, cfg.run_dir = cfg.run_dir, str(job_folder())
+    if not is_address(given):
+        return None
+    return f"{given}/{hydra.sweep.subdir}" if hydra.mode == RunMode.MULTIRUN else given
 
 
-def with_local_data(cfg: DictConfig) -> DictConfig:
-    """The config as it is, or, where data_dir is an address, with a folder of cache_dir that has what is there."""
+def fetch_run(cfg: DictConfig, address: str | None) -> None:
+    """Bring to run_dir what its address holds; of several ranks the first does it, unless all are to resume."""
+    if address is not None and (is_rank_zero() or cfg.resume):
+        Copy(address, Path(cfg.run_dir)).fetch()
+
+
+def with_fetched_data(cfg: DictConfig) -> DictConfig:
+    """The config; where data_dir is an address, fetch it, and name the local folder in a copy of the config."""
     if not is_address(cfg.data_dir):
         return cfg
     local = cfg.copy()
@@ -44,11 +61,14 @@ def with_local_data(cfg: DictConfig) -> DictConfig:
     return local
 
 
-def save_config(cfg: DictConfig) -> dict[str, Any]:
-    """Write run_dir/config.yaml, resolved and enough to repeat the run elsewhere; return it as plain data.
+def save_config(cfg: DictConfig, overrides: Sequence[str] | None = None) -> dict[str, Any]:
+    """Write run_dir/config.yaml, which repeats the run elsewhere; return the resolved config as plain data.
 
-    A resumed run that was started with other values says which, once, and goes on with the new ones. Scoring a run in
-    its own run_dir leaves the config of its training alone.
+    If a resumed run has other values than before, a note names them. Scoring a run in its own run_dir keeps the config
+    of its training.
+
+    Args:
+        overrides: the choices that made the config of conf/train.yaml, for overrides.json; None if they are not known.
     """
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
@@ -64,30 +84,23 @@ def save_config(cfg: DictConfig) -> dict[str, Any]:
             "defaults:\n- _self_\n- override hydra/hydra_logging: disabled\n- override hydra/job_logging: disabled\n"
             f"hydra:\n  run:\n    dir: ${{folder_for:${{run_dir}},${{cache_dir}}/runs}}\n  output_subdir: null\n{text}",
         )
-        _save_overrides(run)
-        send_run(run.folder)  # an address that cannot be written fails now, not after the first epoch
+        run.overrides_json.unlink(missing_ok=True)  # those of an older run
+        if overrides is not None:
+            places = ("run_dir=", "resume=", "overwrite=")
+            write_text(run.overrides_json, json.dumps([given for given in overrides if not given.startswith(places)]))
     return config  # pyright: ignore[reportReturnType]
-
-
-def _save_overrides(run: RunDir) -> None:
-    """Keep the choices on the command line, without where to write, if they and conf/train.yaml make the config."""
-    run.overrides_json.unlink(missing_ok=True)  # those of an older run
-    if HydraConfig.initialized() and HydraConfig.get().job.config_name == "train":
-        places = ("run_dir=", "resume=", "overwrite=")
-        kept = [given for given in HydraConfig.get().overrides.task if not given.startswith(places)]
-        write_text(run.overrides_json, json.dumps(kept))
 
 
 def _tell_changes(path: Path, config: dict[Any, Any]) -> None:
     old = OmegaConf.to_container(OmegaConf.load(path))
-    ignored = ("defaults", "hydra", "run_dir", "print_config", "debug")
+    ignored = ("defaults", "hydra", "run_dir", "print_config", "quiet", "debug")
     changed = [key for key in _differing(old, config) if key.split(".")[0] not in ignored]
     if changed:
         note(f"resumed with other values than before: {', '.join(changed)}")
 
 
 def _with_reference(node: Any, run_dir: str) -> Any:
-    """The config with ${run_dir} again where paths begin with it, so that a repeat writes into its own folder."""
+    """The config with ${run_dir} where paths begin with it: a repeated run then writes into its own folder."""
     if isinstance(node, dict):
         return {key: _with_reference(value, run_dir) for key, value in node.items()}
     if isinstance(node, str) and (node == run_dir or node.startswith(f"{run_dir}/")):

@@ -7,7 +7,7 @@ import platform
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,21 @@ def _make_way(run: RunDir, config: Any) -> None:
     run.finished.unlink(missing_ok=True)
 
 
+@contextmanager
+def removed_if_empty(folder: Path) -> Iterator[None]:
+    """If the block fails, remove the folder if it is empty, and empty folders above it below the current one."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()
+            for parent in folder.parents:
+                if Path.cwd() not in parent.parents:
+                    break
+                parent.rmdir()
+        raise
+
+
 def _is_in(path: str, folder: str | Path) -> bool:
     return Path(path).resolve().is_relative_to(Path(folder).resolve())
 
@@ -159,27 +174,23 @@ def show_results(run_dir: str, scores: Mapping[str, Any]) -> None:
     show(f"{shown(run_dir)}: {', '.join(sorted(path.name for path in Path(run_dir).glob('[!.]*')))}")
 
 
-def checkpoint_to_load(config: Any) -> str | None:
-    """Where the run begins: at a whole checkpoint of run_dir if it is to resume and has one, else at `checkpoint`.
+def last_whole_checkpoint(run_dir: str | Path) -> Path | None:
+    """The checkpoint to resume from: last.ckpt, or the newest of the others; None if the run has none.
 
-    The last one is preferred, then the newest. Scoring does not resume: it is of `checkpoint`.
-    Says so if that is not last.ckpt. Raises ConfigError if none of them is whole.
+    A note says why, if it is not last.ckpt.
+
+    Raises:
+        ConfigError: all checkpoints are damaged.
     """
-    found = RunDir(config.run_dir).checkpoint_files() if config.resume and config.task == "fit" else []
-    if not found:
-        return config.checkpoint
+    found = RunDir(run_dir).checkpoint_files()
     damaged = []
     for path in found:
         damage = damage_of(path)
         if damage is None:
-            _tell(path, damaged)
-            return str(path)
+            if path.name != "last.ckpt" and is_rank_zero():
+                note(f"resumed from {path}, since {', '.join(damaged) or 'there is no last.ckpt'}")
+            return path
         damaged.append(f"{path.name} is damaged ({damage})")
-    raise ConfigError(
-        f"no checkpoint to resume from in {config.run_dir}: {', '.join(damaged)}; overwrite=true begins anew"
-    )
-
-
-def _tell(chosen: Path, damaged: list[str]) -> None:
-    if chosen.name != "last.ckpt" and is_rank_zero():
-        note(f"resumed from {chosen}, since {', '.join(damaged) or 'there is no last.ckpt'}")
+    if not found:
+        return None
+    raise ConfigError(f"no checkpoint to resume from in {run_dir}: {', '.join(damaged)}; overwrite=true begins anew")

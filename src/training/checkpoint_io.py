@@ -1,8 +1,5 @@
 """How checkpoints are written and read: whole or not at all, and never running what a file may hold."""
 
-import os
-import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +7,8 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from src.core.checksums import damage_of
+from src.core.files import remove_unfinished, staged
+from src.core.output import warn
 from src.core.remote import RemoteError, send_run
 
 
@@ -28,7 +27,8 @@ class CheckpointIO(TorchCheckpointIO):
         if on_save_error not in ("stop", "continue"):
             raise ValueError(f"trainer.on_save_error must be stop or continue, got {on_save_error}")
         self.on_save_error = on_save_error
-        self.unsaved: set[str] = set()  # the paths at which the newest checkpoint is not, or not complete
+        self.unsaved: set[str] = set()  # the paths whose newest checkpoint could not be saved
+        self.known_as_whole: str | None = None  # a path whose checksums were just compared: once, do not repeat it
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         try:
@@ -39,10 +39,11 @@ class CheckpointIO(TorchCheckpointIO):
             if self.on_save_error == "stop":
                 raise
             self.unsaved.add(str(path))
-            sys.stderr.write(f"warning: {error}; the training goes on\n")
+            warn(f"{error}; the training goes on")
 
     def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
-        checkpoint = read_checkpoint(path)  # safely, whatever weights_only says
+        known, self.known_as_whole = self.known_as_whole, None
+        checkpoint = _load(path) if str(path) == known else read_checkpoint(path)  # safely, whatever weights_only says
         if Path(path).name == ".temp.ckpt":  # weights that forked ranks hand over
             return checkpoint
         if not isinstance(checkpoint, dict) or "pytorch-lightning_version" not in checkpoint:
@@ -66,24 +67,15 @@ def is_unsaved(trainer: Any, path: str | Path) -> bool:
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-    """Write a file beside `path` and let it take that name once it is whole and on the disk.
+    """Write a checkpoint that takes its name once it is whole and on the disk.
 
-    Raises SaveError if the system cannot; what was at `path` is still there. What a killed process left of such a file
-    the next one overwrites.
+    Raises:
+        SaveError: the system cannot write it; what was at `path` is still there.
     """
-    unfinished = path.with_name(f"{path.name}.tmp")
     try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-            with suppress(OSError):  # some file systems cannot; the file itself is on the disk
-                _sync_folder(path.parent)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        remove_unfinished(path)
+        with staged(path) as unfinished, unfinished.open("wb") as file:
+            torch.save(checkpoint, file)
     except (OSError, RuntimeError) as error:
         # torch's writer ends with a RuntimeError of its own, whose context is what the system said.
         cause = error if isinstance(error, OSError) else error.__context__
@@ -107,27 +99,24 @@ def _follow(state: dict[str, Any], folder: Path) -> None:
                 state[name] = {path.replace(before, str(folder), 1): score for path, score in value.items()}
 
 
-def _sync_folder(folder: Path) -> None:
-    """Have the file's new name on the disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def read_checkpoint(path: str | Path) -> Any:
     """The plain data and tensors of a checkpoint, on the CPU; its checksums are compared first.
 
-    Raises FileNotFoundError if there is no such file, ValueError if it is damaged or holds anything else.
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or holds anything else.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
     damage = damage_of(path)
     if damage is not None:
-        raise ValueError(f"checkpoint {path} is damaged, or none: {damage}")
+        raise ValueError(f"{path} is damaged or not a checkpoint: {damage}")
+    return _load(path)
+
+
+def _load(path: str | Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch's own text advises to load it unsafely
-        raise ValueError(f"{path} is no checkpoint of plain data and tensors, which alone are loaded") from error
+        raise ValueError(f"{path} is not a checkpoint of plain data and tensors; nothing else is loaded") from error

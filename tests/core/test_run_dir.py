@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from src.core.errors import ConfigError
-from src.core.run_dir import RunDir, checkpoint_to_load, own_run_dir
+from src.core.run_dir import RunDir, own_run_dir, removed_if_empty
 from tests.support.programs import ROOT, program_without_torch
 
 HOLD = """
@@ -202,7 +202,24 @@ def test_scoring_a_finished_run_leaves_it_finished(tmp_path):
     assert (tmp_path / "finished").is_file()
 
 
-def test_scoring_does_not_resume(tmp_path):
-    write(tmp_path, "checkpoints/last.ckpt")
-    score = SimpleNamespace(run_dir=tmp_path, task="test", resume="auto", checkpoint="other/best.ckpt")
-    assert checkpoint_to_load(score) == "other/best.ckpt"
+@pytest.mark.parametrize("error", [ConfigError("no"), SystemExit(143)])
+def test_a_folder_that_a_refused_job_leaves_empty_goes_with_those_above(tmp_path, monkeypatch, error):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "digits" / "1"
+    folder.mkdir(parents=True)
+    with pytest.raises(type(error)), removed_if_empty(folder):
+        raise error
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_with_files_or_of_a_job_that_is_not_refused_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "runs/old/finished")
+    for name in ("old", "new"):
+        (tmp_path / "runs" / name).mkdir(exist_ok=True)
+        with pytest.raises(ConfigError), removed_if_empty(tmp_path / "runs" / name):
+            raise ConfigError
+    with removed_if_empty(tmp_path):
+        pass
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()] == ["runs/old/finished"]
+    assert os.listdir(tmp_path / "runs") == ["old"]

@@ -8,9 +8,9 @@ from PIL import Image
 from sklearn.datasets import load_diabetes
 
 import predict
-import train
 from src.core.check import check, composed
 from src.core.domains import domains
+from src.training.run import run
 
 SHORT = [f"trainer.limit_{split}_batches=1" for split in ("train", "val", "test")] + ["trainer.max_epochs=1"]
 SMALL = {
@@ -47,7 +47,7 @@ def main(folder):
         places = [f"run_dir={run_dir}", f"cache_dir={folder}/cache", f"data_dir={folder}/data"]
         config = composed([*SMALL[domain.name], *SHORT, *places])
         check(config)
-        train.run(config)
+        run(config)
         question = [f"checkpoint={run_dir}/checkpoints/last.ckpt", *ASK[domain.name](folder)]
         config = composed([*question, f"output={folder}/{domain.name}.csv"], "predict")
         check(config, predict.PREDICT)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-import train
 from src.core import check as config
+from src.training.run import run
 from tests.support import zygote
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,11 +72,11 @@ def composed(*overrides, name="train"):
 
 
 def run_here(config):
-    """Run train.py's `run` in this process, on one thread."""
+    """Run a config in this process, on one thread; returns its Result."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        train.run(config)
+        return run(config)
     finally:
         torch.set_num_threads(threads)
 

@@ -88,33 +88,33 @@ def bad_checkpoint(tmp_path):
 
 
 def test_a_pickle_that_runs_code_is_refused_and_not_run(bad_checkpoint):
-    with pytest.raises(ValueError, match=r"last.ckpt is no checkpoint of plain data"):
+    with pytest.raises(ValueError, match=r"last.ckpt is not a checkpoint of plain data"):
         load_model(bad_checkpoint)
 
 
 @pytest.mark.parametrize("way", ["resume=true", "checkpoint={}", "model.backbone={}"])
 def test_train_refuses_such_a_pickle_however_it_comes(bad_checkpoint, way):
     run_dir = bad_checkpoint.parent.parent
-    with pytest.raises(ValueError, match=r"last.ckpt is no checkpoint of plain data"):
+    with pytest.raises(ValueError, match=r"last.ckpt is not a checkpoint of plain data"):
         train_here(run_dir, way.format(bad_checkpoint))
 
 
 @pytest.mark.parametrize("task", ["test", "validate"])
 def test_scoring_refuses_such_a_pickle(bad_checkpoint, task):
-    with pytest.raises(ValueError, match=r"last.ckpt is no checkpoint of plain data"):
+    with pytest.raises(ValueError, match=r"last.ckpt is not a checkpoint of plain data"):
         train_here(bad_checkpoint.parent.parent, f"task={task}", f"checkpoint={bad_checkpoint}")
 
 
 def test_predict_refuses_such_a_pickle_in_one_line(bad_checkpoint, tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     finished = program("predict.py", f"checkpoint={bad_checkpoint}", f"input={tmp_path}/a.png", cwd=tmp_path)
-    expected = f"error: {bad_checkpoint} is no checkpoint of plain data and tensors, which alone are loaded\n"
+    expected = f"error: {bad_checkpoint} is not a checkpoint of plain data and tensors; nothing else is loaded\n"
     assert (finished.returncode, finished.stderr) == (1, expected)
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "notes.ckpt").write_text("no checkpoint")
-    with pytest.raises(ValueError, match=r"notes.ckpt is damaged, or none: File is not a zip file"):
+    with pytest.raises(ValueError, match=r"notes.ckpt is damaged or not a checkpoint: File is not a zip file"):
         load_model(tmp_path / "notes.ckpt")
 
 

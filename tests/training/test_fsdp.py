@@ -73,7 +73,7 @@ def test_what_needs_the_whole_net_is_refused(data_dir, tmp_path, callbacks):  # 
 def test_a_checkpoint_that_would_run_code_is_refused(data_dir, tmp_path):  # noqa: F811
     torch.save({"state_dict": Malicious(tmp_path / "harm")}, tmp_path / "bad.ckpt")
     given = settings("pictures", 2, tmp_path / "run", data_dir, f"checkpoint={tmp_path}/bad.ckpt", by="fsdp")
-    with pytest.raises(Exception, match="is no checkpoint of plain data and tensors"):
+    with pytest.raises(Exception, match="is not a checkpoint of plain data and tensors"):
         run_here(composed(*given))
     assert not (tmp_path / "harm").exists()
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.core.ranks import of_all_ranks
+from src.core.ranks import gather
 from src.models.base import BaseModel
 from src.models.text.decoder_loss import decoder_loss, decoder_losses
 from src.models.text.dynamic_evaluation import DynamicEvaluation
@@ -191,7 +191,7 @@ class LanguageModel(BaseModel):
     def _log_scores(self, stage: str) -> None:
         # Only here are they fetched from the device: no window waits for it.
         own = [torch.stack(values).cpu().double().sum() for values in (self._sums, self._counts)]
-        total, count = torch.stack(of_all_ranks(torch.stack(own))).sum(0)
+        total, count = torch.stack(gather(torch.stack(own))).sum(0)
         self._begin_scoring()
         loss = total / count
         scores = {"loss": loss, "perplexity": loss.exp(), "bits_per_token": loss / math.log(2)}
@@ -224,7 +224,7 @@ class LanguageModel(BaseModel):
         # Cloned: a state may be a view of its whole window, which would be saved with it.
         state = mapped(lambda tensor: tensor.cpu().clone(), self.state)
         checkpoint["hidden_state"] = {
-            "ranks": of_all_ranks(state),
+            "ranks": gather(state),
             "num_tracks": self._num_tracks.get("train", 0),
             "lengths": list(self._lengths),
         }

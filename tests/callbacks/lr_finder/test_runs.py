@@ -18,11 +18,11 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader, TensorDataset
 
-import train
 from src.callbacks.lr_finder.finder import LRFinder
 from src.callbacks.lr_finder.rules import RULES
 from src.core.explain import readable_errors
 from src.datamodules.loader import BatchLoader
+from src.training.run import run
 from tests.support.programs import (
     ENVIRONMENT,
     ROOT,
@@ -117,7 +117,7 @@ def test_lr_find_writes_picture_and_table_and_stops(tmp_path):
 def test_a_mistake_is_one_line_without_a_traceback(tmp_path, monkeypatch, capsys, mistake, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped, readable_errors("train"):
-        train.run(composed("callbacks=lr_finder", f"callbacks.lr_finder.{mistake}", f"run_dir={tmp_path}"))
+        run(composed("callbacks=lr_finder", f"callbacks.lr_finder.{mistake}", f"run_dir={tmp_path}"))
     assert stopped.value.code == 1
     err = capsys.readouterr().err
     assert message in err
