@@ -8,6 +8,7 @@ from tests.support.programs import (
     SMALL,
     checkpoint_of,
     metrics_of,
+    new_process,
     program,
     program_without_torch,
     same,
@@ -125,7 +126,7 @@ def run_with_secrets(tmp_path_factory):
     """A run that records for W&B and as CSV, with two secrets in its environment."""
     run_dir = tmp_path_factory.mktemp("secrets") / "run"
     arguments = [*SMALL, "logger=[csv,wandb]", "trainer.max_epochs=1", f"run_dir={run_dir}"]
-    finished = program("train.py", *arguments, cwd=run_dir.parent, **SECRETS)
+    finished = new_process("train.py", *arguments, cwd=run_dir.parent, **SECRETS)  # wandb's record of all of it
     assert finished.returncode == 0, finished.stderr
     (run_dir / "stdout.txt").write_text(finished.stdout)
     (run_dir / "stderr.txt").write_text(finished.stderr)

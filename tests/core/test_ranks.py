@@ -4,12 +4,15 @@ import csv
 import os
 import subprocess
 import sys
+from datetime import datetime
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from src.core import ranks
 from src.core.explain import explain
-from src.core.ranks import check_ranks, is_rank_zero
+from src.core.ranks import check_ranks, gather, is_rank_zero, run_name, start_max
 from tests.support.programs import ENVIRONMENT, ROOT, composed, program, run_here
 from tests.support.tiny import trainer
 
@@ -37,6 +40,7 @@ def sweep(tmp_path_factory):
     return folder, torchrun("-m", "seed=3,4", *QUICK, cwd=folder)
 
 
+@pytest.mark.long
 def test_torchrun_trains_a_multirun_in_one_folder(sweep):
     folder, finished = sweep
     assert finished.returncode == 0, finished.stderr
@@ -48,11 +52,13 @@ def test_torchrun_trains_a_multirun_in_one_folder(sweep):
     assert [(row["seed"], float(row["train/steps"])) for row in rows] == [("3", 3), ("4", 3)]
 
 
+@pytest.mark.long
 def test_the_batch_of_all_devices_is_said_once(sweep):
     _, finished = sweep
     assert finished.stdout.count("2 devices: batches of 200 on each, 400 a step\n") == 2  # jobs
 
 
+@pytest.mark.long
 def test_a_failing_job_ends_the_multirun_of_several_processes(tmp_path):
     # Only the first process looks for the data; the second waits for it.
     data = ["experiment=wikitext2_small", "datamodule=text_files", f"data_dir={tmp_path}", "datamodule.folder=none"]
@@ -72,6 +78,45 @@ def test_a_multirun_whose_processes_lightning_would_start_is_refused(tmp_path):
     assert finished.returncode == 1
     assert "use torchrun --nproc-per-node 2 train.py -m ..., or hydra/launcher=slurm" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def devices(number, is_external=True):
+    """A Trainer of so many devices, whose processes Lightning does not start."""
+    environment = SimpleNamespace(creates_processes_externally=is_external)
+    strategy = SimpleNamespace(cluster_environment=environment)
+    return SimpleNamespace(world_size=number, strategy=strategy, is_global_zero=True)
+
+
+def test_the_batch_of_several_devices_is_shown(capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    check_ranks(devices(3), 8)
+    assert capsys.readouterr().out == "3 devices: batches of 8 on each, 24 a step\n"
+    monkeypatch.delenv("WORLD_SIZE")
+    check_ranks(devices(1), 8)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("flag", ["-m", "--multirun"])
+def test_only_a_launcher_from_outside_may_start_the_processes_of_a_multirun(monkeypatch, flag):
+    monkeypatch.setattr(sys, "argv", ["train.py", flag])
+    check_ranks(devices(2), 8)
+    check_ranks(devices(1, is_external=False), 8)
+    with pytest.raises(ValueError, match="processes of 2 devices, each would run the whole sweep"):
+        check_ranks(devices(2, is_external=False), 8)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    check_ranks(devices(2, is_external=False), 8)
+
+
+def test_a_run_is_named_by_its_start_and_a_number_of_its_own(monkeypatch):
+    monkeypatch.setattr(ranks, "datetime", SimpleNamespace(now=lambda: datetime(2026, 1, 2, 3, 4, 5)))
+    numbers = iter(["00ff", "12ab"])
+    monkeypatch.setattr(ranks.secrets, "token_hex", lambda size: next(numbers) if size == 2 else "")
+    assert [run_name(), run_name()] == ["2026-01-02_03-04-05-00ff", "2026-01-02_03-04-05-12ab"]
+
+
+def test_one_process_alone_gathers_its_own_value_and_number():
+    assert gather({"a": 1}) == [{"a": 1}]
+    assert start_max(torch.tensor(7)).wait() == 7
 
 
 def test_more_processes_than_devices_are_refused(monkeypatch):

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +18,6 @@ from src.core.signals import Stopped
 from src.training.checkpoint_io import CheckpointIO
 from tests.support.make_data import write_image_folder
 from tests.support.programs import (
-    ENVIRONMENT,
     ROOT,
     SMALL,
     checkpoint_of,
@@ -29,6 +27,7 @@ from tests.support.programs import (
     table_of,
     train_here,
 )
+from tests.support.signal_at import signal_at
 
 STORE = "memory://bucket/sets"
 
@@ -274,14 +273,9 @@ def machines(tmp_path_factory):
     """A run that was killed on one machine, which is a cache_dir, and went on on another."""
     folder = tmp_path_factory.mktemp("machines")
     arguments = [*SMALL, f"run_dir=file://{folder}/store/run", "resume=auto"]
-    pause = ["+callbacks.pause._target_=tests.support.paused.Paused", "+callbacks.pause.until=never"]
-    command = [sys.executable, str(ROOT / "train.py"), *arguments, *pause, f"cache_dir={folder}/first"]
-    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **ENVIRONMENT})
-    checkpoint = folder / "store/run/checkpoints/last.ckpt"
-    while process.poll() is None and not checkpoint.is_file():
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    kill = signal_at(hook="on_train_batch_start", step=8, signum=9)  # after the first epoch's checkpoint
+    first = program("train.py", *arguments, *kill, f"cache_dir={folder}/first", cwd=folder)
+    assert first.returncode == -9, first.stderr
     second = program("train.py", *arguments, f"cache_dir={folder}/second", cwd=folder)
     assert second.returncode == 0, second.stderr
     (folder / "stdout.txt").write_text(second.stdout)

@@ -2,55 +2,30 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
 from src.core.signals import Stopped, exit_on_signals
-from tests.support.programs import ENVIRONMENT, ROOT, SMALL, checkpoint_of, program, same, train_here
+from tests.support.programs import SMALL, checkpoint_of, program, same, train_here
 from tests.support.signal_at import signal_at
 
 pytestmark = pytest.mark.usefixtures("handlers")
 
 
-def signalled(signum, is_time, *arguments):
-    """Run train.py, send it a signal when `is_time()`; returns its exit status and what it wrote to stderr."""
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
-        env={**os.environ, **ENVIRONMENT},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while process.poll() is None and not is_time():
-        time.sleep(0.02)
-    process.send_signal(signum)
-    _, errors = process.communicate(timeout=120)
-    return process.returncode, errors
-
-
 def test_a_process_that_got_sigterm_says_where_it_was_saved(tmp_path):
-    table = tmp_path / "metrics.csv"
-    status, errors = signalled(
-        signal.SIGTERM,
-        lambda: table.is_file() and table.read_text().count("\n") > 5,
-        f"run_dir={tmp_path}",
-        "trainer.log_every_n_steps=1",  # at whichever step it comes, that step has a row
-    )
-    assert status == 143
-    step = checkpoint_of(tmp_path)["global_step"]
-    saved = f"after step {step}; saved {tmp_path}/checkpoints/last.ckpt; go on with resume=true run_dir={tmp_path}"
-    assert errors == f"stopped by SIGTERM {saved}\n"
-    assert int(table.read_text().splitlines()[-1].split(",")[0]) == step - 1
+    one = signal_at(hook="on_before_zero_grad", step=7, signum=15)
+    ended = program("train.py", *SMALL, *one, f"run_dir={tmp_path}/run", cwd=tmp_path)
+    run_dir, step = tmp_path / "run", checkpoint_of(tmp_path / "run")["global_step"]
+    assert step == 8
+    saved = f"after step {step}; saved {run_dir}/checkpoints/last.ckpt; go on with resume=true run_dir={run_dir}"
+    assert (ended.returncode, ended.stderr) == (143, f"stopped by SIGTERM {saved}\n")
+    assert int((run_dir / "metrics.csv").read_text().splitlines()[-1].split(",")[0]) == step - 1
 
 
 def test_ctrl_c_before_the_training_ends_the_process_in_one_line(tmp_path):
-    reached = tmp_path / "reached"
-    waiting = ["+callbacks.waiting._target_=tests.support.signal_at.Waiting", f"+callbacks.waiting.file={reached}"]
-    ended = signalled(signal.SIGINT, reached.is_file, f"run_dir={tmp_path}/run", *waiting)
-    assert ended == (130, "stopped by SIGINT\n")
+    early = ["+callbacks.early._target_=tests.support.signal_at.SignalNow", "+callbacks.early.signum=2"]
+    ended = program("train.py", *early, f"run_dir={tmp_path}/run", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (130, "stopped by SIGINT\n")
 
 
 def test_in_a_multirun_the_jobs_to_come_are_left_out(tmp_path):
@@ -61,6 +36,7 @@ def test_in_a_multirun_the_jobs_to_come_are_left_out(tmp_path):
     assert not (tmp_path / "1").exists()
 
 
+@pytest.mark.long
 def test_two_ranks_stop_together_when_one_gets_a_signal(tmp_path):
     common = ["trainer=ddp_cpu", "datamodule.batch_size=100"]
     one = signal_at(hook="on_before_zero_grad", step=3, signum=15, rank=1)

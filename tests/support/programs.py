@@ -41,29 +41,32 @@ def program(name, *arguments, cwd, **environment):
 
 def started(name, *arguments, cwd, stdout, stderr, **environment):
     """The running process of `python NAME ARGUMENTS`, which writes into two open files."""
-    command = [ROOT / name if name.endswith(".py") else name, *arguments]
+    command = [_located(name), *arguments]
     env = {**os.environ, **ENVIRONMENT, **environment}
     return zygote.start(command, cwd=cwd, env=env, stdout=stdout, stderr=stderr)
 
 
-def program_without_torch(name, *arguments, cwd):
-    """The same; its exit status is 99 if it imported torch."""
-    script = (
-        "import runpy, sys\n"
-        f"sys.argv = {[str(ROOT / name) if name.endswith('.py') else name, *map(str, arguments)]!r}\n"
-        f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "status = None\n"
-        "try:\n"
-        "    run = runpy.run_path if sys.argv[0].endswith('.py') else runpy.run_module\n"
-        "    run(sys.argv[0], run_name='__main__')\n"
-        "except SystemExit as error:\n"
-        "    status = error.code\n"
-        "sys.exit(99 if 'torch' in sys.modules else status)\n"
-    )
-    command = [sys.executable, "-c", script]
+def _located(name):
+    """A file of this project by its path, a module by its name."""
+    return str(ROOT / name) if str(name).endswith(".py") else name
+
+
+def new_process(name, *arguments, cwd, **environment):
+    """The finished process of `python NAME ARGUMENTS` in a new interpreter: slow, it imports all anew."""
     return subprocess.run(
-        command, cwd=cwd, env={**os.environ, **ENVIRONMENT}, check=False, capture_output=True, text=True, timeout=60
+        [sys.executable, _located(name), *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **ENVIRONMENT, **environment},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
+
+
+def program_without_torch(name, *arguments, cwd):
+    """The finished process of `python NAME ARGUMENTS`; its exit status is 99 if it imported torch."""
+    return program("tests/support/without_torch.py", _located(name), *arguments, cwd=cwd, LIGHT="1")
 
 
 def composed(*overrides, name="train"):

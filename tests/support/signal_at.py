@@ -1,8 +1,6 @@
-"""Callbacks that send their own process a signal, or wait for one."""
+"""Callbacks that send their own process a signal."""
 
 import os
-import threading
-from pathlib import Path
 
 import pytorch_lightning as pl
 
@@ -21,12 +19,11 @@ class SignalAt(pl.Callback):
                 os.kill(os.getpid(), self.signum)
 
 
-class Waiting(pl.Callback):
-    """Makes a file as soon as it is made itself, before the training, and waits for the end."""
+class SignalNow(pl.Callback):
+    """Sends its own process a signal as soon as it is made, before the training."""
 
-    def __init__(self, *, file):
-        Path(file).touch()
-        threading.Event().wait()
+    def __init__(self, *, signum):
+        os.kill(os.getpid(), signum)
 
 
 def signal_at(**choices):

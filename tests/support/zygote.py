@@ -32,6 +32,8 @@ sklearn.metrics sklearn.model_selection scipy.stats matplotlib.figure matplotlib
 rich.table jinja2 filelock yaml PIL.Image captum.attr kornia tokenizers wandb
 """.split()  # noqa: SIM905
 
+LIGHT = "hydra hydra.utils omegaconf filelock yaml rich.progress".split()  # noqa: SIM905  nothing of torch
+
 
 class Process:
     """A started program, like subprocess.Popen."""
@@ -78,9 +80,12 @@ class Process:
 
 
 def start(command, *, cwd, env, stdout, stderr):
-    """Start `python FILE.py ARGUMENTS` or `python -m MODULE ARGUMENTS`; stdout and stderr are open files."""
+    """Start `python FILE.py ARGUMENTS` or `python -m MODULE ARGUMENTS`; stdout and stderr are open files.
+
+    With LIGHT in `env`, torch is not imported before the program starts.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.connect(_zygote())
+    connection.connect(_zygote("LIGHT" in env))
     request = {"argv": list(map(str, command)), "cwd": str(cwd), "env": env, "root": str(ROOT)}
     request = json.dumps(request).encode()
     descriptors = array.array("i", [stdout.fileno(), stderr.fileno()])
@@ -90,12 +95,12 @@ def start(command, *, cwd, env, stdout, stderr):
 
 
 @cache
-def _zygote():
+def _zygote(is_light):
     """The address of this process's zygote, which ends with it."""
     folder = tempfile.mkdtemp()
     address = f"{folder}/zygote"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.support.zygote", address]
+    command = [sys.executable, "-m", "tests.support.zygote", address, *["light"] * is_light]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     atexit.register(process.communicate)  # it ends when its stdin does
@@ -103,9 +108,9 @@ def _zygote():
     return address
 
 
-def serve(address):
+def serve(address, imported):
     """Fork for each request until stdin ends."""
-    for module in IMPORTED:
+    for module in imported:
         __import__(module)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     server.bind(address)
@@ -173,4 +178,4 @@ def _become(request, stdout, stderr):
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], LIGHT if "light" in sys.argv else IMPORTED)

@@ -1,11 +1,13 @@
 import errno
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
 import zipfile
 from contextlib import contextmanager, suppress
+from multiprocessing import get_context
 
 import pytest
 import torch
@@ -56,6 +58,33 @@ def test_a_checkpoint_reads_as_it_was_written(path):
     assert os.listdir(path.parent) == ["last.ckpt"]
 
 
+@pytest.mark.filterwarnings("ignore:.*fork")  # Python 3.12: beside threads
+@pytest.mark.parametrize("moment", ["in the middle of writing", "before the new name"])
+def test_a_kill_leaves_the_older_checkpoint_and_the_next_save_clears_up(path, monkeypatch, moment):
+    def write_half_and_die(checkpoint, file):
+        file.write(b"half")
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def be_killed():
+        if moment == "before the new name":
+            os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            torch.save = write_half_and_die
+        write_checkpoint({"epoch": 7}, path)
+
+    process = get_context("fork").Process(target=be_killed)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert len(os.listdir(path.parent)) == 2
+    assert same(read_checkpoint(path), DATA)
+    write_checkpoint({"epoch": 8}, path)
+    assert os.listdir(path.parent) == ["last.ckpt"]
+    assert read_checkpoint(path) == {"epoch": 8}
+
+
+@pytest.mark.long
 def test_a_process_killed_while_it_saves_leaves_a_whole_checkpoint(tmp_path):
     script = (
         "import os, random, signal, sys, time, torch\n"

@@ -93,7 +93,12 @@ def settings(kind, devices, run_dir, data_dir, *overrides, by="ddp"):
     return [*choices, *overrides]
 
 
-@pytest.fixture(scope="module", params=KINDS)
+def kinds(*quick):
+    """All kinds; those that are not quick are long evidence."""
+    return [kind if kind in quick else pytest.param(kind, marks=pytest.mark.long) for kind in KINDS]
+
+
+@pytest.fixture(scope="module", params=kinds("table"))
 def runs(request, data_dir, tmp_path_factory):
     """The folders of the same training by one process, and by two of half the batch each; both are tested, too."""
     folders = [tmp_path_factory.mktemp(request.param) / "run" for _ in (1, 2)]
@@ -149,6 +154,7 @@ def test_a_checkpoint_of_two_processes_predicts(runs):
     assert same(dict(model.net.state_dict()), dict(torch.load(two / "weights_0.pt")))
 
 
+@pytest.mark.long
 def test_finders_suggest_what_they_suggest_one_process(data_dir, tmp_path):
     finders = ["callbacks=[bptt_finder,lr_finder]", "callbacks.bptt_finder.ladder=[4,8,16]", "trainer.max_epochs=1"]
     finders += ["callbacks.bptt_finder.min_speed=0", "callbacks.lr_finder.num_steps=30"]
@@ -164,7 +170,7 @@ def test_finders_suggest_what_they_suggest_one_process(data_dir, tmp_path):
 # ---- stopped, resumed ----
 
 
-@pytest.fixture(scope="module", params=["text", "table"])
+@pytest.fixture(scope="module", params=["text", pytest.param("table", marks=pytest.mark.long)])
 def checkpoints(request, data_dir, tmp_path_factory):
     """The last checkpoints of two ranks' whole training, and of one stopped in mid-epoch and resumed; with dropout."""
     folder = tmp_path_factory.mktemp("resumed")

@@ -6,12 +6,12 @@ import torch
 
 from tests.support.programs import checkpoint_of, composed, run_here, same, scores_of
 from tests.training.test_checkpoint import Malicious
-from tests.training.test_ddp import EXACT, KINDS, curve, data_dir, settings  # noqa: F401
+from tests.training.test_ddp import EXACT, curve, data_dir, kinds, settings  # noqa: F401
 
 SMALLER = ("trainer.limit_train_batches=12", "trainer.gradient_clip_val=0.1")
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=kinds("pictures"))
 def runs(request, data_dir, tmp_path_factory):  # noqa: F811
     """The folders of a training by one process, of the same by two, and of that one stopped and resumed."""
     folders = [tmp_path_factory.mktemp(request.param) / name for name in ("one", "two", "resumed")]
@@ -78,6 +78,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(data_dir, tmp_path):  # noq
     assert not (tmp_path / "harm").exists()
 
 
+@pytest.mark.long
 def test_its_report_says_how_to_see_the_model(data_dir, tmp_path):  # noqa: F811
     given = settings("pictures", 2, tmp_path, data_dir, "callbacks=images", "trainer.max_epochs=1", by="fsdp")
     run_here(composed(*given, *SMALLER))

@@ -1,14 +1,10 @@
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
 from src.core.errors import ConfigError
-from tests.support.programs import ENVIRONMENT, ROOT, checkpoint_of, metrics_of, program, same, table_of, train_here
+from tests.support.programs import SMALL, checkpoint_of, metrics_of, program, same, table_of, train_here
+from tests.support.signal_at import signal_at
 from tests.support.stop_at import Stopped
 
 ACCUMULATION = "trainer.accumulate_grad_batches=4"  # six batches: a step of four and a step of two
@@ -125,18 +121,11 @@ def test_a_resumed_run_on_the_same_config_says_nothing(tmp_path, capsys):
     assert "note" not in capsys.readouterr().err
 
 
-def test_a_killed_process_resumes_to_the_same_end(tmp_path, digits_run):
-    arguments = [sys.executable, str(ROOT / "train.py"), f"run_dir={tmp_path}"]
-    process = subprocess.Popen(
-        arguments, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    table = tmp_path / "metrics.csv"
-    while process.poll() is None and not (table.is_file() and table.read_text().count("\n") > 15):
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-
-    resumed = program("train.py", f"run_dir={tmp_path}", "resume=true", cwd=tmp_path)
+def test_a_killed_process_resumes_to_the_same_end(tmp_path):
+    whole, killed = train_here(tmp_path / "whole"), tmp_path / "killed"
+    kill = signal_at(hook="on_train_batch_start", step=8, signum=9)
+    assert program("train.py", *SMALL, *kill, f"run_dir={killed}", cwd=tmp_path).returncode == -9
+    resumed = program("train.py", *SMALL, f"run_dir={killed}", "resume=true", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    assert same(checkpoint_of(tmp_path)["state_dict"], checkpoint_of(digits_run)["state_dict"])
-    assert table_of(tmp_path) == table_of(digits_run)
+    assert same(checkpoint_of(killed)["state_dict"], checkpoint_of(whole)["state_dict"])
+    assert table_of(killed) == table_of(whole)

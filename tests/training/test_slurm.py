@@ -12,7 +12,7 @@ import pytest
 from tests.support.programs import ENVIRONMENT, ROOT, SMALL, checkpoint_of, same, table_of, train_here
 from tests.support.slurm_cluster import ask, cluster, missing_commands, wait
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.long]
 SWEEP = [sys.executable, str(ROOT / "train.py"), "-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1"]
 WRONG = "model.lr=fast"
 WORDS = "error: model.lr must be float, got 'fast'\n"
