@@ -1,7 +1,7 @@
-"""Checks a composed config against the signatures of what it configures, without importing torch.
+"""Checks a composed config against the signatures of its targets, without importing torch.
 
-Every key below a `_target_` is an argument of that target, one to one; so the signatures are the schema. `check` reads
-them from source text (`src.core.signatures`), compares names and plain types, and looks for the files that a run needs.
+Every key below a `_target_` is an argument of that target: the signatures are the schema. `check` reads them from
+source text (src/core/signatures.py), compares names and plain types, and looks for the files that a run needs.
 """
 
 import ast
@@ -26,7 +26,12 @@ HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 @dataclass(frozen=True)
 class Program:
-    """What a program asks of its config: conf/NAME.yaml, its own keys (no target's arguments), and files."""
+    """What a program asks of conf/NAME.yaml.
+
+    Attributes:
+        signature: the keys that are not arguments of a target.
+        check_files: raises ConfigError if a file is missing.
+    """
 
     name: str
     signature: Signature
@@ -34,7 +39,7 @@ class Program:
 
 
 def _experiment(_root_: DictConfig) -> str:
-    """The chosen experiment; Hydra keeps it in the config until the job starts, in HydraConfig from then on."""
+    """The chosen experiment; Hydra has it in the config until the job starts, and then in HydraConfig."""
     choices = OmegaConf.select(_root_, "hydra.runtime.choices") or HydraConfig.get().runtime.choices
     return choices["experiment"]
 
@@ -45,7 +50,7 @@ OmegaConf.register_new_resolver("folder_for", folder_for, replace=True)
 
 
 def composed(overrides: Sequence[str], name: str = "train") -> DictConfig:
-    """The config that `python train.py OVERRIDES`, or predict.py, would get; Hydra forgets what it had begun before."""
+    """The config of `python train.py OVERRIDES`, or of another program by its name. It resets Hydra's global state."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(name, list(overrides))
@@ -68,7 +73,7 @@ def check(cfg: DictConfig, program: Program | None = None) -> None:
 
 
 def _check_arguments(path: str, config: dict[Any, Any], signature: Signature | None, program: str) -> None:
-    """Compare one node with the signature of what it configures, then the nodes below it."""
+    """Compare a node with the signature of its target, then the nodes below it."""
     owner = config.get("_target_", f"conf/{program}.yaml")
     for key, value in config.items():
         name = f"{path}.{key}" if path else str(key)
@@ -95,18 +100,18 @@ def _check_argument(name: str, key: str, value: Any, signature: Signature, owner
             return
         raise ConfigError(f"{owner} has no argument {name}{nearest(key, signature.annotations)}")
     if value == "None":
-        raise ConfigError(f"{name}=None is a text here: write {name}=null")
+        raise ConfigError(f"{name}=None is the text 'None': write {name}=null")
     annotation = signature.annotations[key]
     is_object = isinstance(value, dict) and "_target_" in value
     if annotation is not None and not is_object and not accepts(annotation, value):
-        raise ConfigError(f"{name} must be {_in_words(annotation)}, got {value!r}")
+        raise ConfigError(f"{name} must be {_type_label(annotation)}, got {value!r}")
 
 
-def _in_words(annotation: ast.expr) -> str:
-    """`fit, test or validate` for a Literal, other annotations as they stand."""
+def _type_label(annotation: ast.expr) -> str:
+    """`fit, test or validate` for a Literal, other annotations as they are."""
     match annotation:
         case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=[*others, last])):
-            return f"{', '.join(map(_in_words, others))} or {_in_words(last)}"
+            return f"{', '.join(map(_type_label, others))} or {_type_label(last)}"
         case ast.Constant(value=str(text)):
             return text
     return ast.unparse(annotation)

@@ -1,4 +1,4 @@
-"""The error for a user's mistake, and the word that was probably meant."""
+"""The error for a user's mistake, and the words for errors."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,13 +9,17 @@ CONF = ROOT / "conf"
 
 
 class ConfigError(ValueError):
-    """A mistake in a config or on the command line, worded for the person who made it."""
+    """A mistake in a config or on the command line; the message is for the user."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return str(error).strip().split("\n")[0]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` for the known word most like this one, or nothing if none is like it."""
+    """`; did you mean X?` for the known word that is most like this one; empty if none is like it."""
     known = [str(k) for k in known]
-    # A key given without its path (lr for model.lr) is as good as right.
-    same_end = [k for k in known if k.endswith(f".{word}")]
+    same_end = [k for k in known if k.endswith(f".{word}")]  # a key without its path: lr for model.lr
     match = same_end[:1] or difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"; did you mean {match[0]}?" if match else ""

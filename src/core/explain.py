@@ -1,6 +1,6 @@
-"""Words a mistake in one or two lines: the rule, what came, the way out. Imports no torch.
+"""Explains a user's mistake in one or two lines: the rule, what was given, what to do. Imports no torch.
 
-Hydra's own messages name its insides; `explain` finds the override that it refused and what was probably meant.
+Hydra's own messages are about its internals; `explain` finds the override that was refused and what was probably meant.
 """
 
 import os
@@ -19,30 +19,30 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from src.core.errors import CONF, ROOT, ConfigError, nearest
+from src.core.errors import CONF, ROOT, ConfigError, first_line, nearest
 from src.core.signatures import signature_of
 
-# What gloo and NCCL say of another process that is gone.
-LOST = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
+# What gloo and NCCL say when another process of the run has ended.
+PEER_ENDED = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
 
 
 class JobFailed(Exception):
-    """A job of a multirun failed; the text is what it has told its own terminal or log."""
+    """A job of a multirun failed; the text is what the job has written to its own terminal or log."""
 
 
 @contextmanager
 def readable_errors(config_name: str) -> Iterator[None]:
     """Turn a user's mistake into one or two lines and exit status 1; a bug, or debug=true, keeps its traceback.
 
-    Stands around the whole program, and again inside its job: there it speaks before Hydra adds a line of its own.
-    In a multirun the other jobs go on, and Hydra raises the first failure again at the end. But where a job is several
-    processes, none may leave the others to wait for it in the next job.
+    It stands around the whole program and again inside its job, where it speaks before Hydra adds a line of its own. In
+    a multirun the other jobs continue, and Hydra raises the first failure again at the end. A job of several processes
+    ends the whole multirun: the others would wait for this process in the next job.
     """
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, where it would print a trace of its own
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises instead of printing a trace of its own
     try:
         yield
     except JobFailed as failure:
-        if failure.__cause__ is None:  # it came pickled, from a job on another machine: only the text is left
+        if failure.__cause__ is None:  # it came pickled from another machine, where nobody has seen the text
             sys.stderr.write(str(failure))
         sys.exit(1)
     except Exception as error:
@@ -67,52 +67,49 @@ def _in_multirun_job() -> bool:
 
 
 def explain(error: Exception, overrides: list[str], config_name: str) -> str | None:
-    """What the user did wrong, in one or two lines; None for an error that is not the user's."""
+    """What the user did wrong, in one or two lines; None if the error is not the user's."""
     if isinstance(error, MissingConfigException) and "submitit" in str(error):
         return "hydra/launcher=slurm needs submitit: pip install --constraint constraints.txt --editable '.[slurm]'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        more = "; python train.py --list tells of each" if group.startswith("experiment") else ""
+        more = "; python train.py --list describes them" if group.startswith("experiment") else ""
         return f"there is no {group} {name}{nearest(name, error.options)}; there are {', '.join(error.options)}{more}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} is no key=value; quote a value with spaces, brackets or =: \"key='a (1).png'\""
+        return f"{error.override!r} is not key=value; quote a value with spaces, brackets or =: \"key='a (1).png'\""
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
-        return explain(error.__cause__, overrides, config_name) or _first_line(error)
+        return explain(error.__cause__, overrides, config_name) or first_line(error)
     if isinstance(error, MissingMandatoryValue):
         key = error.full_key or str(error).rpartition(": ")[2]
         return f"{key} must be given: {key}=..."
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _explain_override(error, overrides, config_name)
-    if type(error).__name__ == "MisconfigurationException" or _raised_on_purpose(error) or _raised_by_submitit(error):
+    if type(error).__name__ == "MisconfigurationException" or _is_for_the_user(error):
         return str(error)
-    if isinstance(error, RuntimeError) and any(words in str(error) for words in LOST):
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in PEER_ENDED):
         return "another process of this run has failed; its own error says why"
     return None
 
 
-def _raised_on_purpose(error: Exception) -> bool:
-    """Whether a check of ours raised it: then its message is for the user."""
-    if not isinstance(error, ValueError | TypeError | OSError):
-        return False
+def _is_for_the_user(error: Exception) -> bool:
+    """Whether a check of this project raised the error, or submitit: sbatch's words, or that a job was killed."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = (ROOT / "src", ROOT / "predict.py")
-    return isinstance(error, ConfigError) or any(frames and Path(frames[-1].filename).is_relative_to(o) for o in own)
-
-
-def _raised_by_submitit(error: Exception) -> bool:
-    """What sbatch said, or that a job of an array was killed."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and "submitit" in Path(frames[-1].filename).parts
+    place = Path(frames[-1].filename) if frames else Path()
+    is_ours = place.is_relative_to(ROOT / "src") or place == ROOT / "predict.py"
+    return (
+        isinstance(error, ConfigError)
+        or (is_ours and isinstance(error, ValueError | TypeError | OSError))
+        or "submitit" in place.parts
+    )
 
 
 def _explain_override(error: Exception, overrides: list[str], config_name: str) -> str:
     """Find the override that Hydra refused, and the key that was probably meant."""
+    message = first_line(error)
     if "Ambiguous value" in str(error) or "requires --multirun" in str(error):
-        return f"{_first_line(error)}: add -m for one job per value, or quote a list: 'key=[a,b]'"
-    message = _first_line(error)
+        return f"{message}: add -m for one job per value, or quote a list: 'key=[a,b]'"
     refused = [o for o in overrides if "=" in o and f"'{o.split('=')[0].lstrip('+~')}'" in message]
     if not refused:
-        return f"{message} {_first_line(error.__cause__) if error.__cause__ else ''}".strip()
+        return f"{message} {first_line(error.__cause__) if error.__cause__ else ''}".strip()
     key, value = refused[0].split("=", 1)
     config = _compose_without(refused[0], overrides, config_name)
     parent, _, name = key.rpartition(".")
@@ -120,12 +117,12 @@ def _explain_override(error: Exception, overrides: list[str], config_name: str) 
     if isinstance(node, DictConfig) and "_target_" in node:
         signature = signature_of(node["_target_"])
         if signature and name in signature.annotations:
-            return f"{key} stands at its default, which conf does not name; set it with +{key}={value}"
+            return f"{key} has its default, which conf does not name; set it with +{key}={value}"
     return f"there is no key {key}{nearest(key, [*_dotted_keys(config), *_groups()])}"
 
 
 def _compose_without(refused: str, overrides: list[str], config_name: str) -> DictConfig:
-    """The config that the command line's choices of groups give, for its keys."""
+    """The config of the groups that the command line chooses, for its keys."""
     GlobalHydra.instance().clear()
     choices = [o for o in overrides if o != refused and o.split("=")[0] in _groups()]
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -145,7 +142,3 @@ def _dotted_keys(node: Any, path: str = "") -> Iterator[str]:
         yield name
         if not OmegaConf.is_interpolation(node, str(key)) and not OmegaConf.is_missing(node, key):
             yield from _dotted_keys(node[key], name)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]

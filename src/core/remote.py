@@ -1,25 +1,27 @@
-"""Data and runs at fsspec addresses (s3://, gs://, ...): a local folder stands for the address while a run works in it.
+"""Data and runs at fsspec addresses (s3://, gs://, ...): a local folder stands for the address during a run.
 
-For a plain path none of this costs anything; fsspec is imported when an address comes up. Each file system's own
-package (s3fs, gcsfs, ...) is its user's to install, and finds credentials in its own way, as in the environment.
+fsspec is imported only for an address. The user installs the package of the file system (s3fs, gcsfs, ...), which finds
+credentials in its own way, such as in the environment.
 """
 
 import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from src.core.errors import first_line
+from src.core.files import write_text
+from src.core.output import warn
 from src.core.signals import Stopped
 
-RECORD = ".address.json"  # in the local folder: the address, and what of it is here
-STAMPS = ("etag", "ETag", "md5Hash", "mtime", "LastModified", "last_modified", "created")  # each calls it otherwise
-AT_ONCE = 200  # files fetched together, where the file system can
+RECORD = ".address.json"  # in the local folder: the address, and which of its files are here
+STAMPS = ("etag", "ETag", "md5Hash", "mtime", "LastModified", "last_modified", "created")  # one of them in each package
+FILES_PER_REQUEST = 200  # fetched together, if the file system can
 
 
 class RemoteError(OSError):
@@ -27,12 +29,12 @@ class RemoteError(OSError):
 
 
 def is_address(path: str) -> bool:
-    """Whether this is an address of fsspec, and no plain path."""
+    """Whether this is an fsspec address rather than a plain path."""
     return "://" in path
 
 
 def folder_for(path: str, copies: str) -> str:
-    """The folder below `copies` that stands for an address; a plain path is that folder itself."""
+    """The folder below `copies` that stands for an address; a plain path stays as it is."""
     if not is_address(path):
         return path
     readable = re.sub(r"[^A-Za-z0-9.-]+", "_", path)[-80:]
@@ -40,16 +42,16 @@ def folder_for(path: str, copies: str) -> str:
 
 
 def shown(folder: str | Path) -> str:
-    """What the user calls the folder: the address that it stands for, if it does."""
+    """The folder, or the address that it stands for: what the user gave."""
     copy = Copy.at(Path(folder))
     return copy.address if copy else str(folder)
 
 
 class Copy:
-    """A folder that stands for an address. A file moves if it has changed since it last did; none is ever half there.
+    """A folder that stands for an address. A file moves if it has changed since it last moved, and always as a whole.
 
-    Hidden files and those that end in .tmp stay where they are. Several processes may share the folder. Nothing keeps
-    two machines from writing to one address. Raises RemoteError, whatever a file system's own package raises.
+    Hidden files, and files that end in .tmp, stay where they are. Several processes may share the folder; two machines
+    that write to one address are not kept apart. All errors of a file system's package become RemoteError.
     """
 
     def __init__(self, address: str, folder: Path) -> None:
@@ -58,14 +60,17 @@ class Copy:
 
     @classmethod
     def at(cls, folder: Path) -> "Copy | None":
-        """The copy that lies in the folder, if one does."""
+        """The copy in this folder, if it is one."""
         record = folder / RECORD
         return cls(json.loads(record.read_text())["address"], folder) if record.is_file() else None
 
     def fetch(self) -> int:
-        """Bring what was added, changed or removed at the address since the last time; returns how many files it holds.
+        """Bring what was added, changed or removed at the address since the last time.
 
-        What has changed here alone, as when the end of a run could not be sent any more, stays.
+        A file that has changed only here stays, such as the end of a run that could not be sent.
+
+        Returns:
+            How many files the address holds.
         """
         from rich.progress import MofNCompleteColumn, TextColumn
 
@@ -76,8 +81,8 @@ class Copy:
             changed = [n for n, stamp in there.items() if moved.get(n, [""])[0] != stamp or not self._has(n)]
             with progress_bar(MofNCompleteColumn(), TextColumn("files")) as bar:
                 task = bar.add_task(self.address, total=len(changed))
-                for start in range(0, len(changed), AT_ONCE):
-                    names = changed[start : start + AT_ONCE]
+                for start in range(0, len(changed), FILES_PER_REQUEST):
+                    names = changed[start : start + FILES_PER_REQUEST]
                     self._fetch(files, root, names)
                     moved.update({name: [there[name], *_state(self.folder / name)] for name in names})
                     bar.advance(task, len(names))
@@ -98,9 +103,9 @@ class Copy:
             os.replace(path, self.folder / name)
 
     def send(self) -> None:
-        """Let the address hold what was written, changed or removed here since the last time.
+        """Write, replace and remove at the address what has changed here since the last time.
 
-        In the order in which files were written: a checkpoint comes after the metrics that belong to it.
+        Files are sent in the order in which they were written: a checkpoint comes after the metrics that belong to it.
         """
         with self._session("write") as (files, root, moved):
             here = {str(path.relative_to(self.folder)): _state(path) for path in _walk(self.folder)}
@@ -112,7 +117,7 @@ class Copy:
             for name in sorted(changed, key=lambda name: here[name][1]):
                 target = f"{root}/{name}"
                 unfinished = str(_unfinished(Path(target)))
-                if root.startswith("/"):  # no object store: s3fs would make a bucket of a misspelled name
+                if root.startswith("/"):  # not for an object store: s3fs would make a bucket of a misspelled name
                     files.makedirs(str(Path(target).parent), exist_ok=True)
                 files.put_file(str(self.folder / name), unfinished)
                 files.mv(unfinished, target)
@@ -132,25 +137,23 @@ class Copy:
 
                 yield *url_to_fs(self.address), moved
             except Exception as error:  # each package has its own kinds
-                words = str(error).strip().split("\n")[0] or type(error).__name__
+                words = first_line(error) or type(error).__name__
                 raise RemoteError(f"cannot {verb} {self.address}: {words}") from error
             finally:
-                staged = record.with_suffix(".tmp")
-                staged.write_text(json.dumps({"address": self.address, "files": moved}))
-                os.replace(staged, record)
+                write_text(record, json.dumps({"address": self.address, "files": moved}))
 
 
 def _list(files: Any, root: str) -> dict[str, str]:
-    """Each file below a path: its name from there on -> its stamp."""
+    """The files below a path: the name relative to it -> the stamp."""
     files.invalidate_cache()
     found = {}
-    with suppress(FileNotFoundError):  # a run's address is nowhere before the run
+    with suppress(FileNotFoundError):  # before a run its address does not exist
         found = {path[len(root) :].lstrip("/"): info for path, info in files.find(root, detail=True).items()}
     return {name: _stamp(info) for name, info in found.items() if name and not _is_private(Path(name))}
 
 
 def _is_private(path: Path) -> bool:
-    """Hidden or unfinished; also what would lead out of the folder."""
+    """Whether a file is hidden, unfinished, or would lead out of the folder."""
     return path.suffix == ".tmp" or any(part.startswith(".") for part in path.parts)
 
 
@@ -165,9 +168,9 @@ def _unfinished(path: Path) -> Path:
 
 
 def _stamp(info: dict[str, Any]) -> str:
-    """Another one whenever a file there is another."""
+    """A text that changes whenever the file does."""
     stamp = next((info[key] for key in STAMPS if info.get(key)), "")
-    # memory:// gives the same time as a number in a list of files, as a datetime for one.
+    # memory:// gives one time as a number in a list of files, and as a datetime for a single file.
     return f"{info.get('size')} {stamp.timestamp() if isinstance(stamp, datetime) else stamp}"
 
 
@@ -175,11 +178,8 @@ def _state(path: Path) -> list[int]:
     return [path.stat().st_size, path.stat().st_mtime_ns]
 
 
-# ---- a run ----
-
-
 def send_run(folder: Path) -> None:
-    """Bring a run's folder to its address, if it stands for one."""
+    """Send a run's folder to its address, if it stands for one."""
     copy = Copy.at(folder)
     if copy:
         copy.send()
@@ -187,7 +187,7 @@ def send_run(folder: Path) -> None:
 
 @contextmanager
 def sent_at_the_end(folder: Path, config: Any) -> Iterator[None]:
-    """Send a run's folder before the block and after it, however that ends, if the folder stands for an address."""
+    """Send a run's folder before the block and after it, even if it fails, if the folder stands for an address."""
     copy = Copy.at(folder)
     if copy is None:
         yield
@@ -196,19 +196,19 @@ def sent_at_the_end(folder: Path, config: Any) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if _sent_or_told(copy) and isinstance(error, Stopped):
+        if _send_or_warn(copy) and isinstance(error, Stopped):
             error.note = error.note.replace(str(folder), copy.address)
         raise
     if config.trainer.on_save_error == "stop":
         copy.send()
     else:
-        _sent_or_told(copy)
+        _send_or_warn(copy)
 
 
-def _sent_or_told(copy: Copy) -> bool:
+def _send_or_warn(copy: Copy) -> bool:
     try:
         copy.send()
     except RemoteError as error:
-        sys.stderr.write(f"warning: {error}; what is missing there is in {copy.folder}\n")
+        warn(f"{error}; what is missing there is in {copy.folder}")
         return False
     return True

@@ -81,7 +81,7 @@ def _read_json(path: Path) -> Any:
 
 
 def check_start(config: dict[str, Any]) -> None:
-    """Raise ConfigError if resume, overwrite and checkpoint contradict one another or what is in run_dir."""
+    """Raise ConfigError if resume, overwrite and checkpoint contradict one another or the files in run_dir."""
     folder = config["run_dir"]
     if config["resume"] is True and not RunDir(folder).checkpoint_files():
         raise ConfigError(
@@ -90,15 +90,17 @@ def check_start(config: dict[str, Any]) -> None:
         )
     sources = [path for path in (config["checkpoint"], config["model"].get("backbone")) if path]
     if config["overwrite"] and (config["resume"] or any(_is_in(path, folder) for path in sources)):
-        raise ConfigError("overwrite=true clears run_dir, and with it what the run is to start from: leave out one")
+        raise ConfigError("overwrite=true clears run_dir, and with it what the run starts from: leave out one")
 
 
 @contextmanager
 def own_run_dir(config: Any) -> Iterator[None]:
-    """Hold run_dir within the block, and mark it there when a training has come to its end.
+    """Lock run_dir within the block, and mark the run as finished when a training has come to its end.
 
-    One process of a run, rank 0, holds it for all. The kernel lets go of it however that process ends.
-    Raises ConfigError if another run holds it, or if a new training would mix with an older one.
+    Rank 0 holds the lock for all ranks; the system releases it however that process ends.
+
+    Raises:
+        ConfigError: another run holds the lock, or a new training would mix with an older one.
     """
     if not is_rank_zero():
         yield
@@ -118,7 +120,7 @@ def _locked(run: RunDir) -> Iterator[None]:
     run.folder.mkdir(parents=True, exist_ok=True)
     with run.lock.open("a+") as file:
         try:
-            # Not flock: a forked child that outlives the run would go on holding that.
+            # Not flock: a forked child that outlives the run would keep it.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             file.seek(0)
@@ -126,7 +128,7 @@ def _locked(run: RunDir) -> Iterator[None]:
                 f"run_dir={run.folder} is in use by {file.read()}: wait for it, or give another"
             ) from None
         except OSError as error:  # a file system without locks
-            note(f"{run.folder} cannot be locked ({error.strerror}): nothing keeps a second run out")
+            note(f"{run.folder} cannot be locked ({error.strerror}): a second run could write into it")
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()
@@ -166,7 +168,7 @@ def _is_in(path: str, folder: str | Path) -> bool:
 
 
 def show_results(run_dir: str, scores: Mapping[str, Any]) -> None:
-    """Print the final scores, and what lies in the folder; one process of a run, rank 0, speaks for all."""
+    """Show the final scores and the files of the run; rank 0 does it for all ranks."""
     if not is_rank_zero():
         return
     for name, value in sorted(scores.items()):
@@ -193,4 +195,4 @@ def last_whole_checkpoint(run_dir: str | Path) -> Path | None:
         damaged.append(f"{path.name} is damaged ({damage})")
     if not found:
         return None
-    raise ConfigError(f"no checkpoint to resume from in {run_dir}: {', '.join(damaged)}; overwrite=true begins anew")
+    raise ConfigError(f"no checkpoint to resume from in {run_dir}: {', '.join(damaged)}; overwrite=true starts again")

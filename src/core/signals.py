@@ -1,4 +1,4 @@
-"""Ends a program that gets a signal: a line, exit status 128 + its number; SLURM is asked to run it again. No torch."""
+"""Ends a program that gets a signal with a line and exit status 128 + its number; requeues a SLURM job. No torch."""
 
 import os
 import signal
@@ -12,11 +12,13 @@ from typing import Any, NoReturn
 from src.core.ranks import is_rank_zero
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)  # what sbatch --signal sends before a job's time is over
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)  # sbatch --signal sends one before a job's time is over
+
+NOT_QUEUED = "not queued again, since it would start from the beginning: give resume=auto"
 
 
 class Stopped(SystemExit):
-    """The end of a program that got a signal; `note` is what else its user should know."""
+    """The end of a program that got a signal; `note` follows in the line that says so."""
 
     def __init__(self, signum: int, note: str = "") -> None:
         super().__init__(128 + signum)
@@ -25,19 +27,19 @@ class Stopped(SystemExit):
 
 
 def stop(signum: int, frame: Any) -> NoReturn:
-    """A handler that ends the program at once."""
+    """Handle a signal: end the program at once."""
     raise Stopped(signum)
 
 
 def handle(handler: Any) -> dict[int, Any]:
-    """Have `handler` called for each of SIGNALS, if this is the main thread, as Python asks; returns those before."""
+    """Set the handler of all SIGNALS and return the handlers before; only the main thread may, others do nothing."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {signum: signal.signal(signum, handler) for signum in SIGNALS}
 
 
 def restore(handlers: dict[int, Any]) -> None:
-    """Put back what `handle` returned."""
+    """Set the handlers that `handle` returned."""
     for signum, handler in handlers.items():
         signal.signal(signum, handler)
 
@@ -46,13 +48,16 @@ def restore(handlers: dict[int, Any]) -> None:
 def exit_on_signals(*, requeue: bool) -> Iterator[None]:
     """Within the block a signal raises Stopped, which ends the program with a line on stderr and no traceback.
 
-    In a job of SLURM rank 0 then has the job queued again if `requeue`, last of all, where SLURM is about to end it:
-    SIGUSR1 or SIGUSR2 (sbatch --signal) say that its time is running out, SIGTERM that another takes its place.
+    If SLURM is about to end the job, rank 0 queues it again as its last act: SIGUSR1 or SIGUSR2 (sbatch --signal) mean
+    that its time is running out, SIGTERM that another job takes its place.
+
+    Args:
+        requeue: whether to queue the job again; False if it would start from the beginning.
     """
     before = handle(stop)
     try:
         yield
-    except SystemExit as end:  # the handlers stay: what else SLURM sends shall not disturb the end
+    except SystemExit as end:  # the handlers stay: further signals of SLURM must not disturb the end
         if isinstance(end, Stopped) and is_rank_zero():
             _report(end, requeue)
         raise
@@ -67,17 +72,17 @@ def _report(end: Stopped, requeue: bool) -> None:
         signal.signal(signum, signal.SIG_IGN)
     sys.stderr.write(f"stopped by {end.signum.name}{end.note}\n")
     if "SLURM_JOB_ID" in os.environ and (end.signum in WARNINGS or (end.signum is signal.SIGTERM and _is_preempted())):
-        sys.stderr.write(_queue_again() if requeue else "not queued again, as it would begin anew: give resume=auto\n")
+        sys.stderr.write(f"{_queue_again() if requeue else NOT_QUEUED}\n")
 
 
 def _job() -> str:
-    """What SLURM calls this job; in an array the number alone may be that of the whole array."""
+    """SLURM's name of this job; in an array the number alone may mean the whole array."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
 
 
 def _is_preempted() -> bool:
-    """Whether another job takes this one's place; scancel, too, sends SIGTERM."""
+    """Whether another job takes this one's place; scancel sends SIGTERM as well."""
     shown = _scontrol("show", "job", _job()).stdout
     return "PreemptTime=" in shown and "PreemptTime=None" not in shown
 
@@ -85,8 +90,8 @@ def _is_preempted() -> bool:
 def _queue_again() -> str:
     done = _scontrol("requeue", _job())
     if done.returncode:
-        return f"SLURM job {_job()} is not queued again, scontrol says: {done.stderr.strip()}\n"
-    return f"SLURM job {_job()} is queued again\n"
+        return f"SLURM job {_job()} is not queued again, scontrol says: {done.stderr.strip()}"
+    return f"SLURM job {_job()} is queued again"
 
 
 def _scontrol(*arguments: str) -> subprocess.CompletedProcess[str]:

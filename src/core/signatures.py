@@ -1,7 +1,7 @@
-"""What a `_target_` accepts, read from its source text: nothing is imported, so a check of a config costs milliseconds.
+"""Reads from source text which arguments a `_target_` accepts, which takes milliseconds.
 
-Importing torch and Lightning to ask `inspect.signature` takes seconds. The names and annotations that the check needs
-stand in the source, and `ast` finds them: through re-exports, base classes and `**kwargs` handed to a base class.
+To import torch and Lightning for `inspect.signature` takes seconds. `ast` finds the names and annotations: through
+re-exports, base classes and `**kwargs` that go to a base class.
 """
 
 import ast
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass
 class Signature:
-    """The arguments of one callable: name -> annotation (None where there is none)."""
+    """The arguments of a callable: name -> annotation, or None if it has none."""
 
     annotations: dict[str, ast.expr | None] = field(default_factory=dict)
     required: set[str] = field(default_factory=set)
@@ -21,9 +21,10 @@ class Signature:
 
 
 def signature_of(target: str) -> Signature | None:
-    """The signature of a dotted name such as `torch.optim.AdamW`; None where the source does not tell.
+    """The signature of a dotted name such as `torch.optim.AdamW`; None if the source does not show it.
 
-    Raises ValueError if no such module or, in a module of this project, no such name exists.
+    Raises:
+        ValueError: there is no such module or, in a module of this project, no such name.
     """
     module, names = _split(target)
     found = _find(module, names[0]) if names else None
@@ -39,7 +40,7 @@ def signature_of(target: str) -> Signature | None:
 
 
 def _split(target: str) -> tuple[Path, list[str]]:
-    """The file of the longest prefix of `target` that is a module, and the names left over."""
+    """The file of the longest prefix of `target` that is a module, and the remaining names."""
     first, *rest = target.split(".")
     spec = importlib.util.find_spec(first)
     if spec is None:
@@ -65,7 +66,7 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _find(path: Path, name: str) -> tuple[ast.stmt, Path] | None:
-    """The class or function that `name` means in a module, following imports."""
+    """The class or function of this name in a module, through its imports, and the file that defines it."""
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return node, path
@@ -99,17 +100,15 @@ def _signature(node: ast.stmt, path: Path) -> Signature | None:
     own = _arguments(init, skip_self=True) if init else Signature(takes_any_key=True)
     if not own.takes_any_key:
         return own
-    # **kwargs of a subclass are its base's arguments; so are those of a class without __init__.
-    known = False
-    for base in node.bases:
-        inherited = _signature_of_base(base, path)
-        if inherited is not None:
-            known = True
-            own.required |= inherited.required - set(own.annotations)
-            own.annotations = inherited.annotations | own.annotations
-            own.takes_any_key = inherited.takes_any_key
-            break
-    return own if init or known else None
+    # **kwargs of a subclass go to its base; a class without __init__ has that of its base.
+    inherited = next(filter(None, (_signature_of_base(base, path) for base in node.bases)), None)
+    if inherited is None:
+        return own if init else None
+    return Signature(
+        inherited.annotations | own.annotations,
+        own.required | (inherited.required - set(own.annotations)),
+        inherited.takes_any_key,
+    )
 
 
 def _signature_of_base(base: ast.expr, path: Path) -> Signature | None:
@@ -136,7 +135,7 @@ def _arguments(node: ast.FunctionDef, skip_self: bool = False) -> Signature:
 
 
 def signature_of_function(source: str) -> Signature:
-    """The signature that a `def` statement, given as text, declares."""
+    """The signature of a `def` statement in text."""
     (node,) = ast.parse(source).body
     assert isinstance(node, ast.FunctionDef)
     return _arguments(node)
@@ -157,7 +156,7 @@ PLAIN_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def accepts(annotation: ast.expr, value: object) -> bool:
-    """Whether a plain value from YAML fits an annotation; what is not a plain type fits everything."""
+    """Whether a plain value from YAML fits an annotation; an annotation that is not a plain type accepts everything."""
     match annotation:
         case ast.Constant(value=None):
             return value is None
@@ -181,6 +180,6 @@ def accepts(annotation: ast.expr, value: object) -> bool:
         case ast.Subscript(value=outer):
             return accepts(outer, value)
         case ast.Name(id=name) if name in PLAIN_TYPES:
-            # bool is an int to Python, but `seed=true` is a slip
+            # Python counts a bool as an int, but `seed=true` is a mistake
             return isinstance(value, PLAIN_TYPES[name]) and (name == "bool" or not isinstance(value, bool))
     return True

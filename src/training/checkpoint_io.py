@@ -1,4 +1,4 @@
-"""How checkpoints are written and read: whole or not at all, and never running what a file may hold."""
+"""Writes checkpoints whole or not at all; reads them without running code that a file may hold."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +17,12 @@ class SaveError(OSError):
 
 
 class CheckpointIO(TorchCheckpointIO):
-    """Lightning's way to save and load, so that a kill, a full disk or a power cut leaves the older checkpoint whole.
+    """Saves and loads for Lightning. A kill, a full disk or a power cut leaves the older checkpoint whole.
 
-    on_save_error: whether a training that cannot save ends, with exit status 1, or goes on; it says so each time.
-    Lightning's own stages in $TMPDIR and moves: across file systems a kill -9 in that moment left a broken file.
+    Lightning's own class writes in $TMPDIR and moves: across file systems a kill -9 at that moment left a broken file.
+
+    Args:
+        on_save_error: whether a training that cannot save stops with exit status 1, or continues with a warning.
     """
 
     def __init__(self, on_save_error: Literal["stop", "continue"]) -> None:
@@ -39,30 +41,28 @@ class CheckpointIO(TorchCheckpointIO):
             if self.on_save_error == "stop":
                 raise
             self.unsaved.add(str(path))
-            warn(f"{error}; the training goes on")
+            warn(f"{error}; the training continues")
 
     def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
         known, self.known_as_whole = self.known_as_whole, None
         checkpoint = _load(path) if str(path) == known else read_checkpoint(path)  # safely, whatever weights_only says
-        if Path(path).name == ".temp.ckpt":  # weights that forked ranks hand over
+        if Path(path).name == ".temp.ckpt":  # the weights that forked ranks return
             return checkpoint
         if not isinstance(checkpoint, dict) or "pytorch-lightning_version" not in checkpoint:
-            raise ValueError(
-                f"{path} is no checkpoint of a training; weights alone can be neither continued nor scored"
-            )
+            raise ValueError(f"{path} is not a checkpoint of a training; weights alone cannot be continued or scored")
         for state in checkpoint.get("callbacks", {}).values():
             if isinstance(state, dict) and "best_model_path" in state:
                 _follow(state, Path(path).resolve().parent)
         return checkpoint
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        # Lightning removes the older one after saving the newer, and does not know that the newer was not saved.
+        # Lightning removes the older one after saving the newer one, and does not know that this failed.
         if not self.unsaved:
             super().remove_checkpoint(path)
 
 
 def is_unsaved(trainer: Any, path: str | Path) -> bool:
-    """Whether the newest checkpoint of this path could not be written; rank 0 knows, which writes."""
+    """Whether the newest checkpoint of this path could not be written; only rank 0, which writes, knows."""
     return str(path) in getattr(trainer.strategy.checkpoint_io, "unsaved", ())
 
 
@@ -86,9 +86,9 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def _follow(state: dict[str, Any], folder: Path) -> None:
-    """Have what a ModelCheckpoint remembers be in this folder, if its best checkpoint is: all of it has moved.
+    """Update the paths of a ModelCheckpoint's state if its best checkpoint is in this folder: the run has moved.
 
-    It would forget its scores else, and take the next checkpoint for the best.
+    Otherwise it forgets its scores and takes the next checkpoint as the best.
     """
     before = state["dirpath"]
     if (folder / Path(state["best_model_path"]).name).is_file():

@@ -1,4 +1,4 @@
-"""FSDP of a whole net by Lightning's ModelParallelStrategy, for any net of this project as it is."""
+"""FSDP by Lightning's ModelParallelStrategy, for any net of this project without changes to it."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 
 
 class FSDP(ModelParallelStrategy):
-    """Weights, gradients and optimizer state divided among all devices; checkpoints are as those of one device."""
+    """Divides weights, gradients and optimizer state among all devices; checkpoints are as on one device."""
 
     def __init__(self) -> None:
         super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False)
@@ -21,14 +21,14 @@ class FSDP(ModelParallelStrategy):
 
     def setup(self, trainer: pl.Trainer) -> None:
         net: Any = self.lightning_module.net  # pyright: ignore[reportOptionalMemberAccess]
-        if not isinstance(net, FSDPModule):  # as it is from the fit, when the test comes
-            net.to(memory_format=torch.contiguous_format)  # it does not take weights with their channels last
+        if not isinstance(net, FSDPModule):  # the fit before a test has done it
+            net.to(memory_format=torch.contiguous_format)  # it does not accept channels_last weights
             fully_shard(net, mesh=self.device_mesh["data_parallel"])
         super().setup(trainer)
 
     def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = True) -> dict[str, Any]:
-        checked = self.checkpoint_io.load_checkpoint(checkpoint_path)  # which Lightning passes by
+        checked = self.checkpoint_io.load_checkpoint(checkpoint_path)  # Lightning would not call it
         if not self.lightning_module.trainer.training:  # pyright: ignore[reportOptionalMemberAccess]
-            self.optimizers = []  # those of the fit before: their state is not for a test
+            self.optimizers = []  # those of the fit before: a test does not restore them
         loaded = super().load_checkpoint(checkpoint_path, weights_only=True)
         return {**loaded, "callbacks": checked.get("callbacks", {})}

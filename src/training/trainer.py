@@ -1,4 +1,4 @@
-"""Lightning's Trainer with the choices that it leaves to its users."""
+"""Lightning's Trainer with this project's choices."""
 
 import ctypes
 import logging
@@ -11,15 +11,19 @@ import torch
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
+from src.core.output import warn
 from src.training.checkpoint_io import CheckpointIO, is_unsaved
 
 
 class Trainer(pl.Trainer):
-    """A Trainer whose `precision` may be "auto", quiet when nobody watches, and frugal with page faults.
+    """A Trainer with automatic precision, safe checkpoints and few page faults, which prints no advice.
 
-    precision: "auto" is bf16-mixed where the hardware multiplies in bf16, 32-true elsewhere; all of Lightning's too.
-    on_save_error: see src/training/checkpoint_io.py, which writes and reads all checkpoints.
-    Raises ValueError if a GPU is asked for and there is none.
+    Args:
+        precision: one of Lightning's, or "auto": bf16-mixed if the hardware multiplies in bf16, else 32-true.
+        on_save_error: see CheckpointIO.
+
+    Raises:
+        ValueError: the accelerator is a GPU and torch finds none.
     """
 
     def __init__(
@@ -35,7 +39,7 @@ class Trainer(pl.Trainer):
         keep_freed_memory()
         if accelerator in ("gpu", "cuda") and torch.accelerator.current_accelerator(check_available=True) is None:
             raise ValueError(
-                f"trainer.accelerator={accelerator} (trainer=fsdp has it) needs a GPU, and torch finds none; "
+                f"trainer.accelerator={accelerator} (the default of trainer=fsdp) needs a GPU, and torch finds none; "
                 "trainer=ddp_cpu is for several processes on the CPU"
             )
         if precision == "auto":
@@ -45,46 +49,43 @@ class Trainer(pl.Trainer):
             precision=precision,  # pyright: ignore[reportArgumentType]
             accelerator=accelerator,
             enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
-            enable_model_summary=False,  # the progress bar says it in a line
+            enable_model_summary=False,  # the progress bar has a line for it
             plugins=[*(plugins or []), CheckpointIO(on_save_error), *launched_by_slurm()],
             **kwargs,
         )
 
     def best_checkpoint(self) -> str | None:
-        """The fit's best checkpoint; None, for the weights as they are, if there is none. All ranks must ask.
-
-        Says so if it could not be saved: what lies there is an older one.
-        """
+        """The fit's best checkpoint; None if there is none or it could not be saved. All ranks must call this."""
         best = getattr(self.checkpoint_callback, "best_model_path", "")
         if is_unsaved(self, best):
-            sys.stderr.write("warning: the best weights could not be saved: tested are the last ones\n")
+            warn("the best weights could not be saved; the last ones are tested")
             best = ""
         return self.strategy.broadcast(best) or None
 
 
 def silence_lightning() -> None:
-    """Leave out Lightning's advice and announcements, and those of its warnings that mean nothing here."""
+    """Hide Lightning's advice, its announcements, and those of its warnings that do not apply here."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for known in (
         ".*treespec, LeafSpec",  # its own use of torch 2.13
-        "Checkpoint directory .* is not empty",  # a resumed run
-        "The dirpath has changed",  # another's checkpoint
-        "Grad strides do not match bucket view strides",  # DDP, of weights with a size of 1: not an error
-        "The `srun` command is available",  # a run beside SLURM
+        "Checkpoint directory .* is not empty",  # in a resumed run
+        "The dirpath has changed",  # with the checkpoint of another run
+        "Grad strides do not match bucket view strides",  # DDP, for weights with a size of 1: harmless
+        "The `srun` command is available",  # in a run without SLURM
     ):
         warnings.filterwarnings("ignore", message=known)
 
 
 def launched_by_slurm() -> list[SLURMEnvironment]:
-    """What is to know of the tasks that srun started, without Lightning's requeue, in which two ranks wait for ever."""
+    """Lightning's plugin for tasks that srun started, without its requeueing, in which two ranks wait for ever."""
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
     return [SLURMEnvironment(auto_requeue=False)]
 
 
 def multiplies_in_bf16(accelerator: str) -> bool:
-    """Whether bf16 is a speed-up on the GPU, if one is there and meant to be used, or else on the CPU."""
+    """Whether the GPU in use, or else the CPU, is faster in bf16."""
     if accelerator != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_capability() >= (8, 0)
     if accelerator in ("auto", "cpu") and not torch.backends.mps.is_available():
@@ -95,9 +96,9 @@ def multiplies_in_bf16(accelerator: str) -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep what a step frees for the next step; by default large blocks go back to the system each time.
+    """Let glibc keep the memory that a step frees for the next step; by default it returns large blocks to the system.
 
-    Faulting them in again cost 5 % of a ResNet-18 step (batch 64, bf16): 0.06 s of system time in 1.13 s, then 0.006.
+    To get them back cost 5 % of a ResNet-18 step (batch 64, bf16): 0.06 s of system time in 1.13 s, now 0.006 s.
     """
     if sys.platform != "linux":
         return

@@ -34,18 +34,18 @@ def refused(folder, *arguments):
         ("seed=1.5", "seed must be int, got 1.5"),
         ("seed=true", "seed must be int, got True"),
         ("model.net.widths=3", "model.net.widths must be list[int], got 3"),
-        ("checkpoint=None", "checkpoint=None is a text here: write checkpoint=null"),
+        ("checkpoint=None", "checkpoint=None is the text 'None': write checkpoint=null"),
         ("resume=yes", "resume must be True, False or auto, got 'yes'"),
         ("task=tset", "task must be fit, test or validate, got 'tset'"),
         ("model.backbone=eight.ckpt", "model.backbone=eight.ckpt is not a file"),
         ("task=test", "task=test scores a trained model: give checkpoint=PATH"),
-        ("trainer.max_steps=3", "trainer.max_steps stands at its default, which conf does not name; set it with +tra"),
+        ("trainer.max_steps=3", "trainer.max_steps has its default, which conf does not name; set it with +trainer."),
         (
             "+model.net.width=3",
             "src.models.images.cnn_small.CNNSmall has no argument model.net.width; did you mean wid",
         ),
         ("seed=0,1", "Ambiguous value for argument 'seed=0,1': add -m for one job per value, or quote a list"),
-        ("model.lr", "'model.lr' is no key=value"),
+        ("model.lr", "'model.lr' is not key=value"),
         ("model.net._target_=src.models.images.cnn_small.CNN", "cnn_small.py has no CNN, it has CNNSmall"),
         ("model.lr=???", "model.lr must be given: model.lr=..."),
         ("~model.lr", "model lacks lr, which src.models.images.classifier.ImageClassifier needs"),
@@ -86,7 +86,7 @@ def test_what_overwriting_would_clear_is_nothing_to_start_from(tmp_path, start):
     kept = tmp_path / "run" / "checkpoints" / "best.ckpt"
     kept.touch()
     start = [argument.replace("=run/", f"={tmp_path}/run/") for argument in start]
-    with pytest.raises(ConfigError, match=r"^overwrite=true clears run_dir, and with it what the run is to start from"):
+    with pytest.raises(ConfigError, match=r"^overwrite=true clears run_dir, and with it what the run starts from"):
         check(composed(f"run_dir={tmp_path}/run", "overwrite=true", *start))
     assert kept.is_file()
 

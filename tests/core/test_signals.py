@@ -123,7 +123,7 @@ def test_a_job_that_would_begin_anew_is_not_queued_again(scontrol, capsys):
     calls = scontrol()
     end_by(signal.SIGUSR1, requeue=False)
     assert not calls.exists()
-    assert "not queued again, as it would begin anew: give resume=auto" in capsys.readouterr().err
+    assert "not queued again, since it would start from the beginning: give resume=auto" in capsys.readouterr().err
 
 
 def test_a_refusal_of_scontrol_is_told(scontrol, capsys):

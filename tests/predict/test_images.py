@@ -153,7 +153,7 @@ def test_the_program_writes_a_table_and_shows_its_first_rows(checkpoint, images,
         (["checkpoint={checkpoint}", "input=nowhere.csv"], "there is no file nowhere.csv"),
         (["checkpoint={checkpoint}", "input=a.csv", "output=b.txt"], "output=b.txt must end in .csv or .parquet"),
         (["checkpoint={checkpoint}", "prompt=x", "length=0"], "length must be positive, got 0"),
-        (["checkpoint={checkpoint}", "input=a (1).png"], "'input=a (1).png' is no key=value; quote"),
+        (["checkpoint={checkpoint}", "input=a (1).png"], "'input=a (1).png' is not key=value; quote"),
     ],
 )
 def test_a_slip_is_answered_in_words_before_torch_is_there(checkpoint, tmp_path, arguments, message):

@@ -126,7 +126,7 @@ def test_a_missing_file_is_named():
 @pytest.mark.parametrize("content", [{"state_dict": {}}, {"hyper_parameters": {"model": {}}}, [1, 2]])
 def test_a_checkpoint_of_another_program_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "other.ckpt")
-    with pytest.raises(ValueError, match=r"no checkpoint of fastlight's: it lacks hyper_parameters.model and .spec"):
+    with pytest.raises(ValueError, match=r"not a fastlight checkpoint: it lacks hyper_parameters.model and .spec"):
         load_model(tmp_path / "other.ckpt")
 
 

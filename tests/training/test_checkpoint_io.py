@@ -254,7 +254,7 @@ def test_what_could_not_be_saved_is_not_tested_in_its_older_state(tmp_path, caps
     run = run_out_of_disk(tmp_path, "continue")
     assert run.checkpoint_callback.best_model_path.endswith("epoch=2-step=9.ckpt")
     assert run.best_checkpoint() is None
-    assert "warning: the best weights could not be saved: tested are the last ones\n" in capsys.readouterr().err
+    assert "warning: the best weights could not be saved; the last ones are tested\n" in capsys.readouterr().err
 
 
 def test_a_best_checkpoint_that_was_saved_is_tested(tmp_path):
@@ -265,5 +265,5 @@ def test_a_best_checkpoint_that_was_saved_is_tested(tmp_path):
 
 def test_weights_alone_are_no_checkpoint_to_go_on_from(tmp_path):
     torch.save({"net.weight": torch.zeros(2)}, tmp_path / "weights.ckpt")
-    with pytest.raises(ValueError, match=r"weights.ckpt is no checkpoint of a training; weights alone can be neither"):
+    with pytest.raises(ValueError, match=r"weights.ckpt is not a checkpoint of a training; weights alone cannot be"):
         trainer().fit(classifier(), TinyPictures(), ckpt_path=tmp_path / "weights.ckpt")
