@@ -6,14 +6,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread gives 
 import pytest
 
 from src.core.signals import handle, restore
-from tests.support.programs import new_process
+from tests.support.programs import program
 
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory):
     """The folder of one `python train.py`, started the way a user starts it."""
     folder = tmp_path_factory.mktemp("digits") / "run"
-    finished = new_process("train.py", f"run_dir={folder}", cwd=folder.parent)
+    finished = program("train.py", f"run_dir={folder}", cwd=folder.parent)
     assert finished.returncode == 0, finished.stderr
     (folder / "stdout.txt").write_text(finished.stdout)
     (folder / "stderr.txt").write_text(finished.stderr)
