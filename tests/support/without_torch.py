@@ -2,8 +2,10 @@
 
 import runpy
 import sys
+from pathlib import Path
 
 sys.argv.pop(0)
+sys.path[0] = str(Path(sys.argv[0]).parent)
 status = None
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
