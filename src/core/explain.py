@@ -15,11 +15,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from src.core.errors import CONF, ROOT, ConfigError, first_line, nearest
+from src.core.ranks import in_multirun
 from src.core.signatures import signature_of
 
 # What gloo and NCCL say when another process of the run has ended.
@@ -49,7 +49,7 @@ def readable_errors(config_name: str) -> Iterator[None]:
         message = explain(error, sys.argv[1:], config_name)
         report = traceback.format_exc() if message is None or _wants_traceback() else f"error: {message}\n"
         sys.stderr.write(report)
-        if _in_multirun_job() and "LOCAL_RANK" not in os.environ:
+        if in_multirun() and "LOCAL_RANK" not in os.environ:
             raise JobFailed(report) from error
         sys.exit(1)
     except KeyboardInterrupt:
@@ -60,10 +60,6 @@ def readable_errors(config_name: str) -> Iterator[None]:
 def _wants_traceback() -> bool:
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else sys.argv
     return "debug=true" in overrides
-
-
-def _in_multirun_job() -> bool:
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def explain(error: Exception, overrides: list[str], config_name: str) -> str | None:

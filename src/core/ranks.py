@@ -2,9 +2,11 @@
 
 import os
 import secrets
-import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 
 from src.core.output import show
 
@@ -22,6 +24,11 @@ def is_rank_zero() -> bool:
         return os.environ["SLURM_PROCID"] == "0"
     # Lightning's own launcher, which counts on each node from 0.
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK"))
+
+
+def in_multirun() -> bool:
+    """Whether this is a job of a Hydra multirun."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def run_name() -> str:
@@ -93,7 +100,7 @@ def check_ranks(trainer: Any, batch_size: int) -> None:
     if started > devices:
         raise ValueError(f"{started} processes were started, for {devices} device: choose trainer=ddp or ddp_cpu")
     starts_others = devices > 1 and not trainer.strategy.cluster_environment.creates_processes_externally
-    if starts_others and {"-m", "--multirun"} & set(sys.argv):  # with which the others would be started
+    if starts_others and in_multirun():  # whose command line would start the others
         raise ValueError(
             f"in a multirun Lightning cannot start the processes of {devices} devices, each would run the whole sweep: "
             f"use torchrun --nproc-per-node {devices} train.py -m ..., or hydra/launcher=slurm, or one run per value"

@@ -96,15 +96,13 @@ def test_the_batch_of_several_devices_is_shown(capsys, monkeypatch):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("flag", ["-m", "--multirun"])
-def test_only_a_launcher_from_outside_may_start_the_processes_of_a_multirun(monkeypatch, flag):
-    monkeypatch.setattr(sys, "argv", ["train.py", flag])
+def test_only_a_launcher_from_outside_may_start_the_processes_of_a_multirun(monkeypatch):
+    check_ranks(devices(2, is_external=False), 8)
+    monkeypatch.setattr(ranks, "in_multirun", lambda: True)
     check_ranks(devices(2), 8)
     check_ranks(devices(1, is_external=False), 8)
     with pytest.raises(ValueError, match="processes of 2 devices, each would run the whole sweep"):
         check_ranks(devices(2, is_external=False), 8)
-    monkeypatch.setattr(sys, "argv", ["train.py"])
-    check_ranks(devices(2, is_external=False), 8)
 
 
 def test_a_run_is_named_by_its_start_and_a_number_of_its_own(monkeypatch):
