@@ -19,9 +19,6 @@ def refused(folder, *arguments):
     return finished.stderr.removeprefix("error: ").strip()
 
 
-# ---- on the command line ----
-
-
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
@@ -119,9 +116,6 @@ def test_each_job_of_a_multirun_names_its_own_mistake(tmp_path):
     assert finished.returncode == 1
     errors = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
     assert errors == ["error: seed must be int, got 1.5", "error: seed must be int, got 2.5"]
-
-
-# ---- check, called directly ----
 
 
 @pytest.fixture

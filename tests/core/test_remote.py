@@ -52,9 +52,6 @@ def stored(memory):
     return {name: memory.cat(name) for name in memory.find("/bucket/sets")}
 
 
-# ---- from an address ----
-
-
 def test_a_copy_has_the_files_below_its_address(store, tmp_path):
     assert Copy(STORE, tmp_path).fetch() == 2
     assert content(tmp_path) == {"a.csv": b"a", "deep/b.csv": b"b"}
@@ -96,9 +93,6 @@ def test_each_address_has_a_folder_of_its_own():
     assert len(folders) == 3
     assert {str(Path(folder).parent) for folder in folders} == {"cache/runs"}
     assert folder_for("runs/x", "cache/runs") == "runs/x"
-
-
-# ---- to an address ----
 
 
 def test_what_is_written_changed_and_removed_is_sent(store, tmp_path):
@@ -163,9 +157,6 @@ def test_a_file_that_arrives_by_half_leaves_the_older_one_whole(tmp_path):
     assert content(tmp_path / "there") == {"last.ckpt": b"older"}
 
 
-# ---- data ----
-
-
 def test_data_at_an_address_trains_like_data_here(store, tmp_path):
     data = ["datamodule=image_folder", "datamodule.folder=photos", f"cache_dir={tmp_path}/cache", "callbacks=default"]
     data += ["datamodule.image_size=8", "datamodule.batch_size=10", "trainer.max_epochs=1"]
@@ -194,9 +185,6 @@ def test_a_missing_package_is_named(tmp_path):
 def test_a_run_here_imports_nothing_of_it(tmp_path):
     script = "import sys\nimport src.core.check, src.core.run_dir\nsys.exit('fsspec' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
-
-
-# ---- a run ----
 
 
 def run(folder, **changes):

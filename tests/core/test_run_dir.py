@@ -81,9 +81,6 @@ def test_the_last_checkpoint_comes_first_then_the_newest(tmp_path):
     assert [path.name for path in RunDir(tmp_path).checkpoint_files()] == ["last.ckpt", "a.ckpt", "b.ckpt"]
 
 
-# ---- two runs ----
-
-
 def test_a_second_run_in_one_folder_is_told_who_is_there_and_leaves_it_alone(tmp_path):
     folder = tmp_path / "run"
     with held(folder) as other:
@@ -132,9 +129,6 @@ def test_the_other_ranks_of_a_run_pass(tmp_path, monkeypatch, variable):
     with held(tmp_path, **{variable: "0"}), run(tmp_path):
         pass
     assert not (tmp_path / "finished").exists()  # that rank 0 will say
-
-
-# ---- one after the other ----
 
 
 def test_a_finished_run_is_marked(tmp_path):

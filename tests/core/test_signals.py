@@ -54,9 +54,6 @@ def test_two_ranks_stop_together_when_one_gets_a_signal(tmp_path):
     assert same(a["callbacks"]["RandomState"], b["callbacks"]["RandomState"])
 
 
-# ---- the block ----
-
-
 def test_the_block_puts_the_handlers_back(handlers):
     with exit_on_signals(requeue=False):
         pass

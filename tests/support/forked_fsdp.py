@@ -1,4 +1,4 @@
-"""FSDP whose processes are forked: a test need not wait for each to import torch."""
+"""FSDP with forked processes, which need not import torch again."""
 
 from pytorch_lightning.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 
@@ -6,7 +6,7 @@ from src.training.fsdp import FSDP
 
 
 class ForkedFSDP(FSDP):
-    """As DDP's strategy=ddp_fork."""
+    """Like strategy=ddp_fork for DDP."""
 
     def _configure_launcher(self):
         self._launcher = _MultiProcessingLauncher(self, start_method="fork")

@@ -1,4 +1,4 @@
-"""A callback for tests that need a training to be in its midst: it waits until a file is there."""
+"""A callback that holds a training in the middle until a file exists."""
 
 import time
 from pathlib import Path

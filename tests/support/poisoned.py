@@ -1,10 +1,10 @@
-"""A callback that makes a training's losses no numbers, where a test wants it."""
+"""A callback that makes losses of a training NaN or infinite."""
 
 import pytorch_lightning as pl
 
 
 class Poisoned(pl.Callback):
-    """Multiplies what the net gives for some batches, counted from 0 over all epochs, by `factor`, on one rank."""
+    """Multiplies the output of the net for some batches, counted from 0 over all epochs, by `factor`, on one rank."""
 
     def __init__(self, *, batches, factor, rank=0):
         self.batches, self.factor, self.rank = batches, float(factor), rank

@@ -1,4 +1,4 @@
-"""A callback by which a SLURM job is told to stop, at a step that a test chooses."""
+"""A callback that makes SLURM stop its own job at a chosen step."""
 
 import os
 import signal
@@ -9,9 +9,10 @@ import pytorch_lightning as pl
 
 
 class Preempted(pl.Callback):
-    """Has a signal sent to its own job in mid-training, and goes on as soon as it is there. Not when queued again.
+    """Has a signal sent to its own job during training, and continues once it has arrived; not in a requeued job.
 
-    urgent: let SLURM do it, for a job of a partition that goes first; else as the warning before the time limit.
+    Args:
+        urgent: let SLURM send it, for a job of a partition with priority; else send the warning before the time limit.
     """
 
     def __init__(self, *, step, urgent=False):

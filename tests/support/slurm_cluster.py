@@ -52,9 +52,9 @@ def missing_commands():
 
 @contextmanager
 def cluster():
-    """Run the daemons while the block runs; yields the environment of who uses the cluster.
+    """Run the daemons during the block, and give it the environment variables of a user of the cluster.
 
-    Raises RuntimeError, with what the daemons said, if the nodes are not ready after 30 s.
+    Raises RuntimeError with the daemons' output if the nodes are not ready after 30 s.
     """
     with tempfile.TemporaryDirectory(prefix="slurm-") as name, ExitStack() as daemons:
         folder = Path(name)
@@ -87,8 +87,8 @@ def configure(folder):
         f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8\n"
         for node, port in zip(NODES, ports, strict=True)
     ]
-    facts = {"folder": folder, "host": host, "port": port, "user": getpass.getuser(), "nodes": "".join(nodes)}
-    (folder / "slurm.conf").write_text(CONF.format(**facts))
+    values = {"folder": folder, "host": host, "port": port, "user": getpass.getuser(), "nodes": "".join(nodes)}
+    (folder / "slurm.conf").write_text(CONF.format(**values))
 
 
 def free_ports(number):
@@ -122,7 +122,7 @@ def running(command, folder, environment):
 
 
 def ask(environment, *command):
-    """What a SLURM command prints, or says when it fails."""
+    """What a SLURM command prints on stdout or stderr."""
     return subprocess.run(
         command,
         env={**os.environ, **environment},

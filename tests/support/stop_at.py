@@ -1,10 +1,10 @@
-"""A callback that stops a training where a test wants it stopped."""
+"""A callback that stops a training at a chosen step."""
 
 import pytorch_lightning as pl
 
 
 class Stopped(Exception):
-    """As if the machine had gone."""
+    """As if the machine had failed."""
 
 
 class StopAt(pl.Callback):

@@ -1,4 +1,4 @@
-"""A net as another package would bring it: built by a function with **kwargs, as timm.create_model is."""
+"""A net like those of another package: a function with **kwargs builds it, as timm.create_model does."""
 
 from torch import nn
 
@@ -8,7 +8,7 @@ def create_model(model_name, pretrained=False, **kwargs):
 
 
 class Strange(nn.Module):
-    """Takes the arguments that timm's nets take, and no others."""
+    """Takes the arguments of timm's nets and no others."""
 
     def __init__(self, model_name, in_chans=3, num_classes=1000):
         super().__init__()

@@ -50,9 +50,6 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-# ---- whole ----
-
-
 def test_a_checkpoint_reads_as_it_was_written(path):
     assert same(read_checkpoint(path), DATA)
     assert os.listdir(path.parent) == ["last.ckpt"]
@@ -158,9 +155,6 @@ def test_a_file_system_that_cannot_sync_folders_holds_checkpoints_all_the_same(p
     assert read_checkpoint(path) == {"epoch": 7}
 
 
-# ---- damaged ----
-
-
 def flip(path, position, bit=0):
     content = bytearray(path.read_bytes())
     content[position] ^= 1 << bit
@@ -201,9 +195,6 @@ def test_a_file_that_was_cut_off_is_refused(path, share):
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ValueError, match=r"last.ckpt is damaged or not a checkpoint: File is not a zip file"):
         read_checkpoint(path)
-
-
-# ---- in a training ----
 
 
 @pytest.mark.parametrize("choices", [{}, {"strategy": "ddp", "devices": 2}], ids=["one device", "ddp"])

@@ -115,8 +115,6 @@ def curve(folder, name):
         return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
 
 
-# ---- as one process ----
-
 # Sums over two halves round otherwise than those over the whole, in the last of a float32's 24 bits, 1e-7. Seen: 3e-7
 # of a loss after 150 steps. A row too many or too few of 300 would be 1e-3.
 EXACT = 1e-6
@@ -165,9 +163,6 @@ def test_finders_suggest_what_they_suggest_one_process(data_dir, tmp_path):
     assert found[0]["bptt/suggested"] == found[1]["bptt/suggested"] == 16
     # The curves differ by rounding, as above; so do suggestions, which are of three digits.
     assert found[1]["lr/suggested"] == pytest.approx(found[0]["lr/suggested"], rel=0.011)
-
-
-# ---- stopped, resumed ----
 
 
 @pytest.fixture(scope="module", params=["text", pytest.param("table", marks=pytest.mark.long)])
