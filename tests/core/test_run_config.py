@@ -52,10 +52,8 @@ def test_the_choices_are_kept_without_the_place(tmp_path):
 def test_a_resumed_run_names_the_keys_that_changed(tmp_path, capsys):
     save_config(config(tmp_path, "seed=0"))
     save_config(config(tmp_path, "seed=1", "+trainer.min_epochs=1", "debug=true", "quiet=true", "resume=true"))
-    assert (
-        capsys.readouterr().err
-        == "note: resumed with other values than before: seed, datamodule.seed, trainer.min_epochs\n"
-    )
+    changed = "seed, datamodule.seed, trainer.min_epochs"
+    assert capsys.readouterr().err == f"note: resumed with other values than before: {changed}\n"
     assert saved(tmp_path).seed == 1
     save_config(config(tmp_path, "seed=1", "+trainer.min_epochs=1", "resume=true"))
     save_config(config(tmp_path, "seed=2"))  # a new run
