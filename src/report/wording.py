@@ -10,8 +10,8 @@ CAPITALS = {"auroc", "auprc", "rmse", "rmspe", "mae", "mape", "mse", "r2", "f1",
 
 
 def metric_title(name: str) -> str:
-    """`macro_f1` as `Macro F1`."""
-    words = [word.upper() if word in CAPITALS else word for word in name.split("_")]
+    """`macro_f1` as `Macro F1`, `top5_accuracy` as `Top-5 accuracy`."""
+    words = [word.upper() if word in CAPITALS else word for word in name.replace("top5", "top-5").split("_")]
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 

@@ -1,4 +1,4 @@
-"""The reports of the three domains in a real headless Chromium."""
+"""The reports of the three domains in headless Chromium."""
 
 import base64
 
@@ -8,9 +8,9 @@ from tests.support.browser import PHONE, browser, needs_browser
 from tests.support.make_data import wikitext_lines
 from tests.support.programs import composed, run_here
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.long]
 
-PICTURES = "[...document.querySelectorAll('main svg, main img')]"
+PLOTS = "[...document.querySelectorAll('main svg, main img')]"
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def of_text(folder):
     return ["experiment=wikitext2_small", "datamodule=text_files", "datamodule.folder=text", *files, *nets]
 
 
-@pytest.fixture(scope="module", params=["pictures", of_table, of_text], ids=["pictures", "table", "text"])
+@pytest.fixture(scope="module", params=["images", of_table, of_text], ids=["images", "table", "text"])
 def page(request, tmp_path_factory):
-    if request.param == "pictures":
+    if request.param == "images":
         return request.getfixturevalue("digits_run") / "report.html"
     folder = tmp_path_factory.mktemp("report")
     places = [f"run_dir={folder}/run", f"data_dir={folder}", f"cache_dir={folder}/cache", "trainer.log_every_n_steps=1"]
@@ -48,13 +48,13 @@ def test_the_console_has_nothing_to_say(chromium, page, width):
     assert chromium.messages() == []
 
 
-def test_every_picture_has_a_size_and_says_what_it_shows(chromium, page):
+def test_every_plot_has_a_size_and_a_description(chromium, page):
     chromium.open(page)
-    sizes = chromium.ask(f"{PICTURES}.map(p => p.getBoundingClientRect()).map(r => [r.width, r.height])")
-    words = chromium.ask(f"{PICTURES}.map(p => p.getAttribute('alt') || p.getAttribute('aria-label'))")
+    sizes = chromium.ask(f"{PLOTS}.map(p => p.getBoundingClientRect()).map(r => [r.width, r.height])")
+    descriptions = chromium.ask(f"{PLOTS}.map(p => p.getAttribute('alt') || p.getAttribute('aria-label'))")
     assert len(sizes) > 10
     assert min(min(size) for size in sizes) > 10
-    assert all(words)
+    assert all(descriptions)
 
 
 def test_every_photo_can_be_decoded(chromium, page):
@@ -85,4 +85,4 @@ def test_it_is_printed(chromium, page):
     chromium.open(page, scheme="dark")
     printed = base64.b64decode(chromium.pdf())
     assert printed.startswith(b"%PDF-")
-    assert len(printed) > 50_000  # with its pictures
+    assert len(printed) > 50_000  # with its plots

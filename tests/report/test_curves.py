@@ -11,9 +11,9 @@ def section(folder, *rows, monitor="val/accuracy"):
     return training_curves(folder / "metrics.csv", monitor)
 
 
-def lines_of(picture):
+def lines_of(plot):
     """(label, steps, values) of each line."""
-    return [(ln.get_label(), [*ln.get_xdata()], [*ln.get_ydata()]) for ln in picture.source.axes[0].lines]
+    return [(ln.get_label(), [*ln.get_xdata()], [*ln.get_ydata()]) for ln in plot.source.axes[0].lines]
 
 
 def test_the_loss_comes_first_then_the_score_that_chooses_the_checkpoint(tmp_path):

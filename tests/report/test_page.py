@@ -82,7 +82,7 @@ def test_very_many_points_are_drawn_as_pixels():
     assert len(page(Plot("Dots", figure, "all over"))) < 300_000
 
 
-def test_a_picture_says_what_it_shows_and_how_large_it_is():
+def test_a_plot_has_its_description_and_its_size():
     tags = dict(Tags(page(Plot("A", line(), 'loss "falls"'), Plot("B", png(), "all black"))).found)
     assert (tags["svg"]["role"], tags["svg"]["aria-label"]) == ("img", 'loss "falls"')
     assert (tags["svg"]["width"], tags["svg"]["height"]) == ("384", "288")  # of 96 pixels an inch

@@ -38,7 +38,13 @@ def test_true_is_not_a_number():
 
 
 @pytest.mark.parametrize(
-    ("name", "title"), [("macro_f1", "Macro F1"), ("auroc", "AUROC"), ("samples_per_second", "Samples per second")]
+    ("name", "title"),
+    [
+        ("macro_f1", "Macro F1"),
+        ("auroc", "AUROC"),
+        ("top5_accuracy", "Top-5 accuracy"),
+        ("samples_per_second", "Samples per second"),
+    ],
 )
 def test_a_metric_s_title_has_spaces_and_the_usual_capitals(name, title):
     assert metric_title(name) == title

@@ -1,4 +1,4 @@
-"""Opens pages in a real headless Chromium, for tests."""
+"""Opens pages in headless Chromium, for tests."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class Browser:
         self.driver = driver
 
     def open(self, path, width=1200, scheme="light"):
-        """Show a file as on a screen of this width, in a light or dark scheme."""
+        """Show a file on a screen of this width, in a light or dark scheme."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width == PHONE}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -28,11 +28,11 @@ class Browser:
         self.driver.get(path.as_uri())
 
     def ask(self, script):
-        """What a line of JavaScript says of the page."""
+        """The value of a JavaScript expression on the page."""
         return self.driver.execute_script(f"return {script}")
 
     def messages(self):
-        """What the console has said since it was last asked, warnings among it."""
+        """The console's messages since the last call, with warnings."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def pdf(self):
@@ -42,7 +42,7 @@ class Browser:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A Chromium of its own profile, without a network."""
+    """A Chromium with its own profile."""
     options = webdriver.ChromeOptions()
     options.binary_location = PROGRAMS["chromium"]
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

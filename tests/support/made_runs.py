@@ -1,4 +1,4 @@
-"""Makes up folders of runs, for tests of what compares them."""
+"""Invents folders of runs, for tests of comparisons."""
 
 import json
 
@@ -11,7 +11,7 @@ LOGGED = "step,epoch,train/loss,val/accuracy,val/loss\n9,0,2.0,,\n9,0,,0.5,1.5\n
 
 
 def made(folder, score=0.5, *, lr=0.1, seed=0, monitor="val/accuracy", mode="max", net=None, **others):
-    """The folder of a made-up run; no metrics.json for a score of "none"."""
+    """The folder of an invented run; without metrics.json if the score is "none"."""
     folder.mkdir(parents=True)
     config = {
         "seed": seed,

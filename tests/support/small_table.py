@@ -1,4 +1,4 @@
-"""A table of known rows, and nets that are made by hand, for what a report says of tables."""
+"""A table of known rows, and nets written by hand, for tests of reports on tables."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ TARGETS = {"binary": "late", "multiclass": "grade", "regression": "price"}
 
 
 def frame_of(rows, seed=0):
-    """Towns and sizes, of which some are missing, dates, and a target for each task; `id` counts the rows."""
+    """Towns and sizes (some are missing), dates, and a target for each task; `id` counts the rows."""
     random = np.random.default_rng(seed)
     size = random.normal(50, 20, rows).round(2)
     return pd.DataFrame(
@@ -32,7 +32,7 @@ def frame_of(rows, seed=0):
 
 
 class SmallTable(TableData):
-    """A frame that is in memory."""
+    """A frame in memory."""
 
     set_name = "small"
 
@@ -48,7 +48,7 @@ class SmallTable(TableData):
 
 
 def table_of(folder, task="regression", frame=None, **changes):
-    """The table, set up; half of its rows are to test on."""
+    """The table, set up; half of its rows are test rows."""
     usual = {"categorical": ["town", "open"], "continuous": ["size", "id"], "dates": ["day"], "target": TARGETS[task]}
     settings = table_settings(task=task, test_fraction=0.5, **(usual | changes))
     data = SmallTable(frame_of(400) if frame is None else frame, cache_dir=str(folder), **settings)
@@ -58,7 +58,7 @@ def table_of(folder, task="regression", frame=None, **changes):
 
 
 class ByHand(nn.Module):
-    """Says what a function makes of the categories and the numbers: (rows, outputs)."""
+    """Returns what a function computes from the categories and the numbers: (rows, outputs)."""
 
     def __init__(self, function):
         super().__init__()
@@ -69,7 +69,7 @@ class ByHand(nn.Module):
 
 
 def model_of(data, function=None, **choices):
-    """A model of the table, in evaluation mode, with a net by hand, or with one that has learned nothing yet."""
+    """A model of the table in evaluation mode, with a net by hand or an untrained one."""
     torch.manual_seed(0)
     if function is not None:
         choices["net"] = lambda category_sizes: ByHand(function)

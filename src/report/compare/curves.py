@@ -75,5 +75,6 @@ def _draw_band(axes: Axes, rank: int, band: pd.DataFrame, label: str | None) -> 
         axes.plot(steps, mean, color="#999999", lw=0.7, zorder=1, rasterized=True)
         return
     style = line_style(rank)
-    axes.plot(steps, mean, **style, lw=1.8, label=label, zorder=3)
+    marker = "o" if len(steps) <= 20 else ""  # a single point has no line
+    axes.plot(steps, mean, **style, lw=1.8, marker=marker, ms=3.5, label=label, zorder=3)
     axes.fill_between(steps, band["low"].to_numpy(), band["high"].to_numpy(), color=style["color"], alpha=0.15, lw=0)

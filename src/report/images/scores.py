@@ -46,7 +46,8 @@ def draw_class_scores(scores: list[ClassScores]) -> Figure:
     for number, label in enumerate(("precision", "recall")):
         axes.plot(pairs[:, number], places, **marker_style(number), label=label)
     name_rows(axes, [score.name for score in scores])
-    axes.set_xlim(np.nanmin(pairs) - 0.03, 1.02)
+    axes.set_xlim(np.nanmin(pairs) - 0.03, 1.02)  # room for half a marker
+    axes.set_xticks([tick for tick in axes.get_xticks() if np.nanmin(pairs) - 0.03 <= tick <= 1])
     axes.grid(axis="x", alpha=0.3)
     add_legend(axes, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return figure

@@ -144,8 +144,9 @@ def _grids(
         (
             "Highest losses",
             slice(len(hardest)),
-            f"{wrong} of these {len(hardest)} are wrong. If the net is confident and wrong, the label is wrong, the "
-            f"image is unusual, or the net has not learned something. {heat_note}",
+            "Above each image: the true class, the predicted class, its probability, and the loss. "
+            f"Wrong: {wrong} of {len(hardest)}. If the net is confident and wrong, the label is wrong, the image is "
+            f"unusual, or the net has not learned something. {heat_note}",
         ),
         ("Lowest losses", slice(len(hardest), None), "The best correct answer of each class, for comparison."),
     ):
@@ -166,8 +167,8 @@ def _caption(outcomes: Outcomes, place: int, names: list[str]) -> str:
 def _reliability(outcomes: Outcomes) -> Plot:
     is_too_high = outcomes.confidence.mean() > outcomes.is_correct.mean()
     advice = (
-        "If it is too confident, more data, augmentation or label smoothing help."
+        "The net is too confident: more data, augmentation or label smoothing help."
         if is_too_high
-        else "If it is not confident enough, longer training, or less label smoothing and mixup, help."
+        else "The net is not confident enough: longer training, or less label smoothing and mixup, help."
     )
     return reliability_plot(outcomes.confidence, outcomes.is_correct, "images", advice)

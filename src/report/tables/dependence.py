@@ -128,6 +128,7 @@ def _draw_numbers(found: Dependence, net: TableNet, panels: list[list[int]]) -> 
         lower.hist(found.spread, bins=30, color=ACCENT, alpha=0.6)
         lower.set_ylabel("rows", fontsize=8)
         lower.tick_params(axis="y", labelsize=7)
+        lower.locator_params("y", nbins=3, integer=True)
         lower.set_xlabel(found.part.name, parse_math=False)
         without_box(upper)
         without_box(lower)

@@ -81,13 +81,13 @@ class TableView:
     def _worst(self, net: TableNet, rows: TableRows, columns: list[Column]) -> Part:
         head, table = worst_rows(net, rows, net.losses(rows), columns[:MAX_COLUMNS], self.num_rows)
         note = (
-            "The highest losses come first, and the columns that matter most. Is the target wrong, is a value odd, or "
+            "The columns that matter most come first. Is the target wrong, is a value odd, or "
             "would you have been wrong as well? If these rows share something that no column says, add a column for "
             "it. Rows are numbered from 1 in the order of the split."
         )
         if len(columns) > MAX_COLUMNS:
             note += f" The table shows {MAX_COLUMNS} of {len(columns)} columns."
-        return Table("Worst rows", head, table, note)
+        return Table("Sorted by loss", head, table, note)
 
 
 def _importance(importances: list[Importance], net: TableNet, rows: TableRows) -> Part:

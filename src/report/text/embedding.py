@@ -47,7 +47,7 @@ def nearest_tokens(embedding: np.ndarray, chosen: list[int], tokens: Tokens) -> 
     for token, own in zip(chosen, cosines, strict=True):
         order = np.argsort(-own, kind="stable")[: NUM_NEIGHBOURS + 1].tolist()
         closest = [(int(frequent[place]), own[place]) for place in order if frequent[place] != token]
-        words = ", ".join(f"{visible(tokens.names[near])} {cosine:.2f}" for near, cosine in closest[:NUM_NEIGHBOURS])
+        words = " · ".join(f"{visible(tokens.names[near])} {cosine:.2f}" for near, cosine in closest[:NUM_NEIGHBOURS])
         rows.append((visible(tokens.names[token]), int(tokens.counts[token]), words))
     return rows
 

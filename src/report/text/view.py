@@ -25,7 +25,7 @@ from src.report.text.losses import LINE_END, TextLosses, Tokens, losses_of, toke
 from src.report.text.sentences import coloured, legend, sentences_of
 
 NUM_WORDS = 12
-PERPLEXITY = "A perplexity of 50 means: the net is as unsure as among 50 equally probable tokens. It is e^loss."
+PERPLEXITY = "Perplexity is e^loss: at 50, the net is as unsure as among 50 equally probable tokens."
 COLOURED = (
     "The less probable a token was to the net, the stronger its colour and the thicker its underline. Hover over a "
     "token for its numbers. Look for what hard tokens share: names, numbers, rare words, an unfamiliar style."

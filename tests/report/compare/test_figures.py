@@ -1,4 +1,4 @@
-"""The plots of a comparison of made-up runs."""
+"""The plots of a comparison of invented runs."""
 
 import numpy as np
 import pandas as pd

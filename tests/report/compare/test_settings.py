@@ -1,4 +1,4 @@
-"""What differs among made-up runs, and how sure the best setting is."""
+"""What differs among invented runs, and how sure the best setting is."""
 
 import math
 

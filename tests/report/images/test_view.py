@@ -101,7 +101,7 @@ def test_without_a_mistake_there_is_no_table_of_them():
 def test_without_a_correct_answer_none_is_shown():
     sections = view().sections(Echo(), Answers([0, 1], [1, 2]))
     assert "Lowest losses" not in parts_of(sections, Plot)
-    assert parts_of(sections, Plot)["Highest losses"].note.startswith("2 of these 2 are wrong.")
+    assert parts_of(sections, Plot)["Highest losses"].note.count("Wrong: 2 of 2.") == 1
 
 
 def test_a_class_that_is_never_predicted_has_no_precision():

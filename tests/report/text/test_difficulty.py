@@ -46,9 +46,6 @@ def text_of(steps, tracks, starts=()):
     return TextLosses(batch, usual_losses(targets), np.zeros(0), np.zeros(0), steps * tracks)
 
 
-# ---- by position ----
-
-
 def test_a_position_s_loss_is_the_mean_plus_what_a_missing_past_adds():
     text = text_of(80, 3)
     bins = by_position(Forgetful(), DATA, text)
@@ -98,9 +95,6 @@ def test_the_axis_of_positions_names_each_bin_by_its_end():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "4", "8", "16"]
 
 
-# ---- by frequency ----
-
-
 @pytest.fixture
 def bins():
     """Tokens 0 to 4 stand 0, 9, 10, 99 and 1,000,000 times in the training text; the last target is none."""
@@ -125,7 +119,7 @@ def test_shares_are_of_tokens_and_of_the_sum_of_losses(bins):
     assert shares["of the loss"].tolist() == pytest.approx([7 / 27, 6 / 27, 8 / 27, 6 / 27])
 
 
-def test_both_pictures_have_the_bins_from_top_to_bottom(bins):
+def test_both_plots_have_the_bins_from_top_to_bottom(bins):
     for figure in (draw_frequencies(bins), draw_shares(bins)):
         (axes,) = figure.axes
         assert [label.get_text() for label in axes.get_yticklabels()] == [each.name for each in bins]

@@ -29,7 +29,7 @@ def test_words_are_found_after_a_space_first():
 def test_neighbours_are_frequent_and_the_closest_comes_first():
     (row,) = nearest_tokens(VECTORS, [2], TOKENS)
     assert row[:2] == ("king", 300)
-    assert row[2].split(", ")[:2] == ["queen 1.00", "castle 0.71"]
+    assert row[2].split(" · ")[:2] == ["queen 1.00", "castle 0.71"]
     assert "rare" not in row[2]
     assert "king" not in row[2]
 
