@@ -70,8 +70,7 @@ def reliability_plot(confidence: np.ndarray, is_true: np.ndarray, unit: str, adv
 
 def draw_reliability(found: Reliability, probabilities: np.ndarray, xlabel: str, ylabel: str, unit: str) -> Figure:
     """Accuracy against confidence; below, how many of `unit` have each probability."""
-    figure = new_figure(5.6, 4.6)
-    figure.set_layout_engine("constrained")
+    figure = new_figure(5.6, 4.6, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     upper.plot([0, 1], [0, 1], **line_style(1), label="ideal")
     upper.plot(found.confidence, found.accuracy, "o-", color=ACCENT, label="this net")

@@ -21,17 +21,16 @@ ACCENT = COLOURS[0]  # for figures of one colour
 BLACK, WHITE = "#010101", "#fefefe"
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float, layout: Any = None) -> Figure:
     """An empty figure, in inches, with a canvas of its own: no pyplot, whatever matplotlib's backend."""
-    figure = Figure(figsize=(width, height), dpi=100)
+    figure = Figure(figsize=(width, height), dpi=100, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
 
 def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure, in inches, with one plot that makes room for its labels."""
-    figure = new_figure(width, height)
-    figure.set_layout_engine("constrained")
+    figure = new_figure(width, height, layout="constrained")
     axes = figure.add_subplot()
     without_box(axes)
     return figure, axes

@@ -111,8 +111,7 @@ def _axis_label(net: TableNet, shown: Sequence[int]) -> str:
 
 
 def _draw_numbers(found: Dependence, net: TableNet, panels: list[list[int]]) -> Figure:
-    figure = new_figure(4.8 if len(panels) == 1 else 3.3 * len(panels), 3.7)
-    figure.set_layout_engine("constrained")
+    figure = new_figure(4.8 if len(panels) == 1 else 3.3 * len(panels), 3.7, layout="constrained")
     grid = figure.subplots(2, len(panels), sharex=True, squeeze=False, height_ratios=(4, 1))
     for (upper, lower), shown in zip(grid.T, panels, strict=True):
         for number, output in enumerate(shown):
@@ -138,8 +137,8 @@ def _draw_numbers(found: Dependence, net: TableNet, panels: list[list[int]]) -> 
 def _draw_categories(found: Dependence, net: TableNet, panels: list[list[int]]) -> Figure:
     order = _order(found, panels[0][0])
     values, places = found.values[order].tolist(), np.arange(len(order))
-    figure = new_figure(4.8 if len(panels) == 1 else 1.6 + 2.6 * len(panels), 1.2 + 0.24 * len(order))
-    figure.set_layout_engine("constrained")
+    width = 4.8 if len(panels) == 1 else 1.6 + 2.6 * len(panels)
+    figure = new_figure(width, 1.2 + 0.24 * len(order), layout="constrained")
     *rest, last = figure.subplots(1, len(panels) + 1, sharey=True, width_ratios=[3] * len(panels) + [1])
     for axes, shown in zip(rest, panels, strict=True):
         for number, output in enumerate(shown):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +15,6 @@ from src.report.figures import ACCENT, new_figure, without_box
 from src.report.tables.columns import FIRST_KNOWN, Category
 from src.report.wording import shortened
 
-Kind = Literal["pca", "tsne"]
 MAX_POINTS = 200  # of t-SNE, which takes 0.5 s for these
 MAX_BY_PCA = 30  # of more categories, two components seldom say enough
 MAX_LABELS = 100  # that are tried
@@ -27,7 +26,6 @@ class EmbeddingMap(NamedTuple):
     """A figure, and how many categories it shows and names. explained: its share of the variance, None for t-SNE."""
 
     figure: Figure
-    kind: Kind
     shown: int
     named: int
     explained: float | None
@@ -60,22 +58,22 @@ def draw_category_map(category: Category, vectors: np.ndarray, counts: np.ndarra
     axes = figure.add_subplot()
     if len(texts) <= MAX_BY_PCA:
         places, shares = principal_components(vectors)
-        kind, explained = "pca", float(shares.sum())
+        explained = float(shares.sum())
         names = [f"component {axis}: {share:.0%} of the variance" for axis, share in enumerate(shares, 1)]
     else:
-        places, kind, explained, names = tsne_places(vectors), "tsne", None, ["t-SNE 1", "t-SNE 2"]
+        places, explained, names = tsne_places(vectors), None, ["t-SNE 1", "t-SNE 2"]
     areas = np.maximum(MAX_AREA * min(1, MAX_BY_PCA / len(texts)) * counts / max(counts.max(), 1), 10)
     axes.scatter(*places.T, s=areas, color=ACCENT, alpha=0.55, linewidths=0)
     axes.margins(0.12)
     axes.locator_params(nbins=6)
     axes.set(xlabel=names[0], ylabel=names[1])
-    if kind == "tsne":
+    if explained is None:
         axes.set(xticks=[], yticks=[])
     without_box(axes)
     figure.tight_layout()
     order = np.argsort(-counts, kind="stable")
     named = put_labels(axes, places[order], areas[order], [texts[place] for place in order[:MAX_LABELS]])
-    return EmbeddingMap(figure, kind, len(texts), named, explained)
+    return EmbeddingMap(figure, len(texts), named, explained)
 
 
 def put_labels(axes: Axes, places: np.ndarray, areas: np.ndarray, texts: Sequence[str]) -> int:

@@ -63,8 +63,7 @@ def draw_token_map(embedding: np.ndarray, tokens: Tokens) -> Figure:
     readable = [number for number in order.tolist() if tokens.names[number].isprintable()]
     shown = [number for number in readable if UNREADABLE not in tokens.names[number]][:MAX_TOKENS]
     places = PCA(2, svd_solver="full").fit_transform(embedding[shown])
-    figure = new_figure(6.4, 5.2)
-    figure.set_layout_engine("constrained")
+    figure = new_figure(6.4, 5.2, layout="constrained")
     axes = figure.add_subplot()
     axes.set(xlim=_limits(places[:, 0]), ylim=_limits(places[:, 1]), xticks=[], yticks=[])
     names = [visible(tokens.names[token]) for token in shown]

@@ -71,8 +71,10 @@ class TextView:
             return [Section("What is hard for it", [Prose(words)], advice)]
         tokens = tokens_of(datamodule)
         note = _what_was_read(model, datamodule, text)
+        positions = _positions(by_position(model, datamodule, text), text.mean)
+        difficulty = [*positions, *_frequencies(by_frequency(text, tokens.counts)), _guesses(text)]
         return [
-            Section("What is hard for it", _difficulty(model, datamodule, text, tokens), f"{note} {PERPLEXITY}"),
+            Section("What is hard for it", difficulty, f"{note} {PERPLEXITY}"),
             Section("Sentences, token by token", _sentences(text, tokens, self.num_sentences), f"{note} {COLOURED}"),
             Section("What it writes", [self._samples(model, datamodule)]),
             Section("Which words it finds similar", [self._embedding(model, tokens)]),
@@ -121,13 +123,6 @@ def _what_was_read(model: Any, datamodule: pl.LightningDataModule, text: TextLos
     if getattr(model, "cache", None) is not None or getattr(model, "dynamic", None) is not None:
         note += " This is the net alone, without neural cache and dynamic evaluation."
     return note
-
-
-def _difficulty(
-    model: pl.LightningModule, datamodule: pl.LightningDataModule, text: TextLosses, tokens: Tokens
-) -> list[Part]:
-    frequencies = by_frequency(text, tokens.counts)
-    return [*_positions(by_position(model, datamodule, text), text.mean), *_frequencies(frequencies), _guesses(text)]
 
 
 def _positions(bins: list[Bin], mean: float) -> list[Part]:
