@@ -55,9 +55,25 @@ def test_a_long_noisy_line_is_smoothed_with_its_points_behind_it(tmp_path):
 def test_thinning_keeps_both_ends():
     found = thinned(pd.Series(range(10_000)))
     assert (len(found), found.iloc[0], found.iloc[-1]) == (500, 0, 9999)
+    assert [len(thinned(pd.Series(range(count)))) for count in (499, 500, 501)] == [499, 500, 500]
 
 
 def test_values_far_apart_and_positive_span_decades():
     assert spans_decades([pd.Series([0.01, 0.1]), pd.Series([1.0])])
-    assert not spans_decades([pd.Series([0.1, 1.0])])
+    assert not spans_decades([pd.Series([1.0]), pd.Series([50.0])])
     assert not spans_decades([pd.Series([0.0, 1.0])])
+
+
+def test_one_epoch_is_not_plural(tmp_path):
+    assert section(tmp_path, "9,0,,,0.5,,,,").note.startswith("10 steps in 1 epoch;")
+
+
+def test_thirty_points_are_drawn_as_they_are(tmp_path):
+    loss, *_ = section(tmp_path, *(f"{step},0,,,{step % 2},,,," for step in range(30))).parts
+    assert len(lines_of(loss)) == 1
+
+
+def test_losses_of_different_size_get_a_logarithmic_axis_and_memory_starts_at_zero(tmp_path):
+    loss, memory = section(tmp_path, "9,0,600,,100,,,,", "19,0,650,,1,,,,").parts
+    assert loss.source.axes[0].get_yscale() == "log"
+    assert (memory.source.axes[0].get_yscale(), memory.source.axes[0].get_ylim()[0]) == ("linear", 0)

@@ -114,5 +114,5 @@ def caveats(found: Comparison) -> list[str]:
     if found.incomparable:
         names = listed(sorted({run.metric[0] for run in found.incomparable}))
         count = len(found.incomparable)
-        sentences.append(f"Only runs scored by {found.metric} are compared; {count} are scored by {names}.")
+        sentences.append(f"Only runs scored by {found.metric} are compared; left out: {count} scored by {names}.")
     return sentences

@@ -82,3 +82,11 @@ def test_a_run_that_has_logged_nothing_has_no_curves(tmp_path):
     folder = made(tmp_path / "run")
     (folder / "metrics.csv").write_text("")
     assert runs_in([str(folder)])[0].curves(["train/loss"]) == {}
+
+
+def test_a_single_point_of_a_curve_can_be_seen(tmp_path):
+    for seed in (0, 1):
+        folder = made(tmp_path / str(seed), seed=seed)
+        (folder / "metrics.csv").write_text("step,val/loss\n9,2.0\n")
+    [plot] = setting_curves(compared(tmp_path)).parts
+    assert [line.get_marker() for line in plot.source.axes[0].lines] == ["o"]

@@ -1,11 +1,9 @@
-"""What differs among invented runs, and how sure the best setting is."""
+"""What differs between invented runs."""
 
 import math
 
 import pytest
-from scipy import stats
 
-from src.report.compare.answer import chance_lead, opening, verdict
 from src.report.compare.settings import differing, grouped
 from tests.support.made_runs import compared, made, over
 
@@ -55,38 +53,3 @@ def test_keys_that_change_along_are_named_with_the_uppermost():
 def test_numbers_that_a_search_has_drawn_do_not_change_along():
     assert grouped({"lr": [0.1, 0.2, 0.3], "dropout": [0.5, 0.1, 0.2]}) == {"lr": [], "dropout": []}
     assert grouped({"lr": [0.1, 0.2, 0.3], "batch": [30, 20, 10]}) == {"lr": ["batch"]}
-
-
-def test_one_seed_each_proves_nothing(tmp_path):
-    text = verdict(over(tmp_path, {0.1: [0.9], 0.2: [0.5]}))
-    assert text.startswith("Not sure: each setting has one seed.")
-    assert "lead over the next setting is 0.40," in text
-
-
-def test_a_lead_beyond_chance_is_sure(tmp_path):
-    # Variance 0.0002 each; t(0.975, 2) = 4.303, times sqrt(0.0002 (1/2 + 1/2)) is 0.0608.
-    text = verdict(over(tmp_path, {0.1: [0.90, 0.92], 0.2: [0.80, 0.82]}))
-    assert text.startswith(
-        "Sure, as far as these seeds can tell. Its lead over the next setting is 0.10; chance alone gives up to 0.061 "
-    )
-
-
-def test_a_lead_within_chance_names_the_settings_that_may_be_as_good(tmp_path):
-    text = verdict(over(tmp_path, {0.1: [0.90, 0.92], 0.2: [0.86, 0.88], 0.4: [0.1, 0.12]}))
-    assert text.startswith("Not sure: number 2 (lr=0.2) may be as good. Its lead over the next setting is 0.040; ")
-
-
-def test_chance_is_that_of_a_pooled_t_test_corrected_for_the_number_of_settings(tmp_path):
-    found = over(tmp_path, {0.1: [0.9, 0.97], 0.2: [0.7, 0.8, 0.84], 0.4: [0.3]})
-    variance = ((0.9 - 0.935) ** 2 * 2 + (0.08**2 + 0.02**2 + 0.06**2)) / 3
-    expected = stats.t.isf(0.05 / 2 / 2, 3) * math.sqrt(variance * (1 / 2 + 1 / 3))
-    assert chance_lead(found.settings[1], found) == pytest.approx(expected)
-
-
-def test_other_data_and_failed_runs_of_the_best_are_told(tmp_path):
-    made(tmp_path / "a", 0.9)
-    made(tmp_path / "b", None, seed=1)
-    made(tmp_path / "c", 0.8, datamodule={"_target_": "src.datamodules.images.cifar10.Cifar10"})
-    text = opening(compared(tmp_path))
-    assert "The runs use different data" in text
-    assert "1 of the best setting&#39;s 2 runs lack a score." in text

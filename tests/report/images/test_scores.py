@@ -33,6 +33,7 @@ def test_a_class_that_is_never_predicted_has_no_precision():
 def test_of_many_classes_the_weakest_and_the_best_are_weakest_and_best():
     scores = class_scores(np.diag(range(1, 41)) + 1, [str(i) for i in range(40)])
     assert weakest_and_best(scores[:30]) == scores[:30]
+    assert len(weakest_and_best(scores[:31])) == 25
     assert weakest_and_best(scores) == scores[:20] + scores[-5:]
 
 
@@ -43,3 +44,9 @@ def test_precision_and_recall_are_drawn_from_top_to_bottom():
     assert recall.get_xdata() == pytest.approx([1, 0.8, 5 / 6])
     assert [label.get_text() for label in axes.get_yticklabels()] == ["dog", "owl", "cat"]
     assert axes.get_ylim()[0] > axes.get_ylim()[1]
+
+
+def test_no_score_above_one_is_on_the_axis():
+    axes = draw_class_scores(class_scores(COUNTS, ["cat", "dog", "owl"])).axes[0]
+    assert max(axes.get_xticks()) == pytest.approx(1)
+    assert axes.get_xlim()[0] == pytest.approx(0.67)

@@ -51,6 +51,12 @@ def test_short_and_endless_sentences_are_left_out():
     assert tokens_in(sentences_of(text, TOKENS)) == [[LONG, LONG, 2]]
 
 
+@pytest.mark.parametrize(("length", "is_kept"), [(36, False), (37, True), (297, True), (298, False)])
+def test_a_sentence_has_40_to_300_characters_with_its_spaces(length, is_kept):
+    tokens = Tokens(["x" * length, "."], np.ones(2), " ")
+    assert tokens_in(sentences_of(text_of([1, 0, 1]), tokens)) == ([[0, 1]] if is_kept else [])
+
+
 def test_the_hardest_is_the_last_by_the_mean_and_not_by_the_sum():
     losses = [0.0, 3.0, 3.0, 3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
     found = sentences_of(text_of([2, LONG, LONG, 2, LONG, LONG, LONG, LONG, LONG, 2], losses), TOKENS)
@@ -80,7 +86,7 @@ def test_a_token_s_title_has_its_loss_and_probability():
 
 
 @pytest.mark.parametrize(
-    ("probability", "thickness"), [(0.6, None), (0.4, "1"), (0.05, "2"), (0.002, "3"), (1e-5, "4")]
+    ("probability", "thickness"), [(0.6, None), (0.5, None), (0.4, "1"), (0.05, "2"), (0.002, "3"), (1e-5, "4")]
 )
 def test_the_line_is_the_thicker_the_less_probable_a_token_is(probability, thickness):
     html = coloured(Sentence([0], -np.log([probability])), TOKENS)
