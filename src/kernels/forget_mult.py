@@ -1,4 +1,4 @@
-"""The recurrence at the heart of a QRNN: one public function, its specification in plain torch, and its gradient."""
+"""The recurrence of a QRNN: the public function and its gradient."""
 
 from importlib.util import find_spec
 from types import ModuleType
@@ -14,12 +14,20 @@ from src.kernels import forget_mult_cpu
 def forget_mult(f: Tensor, z: Tensor, h0: Tensor | None = None, *, i: Tensor | None = None) -> Tensor:
     """Blend each input into a running state: h_t = f_t * z_t + (1 - f_t) * h_{t-1}.
 
-    f, z: (time, batch, hidden), f within [0, 1].  h0: (batch, hidden), zeros if None.
-    i: shaped like z, weighs it in place of f (ifo-pooling): h_t = i_t * z_t + (1 - f_t) * h_{t-1}.
-    Returns every h_t: (time, batch, hidden), of f's dtype; 16-bit inputs are blended, and their gradients summed, in
-    32 bits. All inputs get gradients, which cannot be differentiated again.
-    Raises ValueError if f and z (and i) differ in shape or dtype, if there is no time step, or if h0 does not fit.
+    All inputs get gradients, which cannot be differentiated again. Sums are in 32 bits or more.
     Source: Bradbury et al. 2017, arXiv:1611.01576, section 2.1 (f-pooling, f and 1 - f swapped).
+
+    Args:
+        f: (time, batch, hidden), within [0, 1].
+        z: (time, batch, hidden).
+        h0: (batch, hidden); None is zeros.
+        i: Like z; weighs it instead of f (ifo-pooling): h_t = i_t * z_t + (1 - f_t) * h_{t-1}.
+
+    Returns:
+        Every h_t, (time, batch, hidden), in f's dtype.
+
+    Raises:
+        ValueError: Shapes or dtypes do not fit, or there is no time step.
     """
     _check(f, z, h0, i)
     h0 = f.new_zeros(f.shape[1:]) if h0 is None else h0
@@ -27,24 +35,11 @@ def forget_mult(f: Tensor, z: Tensor, h0: Tensor | None = None, *, i: Tensor | N
     return _ForgetMult.apply(f, inputs, h0, i is None)  # pyright: ignore[reportReturnType]
 
 
-def forget_mult_reference(f: Tensor, z: Tensor, h0: Tensor | None = None, *, i: Tensor | None = None) -> Tensor:
-    """What `forget_mult` computes, step by step: slow, differentiable by autograd."""
-    _check(f, z, h0, i)
-    dtype = torch.promote_types(f.dtype, torch.float32)
-    h = torch.zeros_like(f[0], dtype=dtype) if h0 is None else h0.to(dtype)
-    inputs = (f if i is None else i).to(dtype) * z.to(dtype)
-    states = []
-    for kept, x in zip(1 - f.to(dtype), inputs, strict=True):
-        h = x + kept * h
-        states.append(h)
-    return torch.stack(states).to(f.dtype)
-
-
 def _check(f: Tensor, z: Tensor, h0: Tensor | None, i: Tensor | None) -> None:
     named = {"f": f, "z": z} | ({} if i is None else {"i": i})
     if len({(tensor.shape, tensor.dtype) for tensor in named.values()}) != 1:
-        came = ", ".join(f"{name} {tuple(tensor.shape)} of {tensor.dtype}" for name, tensor in named.items())
-        raise ValueError(f"{', '.join(named)} must have one shape and one dtype, got {came}")
+        given = ", ".join(f"{name} {tuple(tensor.shape)} of {tensor.dtype}" for name, tensor in named.items())
+        raise ValueError(f"{', '.join(named)} must have one shape and one dtype, got {given}")
     if f.ndim != 3 or not len(f):
         raise ValueError(f"f must be (time, batch, hidden) with one time step or more, got {tuple(f.shape)}")
     if not f.is_floating_point():
@@ -74,7 +69,7 @@ class _ForgetMult(torch.autograd.Function):
 
 
 def _path(f: Tensor) -> ModuleType:
-    """The module with the fastest `scan` and `gradients` where f lives; on a GPU without triton a loop over time."""
+    """Return the module with the fastest `scan` and `gradients` on f's device; without triton a loop over time."""
     if f.is_cuda and find_spec("triton"):
         from src.kernels import forget_mult_triton
 

@@ -1,7 +1,7 @@
-"""The scan of `forget_mult` and its gradients as a loop over time, at the speed of memory on a CPU.
+"""The scan of `forget_mult` and its gradients as a loop over time, as fast as a CPU's memory.
 
-Each step works on slices that `unbind` made (indexing f[t] costs ten times as much) and writes into its place in the
-result. The whole backward pass is one such loop: autograd would keep and re-read a node for each step.
+Each step works on slices from `unbind` (indexing f[t] costs ten times as much) and writes into its part of the result.
+The whole backward pass is one such loop; autograd would keep and read again a node for each step.
 """
 
 import torch
@@ -11,8 +11,12 @@ from torch import Tensor
 def scan(f: Tensor, x: Tensor, h0: Tensor, *, blend: bool) -> Tensor:
     """h_t = w_t * x_t + (1 - f_t) * h_{t-1}, where w is f if `blend`, else 1.
 
-    f, x: (time, batch, hidden), contiguous.  h0: (batch, hidden).
-    Returns h0 and all h_t, of x's dtype: (time + 1, batch, hidden).
+    Args:
+        f, x: (time, batch, hidden), contiguous.
+        h0: (batch, hidden).
+
+    Returns:
+        h0 and every h_t, in x's dtype: (time + 1, batch, hidden).
     """
     wide = torch.promote_types(f.dtype, torch.float32)
     states = x.new_empty(len(x) + 1, *x.shape[1:])
@@ -32,7 +36,7 @@ def scan(f: Tensor, x: Tensor, h0: Tensor, *, blend: bool) -> Tensor:
 
 
 def gradients(grad: Tensor, f: Tensor, x: Tensor, states: Tensor, *, blend: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Those of f, x and h0, given that of each h_t and what `scan` returned; that of h0 in 32 bits or more."""
+    """Return the gradients of f, x and h0 (in 32 bits or more), given those of every h_t and the states of `scan`."""
     wide = torch.promote_types(f.dtype, torch.float32)
     grad_f, grad_x = torch.empty_like(f), torch.empty_like(x)
     running = torch.zeros_like(f[0], dtype=wide)  # gradient of the state, from all later steps

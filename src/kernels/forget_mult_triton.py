@@ -1,7 +1,7 @@
-"""The scan of `forget_mult` and its gradients as Triton kernels: imported only where triton is.
+"""The scan of `forget_mult` and its gradients as Triton kernels; imported only if triton is installed.
 
-A column is one hidden unit of one row of the batch. Each program owns a block of columns and walks through time: the
-state never leaves its registers, and neighbouring threads touch neighbouring numbers. Times of a GPU: not yet measured.
+A column is one hidden unit of one row of the batch. Each program owns a block of columns and goes through time: the
+state stays in registers, and neighbouring threads read neighbouring numbers. Not yet measured on a GPU.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
 NUM_WARPS = 2
-NUM_STAGES = 4  # time steps on their way from memory at once
+NUM_STAGES = 4  # time steps loaded from memory at once
 
 
 @triton.jit
@@ -79,7 +79,7 @@ def _gradients_kernel(
 
 
 def scan(f: Tensor, x: Tensor, h0: Tensor, *, blend: bool) -> Tensor:
-    """As forget_mult_cpu.scan."""
+    """See forget_mult_cpu.scan."""
     states = x.new_empty(len(x) + 1, *x.shape[1:])
     states[0] = h0
     _launch(_scan_kernel, f, x, states, len(f), f[0].numel(), blend=blend)
@@ -87,7 +87,7 @@ def scan(f: Tensor, x: Tensor, h0: Tensor, *, blend: bool) -> Tensor:
 
 
 def gradients(grad: Tensor, f: Tensor, x: Tensor, states: Tensor, *, blend: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """As forget_mult_cpu.gradients."""
+    """See forget_mult_cpu.gradients."""
     wide = torch.promote_types(f.dtype, torch.float32)
     results = torch.empty_like(f), torch.empty_like(x), torch.empty_like(f[0], dtype=wide)
     columns = f[0].numel()
@@ -98,7 +98,7 @@ def gradients(grad: Tensor, f: Tensor, x: Tensor, states: Tensor, *, blend: bool
 
 def _launch(kernel: Any, first: Tensor, *arguments: Any, blend: bool) -> None:
     """Run a kernel on all columns, on the device of its first tensor."""
-    # Each thread moves 4 bytes or more at once: the least that is copied in the background.
+    # Each thread moves at least 4 bytes at once, the minimum for copies in the background.
     block = 32 * NUM_WARPS * (2 if first.element_size() == 2 else 1)
     wide = tl.float64 if first.dtype == torch.float64 else tl.float32
     choices = {"BLEND": blend, "WIDE": wide, "STAGES": NUM_STAGES, "BLOCK": block, "num_warps": NUM_WARPS}

@@ -1,13 +1,13 @@
-"""What autocast computes in."""
+"""The precision of autocast."""
 
 import torch
 
 
 def autocast_dtype(device_type: str) -> torch.dtype | None:
-    """The dtype of matrix products on that type of device; None where autocast is off."""
+    """Return the dtype that autocast multiplies matrices in; None where it is off."""
     if hasattr(torch, "get_autocast_dtype"):
         return torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else None
-    # torch 2.3, which torchtext needs, has functions for each type instead.
+    # torch 2.3, which torchtext needs, has one function per type of device.
     if device_type == "cpu":
         return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
     return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None

@@ -1,4 +1,4 @@
-"""What all models share: building the net from the data's facts, layer groups, optimizer, schedule, checkpoints."""
+"""What all models share: building the net for the data, optimizer, schedule, freezing and checkpoints."""
 
 import inspect
 import math
@@ -16,18 +16,22 @@ from src.models.layer_groups import layer_groups, norm_parameters
 
 
 class BaseModel(pl.LightningModule):
-    """A LightningModule whose net is built once the data's facts (`spec`) are known.
+    """A LightningModule that builds its net once the data's `spec` is known.
 
-    net: called with the facts that it names.  optimizer: called with parameter groups and lr.
-    scheduler: called with the optimizer and, if it names it, total_steps; it steps once per optimizer step, but
-    ReduceLROnPlateau once per validation, on val/loss.
-    lr: the schedule's peak for the last layer group.  lr_ratio: the first group's lr over the last's.
+    hparams holds plain data only: `model`, its config, and `spec`, what the data tell the net (sizes, class names). So
+    a checkpoint loads with weights_only and predicts without the training data (see src/training/checkpoint.py).
 
-    hparams holds plain data only: `model`, the config it was made from, and `spec`. So a checkpoint loads with
-    weights_only and predicts without the training data (see src/training/checkpoint.py).
+    Args:
+        net: Called with the entries of the spec that it names.
+        optimizer: Called with parameter groups and lr.
+        scheduler: Called with the optimizer and, if it names it, total_steps. It steps with the optimizer;
+            ReduceLROnPlateau steps after each validation, on val/loss.
+        lr: The schedule's peak for the last layer group.
+        lr_ratio: The first group's lr divided by the last's.
+        compile: Whether to run torch.compile on the net.
     """
 
-    # Facts that may differ between a checkpoint and the data it meets: the checkpoint's are kept.
+    # Entries of the spec in which checkpoint and data may differ: the checkpoint's are kept.
     statistics: tuple[str, ...] = ()
 
     def __init__(
@@ -55,19 +59,19 @@ class BaseModel(pl.LightningModule):
         self._saved_steps: int | None = None
 
     def build(self, spec: dict[str, Any]) -> None:
-        """Make `self.net`, and whatever else depends on the data, from its facts."""
+        """Make `self.net` and everything else that depends on the data."""
         raise NotImplementedError
 
-    def net_for(self, facts: dict[str, Any]) -> nn.Module:
-        """The net, made from those of the facts that it names. Raises ValueError if it needs others."""
-        accepted = named_arguments(self.make_net, facts)
+    def make_net_for(self, spec: dict[str, Any]) -> nn.Module:
+        """Return the net for those entries of the spec that it names; ValueError if it needs others."""
+        accepted = named_arguments(self.make_net, spec)
         try:
             inspect.signature(self.make_net).bind(**accepted)
         except TypeError as error:
             name = getattr(getattr(self.make_net, "func", self.make_net), "__name__", "the net")
             raise ValueError(
                 f"{name} does not fit {type(self).__name__} and its data, {error}: choose another model/net, or an "
-                "experiment of this kind of data"
+                "experiment for this kind of data"
             ) from None
         return self.make_net(**accepted)
 
@@ -83,10 +87,10 @@ class BaseModel(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameter_groups(), lr=self.lr)
-        facts = {}
+        length = {}
         if named_arguments(self.make_scheduler, {"total_steps": None}):
-            self.schedule_steps = facts["total_steps"] = self._total_steps()
-        scheduler = self.make_scheduler(optimizer, **facts)
+            self.schedule_steps = length["total_steps"] = self._total_steps()
+        scheduler = self.make_scheduler(optimizer, **length)
         settings: dict[str, Any] = {"scheduler": scheduler, "interval": "step"}
         if isinstance(scheduler, ReduceLROnPlateau):
             if scheduler.mode != "min":
@@ -101,7 +105,7 @@ class BaseModel(pl.LightningModule):
             raise ValueError(f"the schedule needs the training's length: set trainer.max_epochs, got {steps} steps")
         if self.trainer.ckpt_path and self._saved_steps not in (None, int(steps)):
             raise ValueError(
-                f"the checkpoint's schedule is {self._saved_steps} steps long, this run's {int(steps)}: continue with "
+                f"the checkpoint's schedule is {self._saved_steps} steps long, this run's {int(steps)}: resume with "
                 "the same trainer.max_epochs and the same batches"
             )
         return int(steps)
@@ -109,8 +113,8 @@ class BaseModel(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
     ) -> None:
-        # Lightning refuses to clip for a fused optimizer in mixed precision; but without fp16's scaler there is nothing
-        # that it would have to unscale first.
+        # Lightning refuses to clip for a fused optimizer in mixed precision, because gradients must be unscaled first.
+        # Only fp16 scales them.
         plugin = self.trainer.precision_plugin
         if gradient_clip_val is None or getattr(plugin, "scaler", None) is not None:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
@@ -119,40 +123,37 @@ class BaseModel(pl.LightningModule):
             Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
 
     def log_loss(self, loss: Tensor, batch_size: int) -> None:
-        """Log a batch's train/loss, the mean over ranks, at the steps that are written and at an epoch's end.
+        """Log train/loss, the mean over ranks, at logged steps and at the end of an epoch.
 
-        A call of `log` takes 0.4 ms, and among ranks a barrier and a reduction, whether the value is written or not.
+        Each call of `log` takes 0.4 ms, and with several ranks a barrier and a reduction, even if nothing is written.
         """
         every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
         if self.trainer.is_last_batch or (every > 0 and (self.trainer.global_step + 1) % every == 0):
             self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=batch_size, sync_dist=True)
 
     def on_step_left_out(self) -> None:
-        """Called in place of a step whose loss was no number: what the model keeps from batch to batch is to go."""
+        """Drop what the model keeps from batch to batch; called in place of a step whose loss is not finite."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters for the optimizer: by layer group, lr geometric in depth; biases and norms without decay.
-
-        Parameters are told apart by identity: two that are equal in value are still two.
-        """
+        """Return the optimizer's groups: lr grows geometrically with depth; biases and norms have no weight decay."""
         assert self.net is not None
         modules = layer_groups(self.net)
         groups = []
         for depth, group in enumerate(modules):
             share = depth / (len(modules) - 1) if len(modules) > 1 else 1.0
             lr = self.lr * self.lr_ratio ** (1 - share)
-            spared = norm_parameters(group)
+            norms = norm_parameters(group)
             parameters = [p for module in group for p in module.parameters()]
-            decayed = [p for p in parameters if p.ndim > 1 and id(p) not in spared]
-            others = [p for p in parameters if p.ndim <= 1 or id(p) in spared]
+            decayed = [p for p in parameters if p.ndim > 1 and id(p) not in norms]
+            others = [p for p in parameters if p.ndim <= 1 or id(p) in norms]
             groups += [{"params": decayed, "lr": lr}, {"params": others, "lr": lr, "weight_decay": 0.0}]
         return [group for group in groups if group["params"]]
 
     def freeze_body(self) -> None:
-        """Let only the last layer group and all norm layers train, until `unfreeze_body`.
+        """Train only the last layer group and all norm layers until `unfreeze_body`.
 
-        Frozen parameters stay in the optimizer: without a gradient it leaves them and their state as they are.
-        What the net itself keeps from training stays so. Raises ValueError if the net has one layer group only.
+        Frozen parameters stay in the optimizer, which skips parameters without a gradient. Parameters that the net
+        itself froze stay frozen afterwards. Raises ValueError if the net has only one layer group.
         """
         assert self.net is not None
         *body, _ = layer_groups(self.net)
@@ -166,7 +167,7 @@ class BaseModel(pl.LightningModule):
             parameter.requires_grad_(False)
 
     def unfreeze_body(self) -> None:
-        """Let all that `freeze_body` froze train again."""
+        """Train again what `freeze_body` froze."""
         for parameter in self._frozen:
             parameter.requires_grad_(True)
         self._frozen = []
@@ -174,7 +175,7 @@ class BaseModel(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["schedule_steps"] = self.schedule_steps
         for scheduler in checkpoint.get("lr_schedulers", []):
-            scheduler.pop("anneal_func", None)  # in torch 2.3, which torchtext needs: a function, no plain data
+            scheduler.pop("anneal_func", None)  # in torch 2.3, which torchtext needs, a function: not plain data
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = checkpoint.get("hyper_parameters", {}).get("spec")
@@ -182,17 +183,17 @@ class BaseModel(pl.LightningModule):
         if here is None:
             return
         if saved is None:
-            raise ValueError("the checkpoint is none of fastlight's: it lacks hyper_parameters.spec")
+            raise ValueError("the checkpoint is not from fastlight: it lacks hyper_parameters.spec")
         compared = sorted({*saved, *here} - set(self.statistics))
-        differing = [fact for fact in compared if saved.get(fact) != here.get(fact)]
+        pairs = {name: (saved.get(name), here.get(name)) for name in compared}
+        differing = [f"{n}: {_short(a)} there, {_short(b)} here" for n, (a, b) in pairs.items() if a != b]
         if differing:
-            pairs = "; ".join(f"{f}: {_short(saved.get(f))} there, {_short(here.get(f))} here" for f in differing)
             raise ValueError(
-                f"the checkpoint was trained on other data ({pairs}); choose the datamodule it was made with"
+                f"the checkpoint was trained on other data ({'; '.join(differing)}); choose its datamodule"
             )
         self.hparams["spec"] = {**here, **saved}
         self._saved_steps = checkpoint.get("schedule_steps")
-        if "state_dict" in checkpoint:  # FSDP has put them into the net already
+        if "state_dict" in checkpoint:  # not with FSDP, which has loaded the weights already
             self._check_weights(checkpoint["state_dict"])
 
     def _check_weights(self, saved: dict[str, Any]) -> None:
@@ -201,20 +202,19 @@ class BaseModel(pl.LightningModule):
         wrong += [name for name in saved if name not in own]
         if wrong:
             raise ValueError(
-                f"the checkpoint holds another net: {len(wrong)} weights differ, such as {wrong[0]}; "
-                "choose the model that it was made with"
+                f"the checkpoint holds another net: {len(wrong)} weights differ, such as {wrong[0]}; choose its model"
             )
 
 
-def named_arguments(function: Callable[..., Any], facts: dict[str, Any]) -> dict[str, Any]:
-    """Those of the facts that a callable names as arguments; a callable with **kwargs gets them all."""
+def named_arguments(function: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that a function names as arguments, or all of them if it takes **kwargs."""
     parameters = inspect.signature(function).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return facts
-    return {name: value for name, value in facts.items() if name in parameters}
+        return values
+    return {name: value for name, value in values.items() if name in parameters}
 
 
 def _short(value: Any) -> str:
-    """A value for a message: a thousand class names do not fit on a line."""
+    """Return a value as text of at most 60 characters; a thousand class names do not fit in a message."""
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

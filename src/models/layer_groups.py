@@ -1,4 +1,4 @@
-"""The layers of a net in groups from input to output, for freezing and for learning rates that grow with depth."""
+"""Groups of layers from input to output, for freezing and for learning rates that grow with depth."""
 
 from torch import nn
 
@@ -9,18 +9,16 @@ NORMS = (NormWithStatistics, nn.LayerNorm, nn.GroupNorm, getattr(nn, "RMSNorm", 
 
 
 def layer_groups(net: nn.Module) -> list[list[nn.Module]]:
-    """Modules with parameters, grouped, the head last: the net's own `layer_groups()`, or each of its children.
+    """Return the modules with parameters in groups, the head last: the net's own `layer_groups()`, or its children.
 
-    Raises ValueError if the groups miss a parameter or hold one twice.
+    Raises ValueError if the net's own groups miss a parameter or hold one twice.
     """
     own = getattr(net, "layer_groups", None)
-    groups = (
-        own() if own is not None else [[child] for child in net.children() if any(True for _ in child.parameters())]
-    )
+    groups = own() if own else [[child] for child in net.children() if any(True for _ in child.parameters())]
     held = [id(parameter) for group in groups for module in group for parameter in module.parameters()]
     wanted = {id(parameter) for parameter in net.parameters()}
     if set(held) != wanted or len(held) != len(wanted):
-        # A parameter of the net's own, or one shared between children: no order can be read off.
+        # A parameter belongs to the net itself or to several children: their order is not known.
         if own is None:
             return [[net]]
         raise ValueError(
@@ -31,6 +29,6 @@ def layer_groups(net: nn.Module) -> list[list[nn.Module]]:
 
 
 def norm_parameters(modules: list[nn.Module]) -> set[int]:
-    """The ids of the parameters of all norm layers within the given modules."""
+    """Return the ids of the parameters of all norm layers within the modules."""
     norms = (m for module in modules for m in module.modules() if isinstance(m, NORMS))
     return {id(parameter) for norm in norms for parameter in norm.parameters()}

@@ -7,19 +7,21 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-# Of the odd quintic that pushes every singular value towards one: steep at zero, within about 0.7 and 1.2 after.
+# Coefficients of the odd quintic that moves every singular value towards 1, into about 0.7 to 1.2.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for convolution filters, read as matrices with a row per output channel; Nesterov SGD for the rest.
+    """Muon for convolution filters, read as matrices with one row per output channel; Nesterov SGD for the rest.
 
-    lr: of the filters.  sgd_ratio: the lr of biases, norms and linear layers over that of the filters.
-    weight_decay is decoupled: each step multiplies the weight by 1 - lr * weight_decay.
-    An orthogonal update is scaled by sqrt(max(1, rows / columns)), so that one lr serves every shape.
-
-    torch.optim.Muon takes matrices only; the nets here are filters.
+    An orthogonal update is scaled by sqrt(max(1, rows / columns)), which lets one lr serve every shape.
+    torch.optim.Muon takes matrices only, but the nets here have filters.
     Source: Keller Jordan and others 2024, kellerjordan.github.io/posts/muon, "Definition" and "Design considerations".
+
+    Args:
+        lr: Of the filters.
+        weight_decay: Decoupled: each step multiplies the weight by 1 - lr * weight_decay.
+        sgd_ratio: The lr of biases, norms and linear layers divided by the lr of the filters.
     """
 
     def __init__(
@@ -32,7 +34,6 @@ class Muon(torch.optim.Optimizer):
         sgd_ratio: float,
         newton_schulz_steps: int,
     ) -> None:
-        """Raises ValueError if a rate is out of its range."""
         if not lr > 0 or not 0 <= momentum < 1 or weight_decay < 0 or newton_schulz_steps < 1:
             raise ValueError(
                 "Muon needs lr > 0, 0 <= momentum < 1, weight_decay >= 0 and newton_schulz_steps >= 1, "
@@ -65,7 +66,7 @@ class Muon(torch.optim.Optimizer):
         parameter.sub_(self._orthogonal(update) if is_filter else update, alpha=lr)
 
     def _orthogonal(self, update: Tensor) -> Tensor:
-        # Any fixed order of a filter's entries will do; this one needs no copy where channels come last in memory.
+        # Any fixed order of a filter's entries works; this one needs no copy if channels come last in memory.
         rows = update.permute(0, 2, 3, 1).flatten(1)
         scale = max(1.0, rows.shape[0] / rows.shape[1]) ** 0.5
         orthogonal = orthogonalize(rows, self.newton_schulz_steps).to(update.dtype) * scale
@@ -74,7 +75,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrix: Tensor, steps: int) -> Tensor:
-    """A matrix with the singular vectors of the given one, (rows, columns), and singular values near 1; bfloat16.
+    """Return the matrix in bfloat16 with its singular vectors kept and its singular values moved near 1.
 
     Source: the Newton-Schulz iteration of the Muon post, "Design considerations".
     """

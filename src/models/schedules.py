@@ -1,7 +1,7 @@
-"""Learning-rate schedules: each starts from the peak lr that every parameter group of the optimizer already has.
+"""Learning-rate schedules. Each starts from the peak lr that the optimizer's parameter groups already have.
 
-So whatever sets the peak (conf, layer groups, the lr finder) does it in one place, before the schedule is built.
-`total_steps` is the number of optimizer steps of the whole training; schedules step once for each.
+Conf, layer groups and the lr finder set that peak in one place, before the schedule is built. A schedule steps once
+per optimizer step; `total_steps` is the number of optimizer steps of the whole training.
 """
 
 import math
@@ -22,7 +22,9 @@ def one_cycle(
     momentum_high: float,
     anneal: Literal["cos", "linear"],
 ) -> LRScheduler:
-    """Raise the lr from `start_ratio` x peak to the peak, then anneal it to `final_ratio` x peak; momentum mirrors it.
+    """Raise the lr from `start_ratio` x peak to the peak, then anneal it to `final_ratio` x peak.
+
+    Momentum goes the other way, from momentum_high to momentum_low and back.
 
     Source: Smith 2018, arXiv:1803.09820, section 4.3; the cosine shape is fast.ai's.
     """
@@ -36,7 +38,7 @@ def one_cycle(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=total_steps,
-        # A hair less: OneCycleLR divides by the length of the warm-up minus one step.
+        # Slightly less: OneCycleLR divides by the length of the warm-up minus one step, which may be 0.
         pct_start=warmup_fraction * (1 - 1e-9),
         div_factor=1 / start_ratio,
         final_div_factor=start_ratio / final_ratio,
@@ -67,9 +69,10 @@ def flat_cosine(
 def cosine_restarts(
     optimizer: Optimizer, total_steps: int, *, num_cycles: int, cycle_mult: float, final_ratio: float
 ) -> LRScheduler:
-    """Anneal from the peak to `final_ratio` x peak `num_cycles` times, each cycle `cycle_mult` x as long as the last.
+    """Anneal from the peak to `final_ratio` x peak `num_cycles` times, each cycle `cycle_mult` times as long.
 
-    Source: Loshchilov and Hutter 2017, arXiv:1608.03983, section 3 (SGDR). The cycles fill the training exactly.
+    The cycles fill the training exactly.
+    Source: Loshchilov and Hutter 2017, arXiv:1608.03983, section 3 (SGDR).
     """
     if num_cycles < 1 or cycle_mult <= 0:
         raise ValueError(f"cosine_restarts needs num_cycles >= 1 and cycle_mult > 0, got {num_cycles=}, {cycle_mult=}")
@@ -85,10 +88,10 @@ def cosine_restarts(
 
 
 def constant(optimizer: Optimizer) -> LRScheduler:
-    """Keep every group's lr as it is."""
+    """Keep the lr of every group."""
     return LambdaLR(optimizer, lambda step: 1.0)
 
 
 def _cosine(done: float, final_ratio: float) -> float:
-    """Half a cosine from 1 to `final_ratio` as `done` goes from 0 to 1."""
+    """Return half a cosine from 1 to `final_ratio` while `done` goes from 0 to 1."""
     return final_ratio + (1 - final_ratio) * (1 + math.cos(math.pi * done)) / 2

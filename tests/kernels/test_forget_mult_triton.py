@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from src.kernels.forget_mult import forget_mult, forget_mult_reference
+from src.kernels.forget_mult import forget_mult
 from tests.kernels.test_forget_mult import SHAPES, across, gradients, inputs
+from tests.support.forget_mult_reference import forget_mult_reference
 
 pytest.importorskip("triton", reason="the kernels need triton")
 

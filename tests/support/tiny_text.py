@@ -8,8 +8,8 @@ from torch import nn
 
 from src.datamodules.text.bptt_loader import BPTTLoader
 from src.models.schedules import constant
-from src.models.text.language_features import LanguageFeatures
 from src.models.text.language_model import LanguageModel
+from src.models.text.recurrent_net import LanguageFeatures
 
 SPEC = {"vocab_size": 11, "vocabulary": list("abcdefghijk"), "tokenizer": {"name": "char"}}
 

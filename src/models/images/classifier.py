@@ -1,4 +1,4 @@
-"""Trains and scores a net that sorts pictures into classes."""
+"""Trains and scores a net that assigns images to classes."""
 
 import inspect
 from pathlib import Path
@@ -16,15 +16,17 @@ from src.training.checkpoint_io import read_checkpoint
 
 
 class ImageClassifier(BaseModel):
-    """Softmax cross-entropy; accuracy, top-5 (more than 5 classes), macro F1; at test also calibration error.
+    """Softmax cross-entropy; accuracy, top-5 (with more than 5 classes), macro F1; at test also calibration error.
 
-    Pictures come as uint8 or as float within [0, 1]; the model normalises them with the training set's mean and
-    deviation, which its checkpoint keeps.
-    backbone: a checkpoint of another image classifier whose weights, all but the last layer group's, start this one.
-    flip_tta: at test, also score the mean of the probabilities of each picture and its mirror image.
+    The model normalises images, uint8 or float within [0, 1], with the training set's mean and standard deviation,
+    which its checkpoint keeps.
+
+    Args:
+        flip_tta: At test, also score the mean of the probabilities of each image and its mirror image.
+        backbone: Checkpoint of another image classifier to start from; its last layer group is left out.
     """
 
-    statistics = ("mean", "std")  # buffers, so they come with the weights
+    statistics = ("mean", "std")  # buffers, saved with the weights
     mean: Tensor
     std: Tensor
 
@@ -37,11 +39,11 @@ class ImageClassifier(BaseModel):
         self.backbone = backbone
 
     def build(self, spec: dict[str, Any]) -> None:
-        facts = {name: spec[name] for name in ("in_chans", "num_classes")}
+        sizes = {name: spec[name] for name in ("in_chans", "num_classes")}
         if "image_size" in inspect.signature(self.make_net).parameters:
-            facts["image_size"] = spec["image_size"]
-        # Channels last in memory: 3 times faster convolutions on a CPU, and what tensor cores want.
-        self.net = self.net_for(facts)
+            sizes["image_size"] = spec["image_size"]
+        # Channels last in memory: 3 times faster convolutions on a CPU, and the order for tensor cores.
+        self.net = self.make_net_for(sizes)
         self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(spec["std"]).view(1, -1, 1, 1))
@@ -51,17 +53,18 @@ class ImageClassifier(BaseModel):
             self.tta_accuracy = MulticlassAccuracy(spec["num_classes"], average="micro")
 
     def configure_optimizers(self) -> Any:
-        # Only here is it known that training begins, and that no checkpoint brings all the weights.
+        # Here, because only now a training begins and it is known whether a checkpoint brings all weights.
         path, self.backbone = self.backbone, None
         if path is not None and not self.trainer.ckpt_path:
             self.load_backbone(path)
         return super().configure_optimizers()
 
     def load_backbone(self, path: str) -> None:
-        """Copy all weights but the last layer group's from another classifier's checkpoint.
+        """Copy all weights except the last layer group's from another classifier's checkpoint.
 
-        Raises FileNotFoundError if there is no such file, ValueError if it is damaged or no checkpoint, or if a weight
-        below the head is missing there or has another shape.
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is not an intact checkpoint, or lacks a weight of that name and shape.
         """
         assert self.net is not None
         if not Path(path).is_file():
@@ -77,7 +80,7 @@ class ImageClassifier(BaseModel):
                 value.copy_(saved[f"net.{name}"])
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (batch, channels, height, width), uint8 or float within [0, 1].  Returns logits: (batch, classes)."""
+        """Return logits, (batch, classes), of images, (batch, channels, height, width), uint8 or float in [0, 1]."""
         assert self.net is not None
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
         # One pass over the pixels: (x / scale - mean) / std
@@ -116,15 +119,15 @@ class ImageClassifier(BaseModel):
         self._log_scores(self.test_scores)
 
     def _log_scores(self, scores: MetricCollection) -> None:
-        # The values are whole-world ones already; sync_dist only tells Lightning so.
+        # The values are already those of all ranks; sync_dist only tells Lightning.
         self.log_dict(scores.compute(), prog_bar=True, sync_dist=True)
         scores.reset()
 
 
 def _scores(num_classes: int, calibration: bool = False) -> MetricCollection:
-    """Metrics that reduce exactly over batches of any size and over ranks."""
+    """Return metrics that are exact for batches of any size and for any number of ranks."""
     scores: dict[str, Metric | MetricCollection] = {
-        "loss": MeanMetric(nan_strategy="disable"),  # a loss that is no number is to be seen
+        "loss": MeanMetric(nan_strategy="disable"),  # a NaN loss must be seen
         "accuracy": MulticlassAccuracy(num_classes, average="micro"),
         "macro_f1": MulticlassF1Score(num_classes, average="macro"),
     }

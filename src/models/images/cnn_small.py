@@ -1,4 +1,4 @@
-"""A plain convolutional net for small pictures."""
+"""A plain convolutional net for small images."""
 
 from itertools import pairwise
 
@@ -7,10 +7,9 @@ from torch import Tensor, nn
 
 
 class CNNSmall(nn.Module):
-    """3x3 convolutions with batch norm and ReLU, one per width, halving the picture between them; mean pool; linear."""
+    """3x3 convolutions with batch norm and ReLU, one per width, max pools between them, mean pool, linear."""
 
     def __init__(self, in_chans: int, num_classes: int, *, widths: list[int]) -> None:
-        """Raises ValueError if there is no width."""
         super().__init__()
         if not widths:
             raise ValueError("widths must name at least one layer, got []")
@@ -22,7 +21,7 @@ class CNNSmall(nn.Module):
         self.head = nn.Linear(widths[-1], num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (batch, in_chans, height, width).  Returns logits: (batch, num_classes)."""
+        """Return logits, (batch, num_classes), of images, (batch, in_chans, height, width)."""
         x = images
         for depth, stage in enumerate(self.stages):
             if depth and min(x.shape[-2:]) > 1:

@@ -1,4 +1,4 @@
-"""A small convolutional net made to learn the most per second on a CPU; wider, on a GPU."""
+"""A small convolutional net designed to learn as much as possible per second, on a CPU or (wider) on a GPU."""
 
 import torch
 import torch.nn.functional as F
@@ -8,18 +8,19 @@ from torch import Tensor, nn
 class FastNet(nn.Module):
     """A fixed stem that whitens 2x2 patches, stages of 3x3 convolutions, mean pool, linear.
 
-    widths: channels of each stage.  depths: convolutions of each stage: the first halves, the others have a shortcut.
-    norm_momentum: of batch norm's running statistics; short trainings need more than PyTorch's 0.1.
+    The order is convolution, pool, norm, activation (Jordan 2024, arXiv:2404.00498, section 3): norm and activation,
+    limited by memory, then touch a quarter of the values. Two thirds of a step are convolutions near the hardware's
+    peak.
 
-    Convolution, pool, norm, activation in this order (Jordan 2024, arXiv:2404.00498, section 3): norm and activation,
-    which memory bounds, touch a quarter of the values. Multiply-adds decide the time: two thirds of a step are
-    convolutions near the peak of the hardware.
+    Args:
+        widths: Channels of each stage.
+        depths: Convolutions of each stage: the first halves the image, the others have a shortcut.
+        norm_momentum: Of batch norm's running statistics; short trainings need more than PyTorch's 0.1.
     """
 
     def __init__(
         self, in_chans: int, num_classes: int, *, widths: list[int], depths: list[int], norm_momentum: float
     ) -> None:
-        """Raises ValueError if there is no stage, or widths and depths differ in length."""
         super().__init__()
         if not widths or len(widths) != len(depths) or min(depths) < 1:
             raise ValueError(f"FastNet needs a width and a depth of 1 or more for each stage, got {widths=}, {depths=}")
@@ -34,24 +35,24 @@ class FastNet(nn.Module):
         self.head = nn.Linear(channels, num_classes, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (batch, in_chans, height, width).  Returns logits: (batch, num_classes)."""
+        """Return logits, (batch, num_classes), of images, (batch, in_chans, height, width)."""
         x = self.stem(images)
         x = self.stages(x)
         return self.head(x.mean((2, 3)))
 
     def layer_groups(self) -> list[list[nn.Module]]:
-        """The stages but the last, the last, the head."""
+        """Return all stages but the last, the last stage, the head."""
         *early, late = self.stages
         groups: list[list[nn.Module]] = [early, [late], [self.head]]
         return [group for group in groups if group]
 
 
 class PatchStem(nn.Module):
-    """Sums and differences of the four pixels and the colours of each 2x2 patch, to unit variance, and their negatives.
+    """Sums and differences of the pixels and colours of each 2x2 patch, scaled to unit variance, and their negatives.
 
-    (batch, in_chans, h, w) -> (batch, 8 * in_chans, h - 1, w - 1). Nothing is learned: for natural pictures the
-    principal axes of small patches are such sums and differences, and batch norm does the scaling. So this whitens
-    nearly as well as a stem computed from the training set (Jordan 2024, section 3.2), without looking at it.
+    (batch, in_chans, h, w) -> (batch, 8 * in_chans, h - 1, w - 1). Nothing is learned: sums and differences are the
+    principal axes of small patches of natural images, and batch norm scales them. This whitens nearly as well as a stem
+    computed from the training set (Jordan 2024, section 3.2), without reading it.
     """
 
     filters: Tensor
@@ -72,7 +73,7 @@ class PatchStem(nn.Module):
 
 
 def colour_axes(in_chans: int) -> Tensor:
-    """Orthonormal rows (in_chans, in_chans): brightness, red against blue, green against both; else the channels."""
+    """Return orthonormal rows: brightness, red against blue, green against both; without 3 channels, the channels."""
     if in_chans != 3:
         return torch.eye(in_chans)
     axes = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]])

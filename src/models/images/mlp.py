@@ -8,15 +8,17 @@ from src.models.dropout import Dropout
 
 
 class MLP(nn.Module):
-    """Linear layers on the flattened picture, a ReLU and dropout after each but the last.
+    """Linear layers on the flattened image, with ReLU and dropout after each one except the last.
 
-    relu: false leaves one linear map, however many layers there are.
+    Args:
+        image_size: [height, width].
+        widths: Of the hidden layers; [] is multinomial logistic regression.
+        relu: False leaves one linear map, whatever the number of layers.
     """
 
     def __init__(
         self, in_chans: int, num_classes: int, image_size: list[int], *, widths: list[int], relu: bool, dropout: float
     ) -> None:
-        """image_size: [height, width].  widths: of the hidden layers; [] is multinomial logistic regression."""
         super().__init__()
         height, width = image_size
         self.input_shape = (in_chans, height, width)
@@ -31,12 +33,7 @@ class MLP(nn.Module):
         self.head = nn.Linear(sizes[-1], num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (batch, in_chans, height, width).  Returns logits: (batch, num_classes).
-
-        Raises ValueError if the pictures differ in size from those the net was made for.
-        """
+        """Return logits, (batch, num_classes), of images of the size that the net was made for."""
         if images.shape[1:] != self.input_shape:
-            raise ValueError(
-                f"this MLP takes pictures of {self.input_shape}, got {tuple(images.shape[1:])}; resize them"
-            )
+            raise ValueError(f"this MLP takes images of {self.input_shape}, got {tuple(images.shape[1:])}; resize them")
         return self.head(self.hidden(images.flatten(1)))

@@ -1,24 +1,25 @@
-"""Residual networks: the workhorse of image classification."""
+"""Residual networks for image classification."""
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from src.models.images.blur_pool import BlurPool
 
 
 class ResNet(nn.Module):
     """A stem, stages of residual blocks, each half as large and twice as wide as the one before, mean pool, linear.
 
-    blocks: the number of blocks of each stage.  bottleneck: blocks of 1x1, 3x3, 1x1 convolutions, four times as wide
-    outside as inside, in place of two 3x3.  width: channels of the first stage (inside its blocks).
-    stem: small keeps the picture's size (CIFAR), large divides it by 4 (7x7 convolution, max pool), xresnet does so
-    with three 3x3 convolutions.  zero_init_residual: each block starts as its shortcut alone.
-    antialias: blur before each halving, but that of the first convolution.
-    Source: He et al. 2016, arXiv:1512.03385, table 1 and section 4.2 (small stem); xresnet: He et al. 2018,
-    arXiv:1812.01187, section 4.2 (ResNet-C); zero_init_residual: section 3.1 there; antialias: Zhang 2019,
-    arXiv:1904.11486.
+    Source: He et al. 2016, arXiv:1512.03385, table 1 and section 4.2 (small stem).
+
+    Args:
+        blocks: Number of blocks in each stage.
+        bottleneck: Whether blocks are 1x1, 3x3, 1x1 convolutions, 4 times as wide outside, instead of two 3x3.
+        width: Channels of the first stage (inside its blocks).
+        stem: "small" keeps the image's size (CIFAR), "large" divides it by 4 (7x7 convolution, max pool), "xresnet"
+            too, with three 3x3 convolutions (He et al. 2018, arXiv:1812.01187, section 4.2, ResNet-C).
+        zero_init_residual: Whether each block starts as its shortcut alone (section 3.1 there).
+        antialias: Whether to blur before each halving except the first convolution's (Zhang 2019, arXiv:1904.11486).
     """
 
     def __init__(
@@ -33,7 +34,6 @@ class ResNet(nn.Module):
         zero_init_residual: bool,
         antialias: bool,
     ) -> None:
-        """Raises ValueError if a stage has no block, or if the stem is unknown."""
         super().__init__()
         if not blocks or min(blocks) < 1:
             raise ValueError(f"blocks must name at least one stage, each of one block or more, got {blocks}")
@@ -61,27 +61,27 @@ class ResNet(nn.Module):
                 nn.init.zeros_(last_norm.weight)
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (batch, in_chans, height, width).  Returns logits: (batch, num_classes)."""
+        """Return logits, (batch, num_classes), of images, (batch, in_chans, height, width)."""
         x = self.stem(images)
         x = self.stages(x)
         return self.head(x.mean((2, 3)))
 
     def layer_groups(self) -> list[list[nn.Module]]:
-        """The stem with the early half of the stages, the late half, the head."""
+        """Return the stem with the first half of the stages, the second half, the head."""
         stages = list(self.stages)
         half = len(stages) // 2
         return [[self.stem, *stages[:half]], stages[half:], [self.head]]
 
 
 class Block(nn.Module):
-    """relu(shortcut + branch): two 3x3 convolutions, or a bottleneck, learn what to add to their input."""
+    """relu(shortcut + branch): two 3x3 convolutions, or a bottleneck, learn what to add to the input."""
 
     def __init__(self, in_channels: int, width: int, stride: int, bottleneck: bool, antialias: bool) -> None:
         super().__init__()
         self.out_channels = 4 * width if bottleneck else width
         if bottleneck:
-            # Differs from the paper: the 3x3 convolution has the stride, not the first 1x1, which would skip three
-            # inputs in four. Not measured here; arXiv:1812.01187, section 4.2 (ResNet-B), found it better on ImageNet.
+            # Differs from the paper: the 3x3 convolution has the stride, not the first 1x1, which would skip three of
+            # four inputs. Not measured here; arXiv:1812.01187, section 4.2 (ResNet-B), found it better on ImageNet.
             self.branch = nn.Sequential(
                 *conv_norm_relu(in_channels, width, 1),
                 *conv_norm_relu(width, width, 3, stride, antialias),
@@ -98,13 +98,12 @@ class Block(nn.Module):
             self.shortcut.extend([BlurPool(), *convolution] if blur else convolution)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, in_channels, height, width).  Returns (batch, out_channels, height / stride, width / stride)."""
+        """Return (batch, out_channels, height / stride, width / stride) for x, (batch, in_channels, height, width)."""
         return F.relu(self.shortcut(x) + self.branch(x), inplace=True)
 
 
 def make_stem(name: str, in_channels: int, width: int, antialias: bool) -> nn.Sequential:
-    """The layers before the first stage: (batch, in_channels, h, w) to (batch, width, h, w), or h / 4 and w / 4."""
-    # The max pool halves: with antialias, the blur after it does.
+    """Return the layers before the first stage: they give `width` channels and keep the size or divide it by 4."""
     pool = [nn.MaxPool2d(3, 1, 1), BlurPool()] if antialias else [nn.MaxPool2d(3, 2, 1)]
     match name:
         case "small":
@@ -120,7 +119,7 @@ def make_stem(name: str, in_channels: int, width: int, antialias: bool) -> nn.Se
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> list[nn.Module]:
-    """A convolution and its batch norm, whose shift makes a bias needless."""
+    """Return a convolution without bias and its batch norm."""
     convolution = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False)
     return [convolution, nn.BatchNorm2d(out_channels)]
 
@@ -128,7 +127,27 @@ def conv_norm(in_channels: int, out_channels: int, kernel_size: int, stride: int
 def conv_norm_relu(
     in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, antialias: bool = False
 ) -> list[nn.Module]:
-    """Convolution, batch norm, ReLU; with antialias, a stride of 2 is a blur after them."""
+    """Return convolution, batch norm, ReLU; with antialias a blur after them replaces the stride."""
     blur = antialias and stride > 1
     layers = [*conv_norm(in_channels, out_channels, kernel_size, 1 if blur else stride), nn.ReLU(inplace=True)]
     return [*layers, BlurPool()] if blur else layers
+
+
+class BlurPool(nn.Module):
+    """Blur each channel with the 3x3 binomial filter, then keep every second row and column (sizes rounded up).
+
+    Source: Zhang 2019, arXiv:1904.11486, section 3.2 (Tri-3).
+    """
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        line = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("kernel", torch.outer(line, line).view(1, 1, 3, 3), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        channels = images.shape[1]
+        # Differs from the paper: the border is repeated, not reflected, so images of one pixel work too; not measured.
+        padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+        return F.conv2d(padded, self.kernel.to(images.dtype).expand(channels, 1, 3, 3), stride=2, groups=channels)

@@ -1,4 +1,4 @@
-"""An ensemble in one net: its members share all layers but a scaling of the input and the head (TabM-mini).
+"""An ensemble in one net: the members share all layers except an input scaling and the head (TabM-mini).
 
 Source: Gorishniy et al. 2024, arXiv:2410.24210, section 3.
 """
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 class MemberScaling(nn.Module):
-    """Shows each member the same inputs, each input times a learned factor of the member's own, 1 or -1 at first."""
+    """Multiplies each input by a learned factor per member, 1 or -1 at first."""
 
     def __init__(self, num_members: int, input_size: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.randn(num_members, input_size).sign())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, input_size) -> (batch, members, input_size)."""
+        """Map (batch, input_size) to (batch, members, input_size)."""
         return x.unsqueeze(1) * self.scale
 
 
@@ -29,5 +29,5 @@ class MemberLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(num_members, output_size).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, members, input_size) -> (batch, members, output_size)."""
+        """Map (batch, members, input_size) to (batch, members, output_size)."""
         return torch.einsum("bmi,mio->bmo", x, self.weight) + self.bias

@@ -11,7 +11,7 @@ from src.models.tables.ensemble_layers import MemberLinear, MemberScaling
 from src.models.tables.entity_embedding import EntityEmbedding
 from src.models.tables.numerical_embedding import PeriodicEmbedding, PiecewiseLinearEmbedding
 
-# Dimensions for a column of so many codes.
+# Width of the vectors of a column with `size` categories.
 WIDTH_RULES = {
     "power": lambda size: 1.6 * size**0.56,  # fast.ai's
     "half": lambda size: size / 2,
@@ -22,19 +22,20 @@ WIDTH_RULES = {
 class EntityMLP(nn.Module):
     """Embeddings of the categories beside the continuous columns, then linear layers, ReLU, batch norm, dropout.
 
-    The arguments before `*` are facts of the table: `continuous_bins` are for `numerical=piecewise_linear`,
-    `target_range` ([low, high] of each output) for `y_range`.
-    embedding_width: of each column's vectors: a rule of WIDTH_RULES, or a number for all; at most max_embedding_width.
-    numerical: the continuous columns as they are, after a batch norm or without it (raw), or each as a vector of
-    numerical_width.
-    num_frequencies, frequency_scale: see PeriodicEmbedding.
-    relu: false leaves one linear map of what reads the columns, however many layers there are.
-    num_members: 2 or more: an ensemble of so many nets that share most of their weights (see ensemble_layers).
-    y_range: a sigmoid keeps the outputs within target_range and a tenth of it on either side.
+    Sources: Guo and Berkhahn 2016, arXiv:1604.06737; the order of the layers and y_range are fast.ai's. The authors'
+    packages tabm 0.0.3 and rtdl_num_embeddings 0.0.12 have these options too, but tabm feeds categories one-hot, and
+    only four layers of ten lines could be taken from both.
 
-    Sources: Guo and Berkhahn 2016, arXiv:1604.06737; the layers' order and y_range are fast.ai's. The authors' packages
-    tabm 0.0.3 and rtdl_num_embeddings 0.0.12 hold the options, too, but tabm feeds categories one-hot, and what would
-    be left to take from both are four layers of ten lines.
+    Args:
+        continuous_bins: Each column's edges, for numerical=piecewise_linear.
+        target_range: [low, high] of each output, for y_range.
+        embedding_width: Of each column's vectors: one of WIDTH_RULES or a number, at most max_embedding_width.
+        numerical: "none" passes continuous columns through a batch norm, "raw" without it; "piecewise_linear" and
+            "periodic" make each column a vector of numerical_width.
+        num_frequencies, frequency_scale: See PeriodicEmbedding.
+        relu: False leaves one linear map after the columns are read, whatever the number of layers.
+        num_members: 2 or more make an ensemble of nets that share most of their weights (see ensemble_layers).
+        y_range: Whether a sigmoid keeps outputs within target_range and a tenth of it on either side.
     """
 
     def __init__(
@@ -84,24 +85,26 @@ class EntityMLP(nn.Module):
         self.range = SigmoidRange(target_range) if y_range else nn.Identity()
 
     def forward(self, categories: Tensor, continuous: Tensor) -> Tensor:
-        """categories: int64 (batch, columns).  continuous: (batch, num_continuous).
+        """Return logits or scaled values: (batch, num_outputs), for an ensemble (batch, num_members, num_outputs).
 
-        Returns logits, or scaled values: (batch, num_outputs), of an ensemble (batch, num_members, num_outputs).
+        Args:
+            categories: int64 (batch, columns).
+            continuous: (batch, num_continuous).
         """
         x = torch.cat([self.embedding(categories), self.numerical(continuous)], dim=1)
         x = self.members(x)
-        # For the hidden layers the members are so many more rows.
+        # The hidden layers see each member as one more row.
         x = self.hidden(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
         return self.range(self.head(x))
 
     def layer_groups(self) -> list[list[nn.Module]]:
-        """What reads the columns, the hidden layers, the head."""
+        """Return the layers that read the columns, the hidden layers, the head."""
         groups: list[list[nn.Module]] = [[self.embedding, self.numerical, self.members], [self.hidden], [self.head]]
         return [group for group in groups if any(True for module in group for _ in module.parameters())]
 
 
 def widths_by_rule(category_sizes: list[int], rule: str | int, max_width: int) -> list[int]:
-    """The width of each column's vectors, 1 or more; ValueError if there is no such rule."""
+    """Return the width of each column's vectors, 1 or more; ValueError for an unknown rule."""
     if isinstance(rule, str) and rule not in WIDTH_RULES:
         raise ValueError(f"embedding_width must be {', '.join(WIDTH_RULES)} or a number, got {rule}")
     widths = [rule if isinstance(rule, int) else round(WIDTH_RULES[rule](size)) for size in category_sizes]
@@ -111,7 +114,7 @@ def widths_by_rule(category_sizes: list[int], rule: str | int, max_width: int) -
 def numerical_layer(
     kind: str, num_continuous: int, bins: list[list[float]], width: int, num_frequencies: int, frequency_scale: float
 ) -> tuple[nn.Module, int]:
-    """What reads the continuous columns, and how many numbers it gives; ValueError if there is no such kind."""
+    """Return the layer that reads the continuous columns and its output size; ValueError for an unknown kind."""
     if kind not in ("none", "raw", "piecewise_linear", "periodic"):
         raise ValueError(f"numerical must be none, raw, piecewise_linear or periodic, got {kind}")
     if not num_continuous:
@@ -129,7 +132,7 @@ def numerical_layer(
 
 
 def hidden_layers(sizes: list[int], relu: bool, dropout: float, batch_norm: bool) -> nn.Sequential:
-    """Linear layers from size to size, with ReLU, batch norm and dropout after each, as far as they are wanted."""
+    """Return linear layers from size to size, each followed by the chosen ones of ReLU, batch norm and dropout."""
     layers = nn.Sequential()
     for before, after in pairwise(sizes):
         layers.append(nn.Linear(before, after))
@@ -143,7 +146,7 @@ def hidden_layers(sizes: list[int], relu: bool, dropout: float, batch_norm: bool
 
 
 class SigmoidRange(nn.Module):
-    """Brings numbers between `low` and `high` of each output, and a tenth beyond: a sigmoid never reaches its ends."""
+    """A sigmoid from each output's low to its high, plus a tenth on either side because it never reaches its ends."""
 
     low: Tensor
     size: Tensor

@@ -1,4 +1,4 @@
-"""Continuous columns, each as a vector that bends with its value, before a net mixes them.
+"""Layers that turn each continuous column into a vector before a net mixes them.
 
 Source: Gorishniy et al. 2022, arXiv:2203.05556.
 """
@@ -10,22 +10,24 @@ from torch import Tensor, nn
 
 
 class PiecewiseLinearEmbedding(nn.Module):
-    """For each column a curve of `width` dimensions that may bend at the edges of its bins; at first a straight line.
+    """For each column a curve of `width` dimensions that may bend at the edges of its bins; first a straight line.
 
-    A linear layer of each column's own sees how much of each bin a value has passed, 0 to 1, and the value itself.
+    Each column has a linear layer that sees the passed share of each bin, 0 to 1, and the value itself.
     Source: section 3.2; the straight line: Gorishniy et al. 2024, arXiv:2410.24210.
+
+    Args:
+        bins: Each column's edges, rising; with fewer than two edges a column's line stays straight.
     """
 
     edges: Tensor
     sizes: Tensor
 
     def __init__(self, bins: list[list[float]], *, width: int) -> None:
-        """bins: each column's edges, rising; with fewer than two of them a column's line stays straight."""
         super().__init__()
-        # Differs from the paper: what lies beyond the last edges passes no more of the outer bins than they hold, so
-        # that an outlier moves along the straight line only.
+        # Differs from the paper: a value beyond the outer edges passes the outer bins at most once, so an outlier
+        # moves along the straight line only; not measured.
         shape = (len(bins), max(1, *(len(edges) - 1 for edges in bins)))
-        edges, sizes = torch.zeros(shape), torch.full(shape, torch.inf)  # of an endless bin nothing is ever passed
+        edges, sizes = torch.zeros(shape), torch.full(shape, torch.inf)  # an endless bin is never passed
         for column, own in enumerate(map(torch.tensor, bins)):
             edges[column, : len(own) - 1] = own[:-1]
             sizes[column, : len(own) - 1] = own.diff()
@@ -36,7 +38,7 @@ class PiecewiseLinearEmbedding(nn.Module):
         self.bias = nn.Parameter(uniform(len(bins), width, bound=width**-0.5))
 
     def forward(self, continuous: Tensor) -> Tensor:
-        """continuous: (batch, columns).  Returns each row's vectors side by side: (batch, columns * width)."""
+        """Return each row's vectors side by side, (batch, columns * width), of values, (batch, columns)."""
         values = continuous.unsqueeze(2)
         passed = ((values - self.edges) / self.sizes).clamp(0, 1)
         curves = torch.einsum("bcn,cnw->bcw", passed, self.bends)
@@ -46,8 +48,10 @@ class PiecewiseLinearEmbedding(nn.Module):
 class PeriodicEmbedding(nn.Module):
     """Sines and cosines of each value at learned frequencies, then a linear layer for each column and ReLU.
 
-    frequency_scale: the standard deviation of the frequencies at first, in periods per unit of the value.
     Source: section 3.3.
+
+    Args:
+        frequency_scale: Standard deviation of the initial frequencies, in periods per unit of the value.
     """
 
     def __init__(self, num_continuous: int, *, width: int, num_frequencies: int, frequency_scale: float) -> None:
@@ -58,12 +62,12 @@ class PeriodicEmbedding(nn.Module):
         self.bias = nn.Parameter(uniform(num_continuous, width, bound=bound))
 
     def forward(self, continuous: Tensor) -> Tensor:
-        """continuous: (batch, columns).  Returns each row's vectors side by side: (batch, columns * width)."""
+        """Return each row's vectors side by side, (batch, columns * width), of values, (batch, columns)."""
         angles = 2 * math.pi * continuous.unsqueeze(2) * self.frequencies
         waves = torch.cat([angles.cos(), angles.sin()], dim=2)
         return (torch.einsum("bcn,cnw->bcw", waves, self.weight) + self.bias).relu().flatten(1)
 
 
 def uniform(*shape: int, bound: float) -> Tensor:
-    """Random numbers within (-bound, bound)."""
+    """Return random numbers within (-bound, bound)."""
     return torch.empty(shape).uniform_(-bound, bound)

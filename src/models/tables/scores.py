@@ -1,4 +1,4 @@
-"""Scores of a table's predictions, over all rows at once: exact however they were cut into batches and ranks."""
+"""Scores of a table's predictions over all rows at once: exact for any batches and ranks."""
 
 from collections.abc import Callable
 
@@ -11,9 +11,10 @@ from torchmetrics.utilities import dim_zero_cat
 
 
 class TabularScores(Metric):
-    """Keeps all predictions and targets, 4 bytes for each number, and scores them at the end, on the CPU in float64.
+    """Keeps all predictions and targets, 4 bytes per number, and scores them at the end, on the CPU in float64.
 
-    score: of predictions (rows, outputs) and targets, the scores by their names.
+    Args:
+        score: Returns named scores of predictions, (rows, outputs), and targets.
     """
 
     predictions: list[Tensor]
@@ -26,21 +27,21 @@ class TabularScores(Metric):
         self.add_state("targets", default=[], dist_reduce_fx="cat")
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Keep the predictions of a batch."""
+        """Keep a batch."""
         self.predictions.append(predictions)
         self.targets.append(targets)
 
     def compute(self) -> dict[str, Tensor]:
-        """All rows' scores."""
+        """Return the scores of all rows."""
         predictions, targets = dim_zero_cat(self.predictions).cpu().double(), dim_zero_cat(self.targets).cpu()
         return {name: score.float() for name, score in self.score(predictions, targets).items()}
 
 
 def class_scores(log_probabilities: Tensor, classes: Tensor) -> dict[str, Tensor]:
-    """Log loss, AUROC, accuracy and calibration error (15 bins).
+    """Return log loss, AUROC, accuracy and calibration error (15 bins).
 
-    AUROC is the mean over the classes, each against all others; of two classes both are the same. Calibration is that
-    of the second of two classes, of the most probable one of more.
+    AUROC is the mean over the classes, each against all others; with two classes both are equal. The calibration error
+    is that of the second of two classes, or of the most probable of more.
     """
     probabilities = log_probabilities.exp()
     num_classes = probabilities.shape[1]
@@ -59,7 +60,7 @@ def class_scores(log_probabilities: Tensor, classes: Tensor) -> dict[str, Tensor
 
 
 def area_under_roc(scores: Tensor, positive: Tensor) -> Tensor:
-    """The chance that a positive row scores above a negative one, equal scores counting half; NaN without both."""
+    """Return the chance that a positive row scores above a negative one, ties counting half; NaN without both."""
     _, place, counts = scores.unique(return_inverse=True, return_counts=True)
     ranks = (counts.cumsum(0) - (counts - 1) / 2)[place]
     num_positive = positive.sum()
@@ -68,9 +69,9 @@ def area_under_roc(scores: Tensor, positive: Tensor) -> Tensor:
 
 
 def regression_scores(predictions: Tensor, targets: Tensor, names: list[str]) -> dict[str, Tensor]:
-    """RMSE and MAE; where all targets are positive, the same of relative errors, RMSPE and MAPE.
+    """Return RMSE and MAE, and if all targets are positive RMSPE and MAPE, the same of relative errors.
 
-    Of several targets, these are the means over the targets; each one's own come with its name: `rmse_NAME`.
+    Several targets give the means over the targets, and each target's own scores as `rmse_NAME`.
     """
     errors = predictions - targets
     by_target = {"rmse": errors.square().mean(0).sqrt(), "mae": errors.abs().mean(0)}

@@ -1,4 +1,4 @@
-"""Trains and scores a net that reads the rows of a table."""
+"""Trains and scores a net on the rows of a table."""
 
 import math
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from torch import Tensor
 from src.models.base import BaseModel
 from src.models.tables.scores import TabularScores, class_scores, regression_scores
 
-FACTS = ("category_sizes", "num_continuous", "num_outputs", "continuous_bins", "target_range")
+NET_SPEC = ("category_sizes", "num_continuous", "num_outputs", "continuous_bins", "target_range")
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss}
 INVERSES = {"log": torch.exp, "log1p": torch.expm1}
 
@@ -18,14 +18,14 @@ INVERSES = {"log": torch.exp, "log1p": torch.expm1}
 class TabularModel(BaseModel):
     """Cross-entropy for classes, squared or absolute error of the scaled targets for regression.
 
-    Batches are (categories, continuous, targets), as TableData gives them; the table's `task` decides. A net's outputs
-    are (batch, outputs), or (batch, members, outputs): the members of an ensemble learn each for itself, and predict by
-    the mean of their probabilities or scaled values.
-    Scores: see tabular_scores; those of regression are in the targets' original units, but `loss`.
+    Batches are (categories, continuous, targets), as TableData makes them; the table's `task` decides. Outputs of the
+    net are (batch, outputs) or (batch, members, outputs). Members of an ensemble learn separately and predict the mean
+    of their probabilities or scaled values. Regression scores, except `loss`, are in the targets' original units.
 
-    regression_loss: mse or l1.  class_weights: one for each class, in the order of the table's class_names; null: all
-    count alike; of several devices each takes the weighted mean of its own rows. Label smoothing and weights are the
-    training's alone.
+    Args:
+        regression_loss: "mse" or "l1".
+        class_weights: One per class, in the order of the table's class_names; None weighs all alike. Each device takes
+            the weighted mean of its own rows. Only the training uses weights and label_smoothing.
     """
 
     loss_weights: Tensor | None
@@ -50,7 +50,7 @@ class TabularModel(BaseModel):
         self.label_smoothing = label_smoothing
 
     def build(self, spec: dict[str, Any]) -> None:
-        self.net = self.net_for({name: spec[name] for name in FACTS})
+        self.net = self.make_net_for({name: spec[name] for name in NET_SPEC})
         self.is_regression = spec["task"] == "regression"
         weights, classes = self.class_weights, spec["class_names"]
         if weights is not None and len(weights) != len(classes):
@@ -59,17 +59,17 @@ class TabularModel(BaseModel):
         self.val_scores, self.test_scores = TabularScores(self._scores), TabularScores(self._scores)
 
     def forward(self, categories: Tensor, continuous: Tensor) -> Tensor:
-        """The net's outputs: (batch, outputs) or (batch, members, outputs)."""
+        """Return the net's outputs: (batch, outputs) or (batch, members, outputs)."""
         assert self.net is not None
         return self.net(categories, continuous)
 
     def predict(self, categories: Tensor, continuous: Tensor) -> Tensor:
-        """Probabilities (batch, classes), two for a binary task; or values in original units (batch, targets)."""
+        """Return probabilities, (batch, classes), or values in original units, (batch, targets)."""
         predictions = self._predictions(self._members(categories, continuous))
         return self.decoded(predictions) if self.is_regression else predictions.exp()
 
     def decoded(self, values: Tensor) -> Tensor:
-        """Scaled targets (batch, targets) in their original units."""
+        """Return scaled targets, (batch, targets), in their original units."""
         scaling = self.hparams["spec"]["processing"]["target"]
         mean, std = (torch.as_tensor(scaling[name]).to(values) for name in ("mean", "std"))
         unscaled = values * std + mean
@@ -77,14 +77,14 @@ class TabularModel(BaseModel):
         return inverse(unscaled) if inverse else unscaled
 
     def _members(self, categories: Tensor, continuous: Tensor) -> Tensor:
-        """Each member's values or logits, one for each class: (batch, members, targets or classes); one alone is 1."""
+        """Return each member's values or logits: (batch, members, targets or classes); a single net is one member."""
         outputs = self(categories, continuous).float()
         outputs = outputs.unsqueeze(1) if outputs.ndim == 2 else outputs
-        # The logit of a binary task is the second class's; the first one's is 0.
+        # A binary task has the logit of the second class; that of the first is 0.
         return F.pad(outputs, (1, 0)) if not self.is_regression and outputs.shape[2] == 1 else outputs
 
     def _predictions(self, members: Tensor) -> Tensor:
-        """The members' mean: of scaled values, or of probabilities, as their logarithms."""
+        """Return the members' mean of scaled values, or the logarithm of their mean probabilities."""
         if self.is_regression:
             return members.mean(1)
         return members.log_softmax(2).logsumexp(1) - math.log(members.shape[1])
@@ -92,7 +92,7 @@ class TabularModel(BaseModel):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         categories, continuous, targets = batch
         members = self._members(categories, continuous)
-        # The mean of the members' losses, not the loss of their mean: each is to be good by itself.
+        # The mean of the members' losses, not the loss of their mean: each member must be good alone.
         targets = targets.repeat_interleave(members.shape[1], 0)
         loss = self._loss(members.flatten(0, 1), targets)
         self.log_loss(loss, len(categories))
@@ -128,5 +128,5 @@ class TabularModel(BaseModel):
     def _log_scores(self, stage: str, scores: TabularScores) -> None:
         named = {f"{stage}/{name}": score for name, score in scores.compute().items()}
         scores.reset()
-        # The values are whole-world ones already; sync_dist only tells Lightning so.
+        # The values are already those of all ranks; sync_dist only tells Lightning.
         self.log_dict(named, prog_bar=True, sync_dist=True)

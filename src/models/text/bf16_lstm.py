@@ -1,4 +1,4 @@
-"""LSTM layers in bfloat16 on a CPU: which way to run them, and a faster one for training wide layers."""
+"""LSTM layers in bfloat16 on a CPU: what the CPU can run, and a faster way to train wide layers."""
 
 from functools import cache
 from typing import Any
@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from src.models.autocast import autocast_dtype
 
-# Their derivatives, from their values.
+# The derivatives of sigmoid and tanh, computed from their values.
 sigmoid_backward = torch.ops.aten.sigmoid_backward
 tanh_backward = torch.ops.aten.tanh_backward
 
@@ -37,15 +37,15 @@ def is_faster(weights: tuple[Tensor, ...]) -> bool:
 
 
 class BF16LSTM(torch.autograd.Function):
-    """Matrix products of bfloat16; gates, cells and their gradients in float32.
+    """Matrix products in bfloat16; gates, cells and their gradients in float32.
 
-    Takes features (time, batch, input), hidden and cell (batch, size), then the weights as torch.nn.LSTM has them.
+    Takes features (time, batch, input), hidden and cell (batch, size), then the weights in torch.nn.LSTM's order.
     Returns the hidden values of all time steps and the last cell, in bfloat16.
 
-    oneDNN's forward pass is as fast, but not its backward pass. Here the gradients of all gates are kept, and each
-    weight's is one product. Forward and backward of a (70, 20) window on one core of a Zen 4, in ms, against oneDNN in
-    bfloat16 and in float32: 1150 to 1150 units 557, 953, 1248; 1150 to 400 206, 292, 303; but 400 to 512 113, 94, 169,
-    where the loop over time costs more than it saves. The error of values and gradients is oneDNN's.
+    oneDNN's forward pass is as fast, but its backward pass is slower. Here the gradients of all gates are kept, and the
+    gradient of each weight is one product. Forward and backward of a (70, 20) window on one core of a Zen 4, in ms,
+    against oneDNN in bfloat16 and in float32: 1150 to 1150 units 557, 953, 1248; 1150 to 400 units 206, 292, 303; but
+    400 to 512 units 113, 94, 169: there the loop over time costs more than it saves. Errors are as large as oneDNN's.
     """
 
     @staticmethod
@@ -58,7 +58,7 @@ class BF16LSTM(torch.autograd.Function):
         cells = torch.empty(time, batch, size)
         hiddens = torch.empty(time, batch, size, dtype=torch.bfloat16)
         hidden, cell = first_hidden, first_cell
-        # unbind: indexing in a loop takes ten times longer.
+        # unbind: indexing in a loop takes ten times as long.
         for sum_t, gate_t, cell_t, hidden_t in zip(
             *(all_t.unbind() for all_t in (sums, gates, cells, hiddens)), strict=True
         ):

@@ -1,4 +1,4 @@
-"""The loss of features through a net's decoder, be it linear or adaptive."""
+"""The loss of features through a net's decoder, linear or adaptive."""
 
 from typing import Any
 
@@ -10,10 +10,13 @@ from src.models.text.token_loss import IGNORED, token_loss, token_losses
 
 
 def decoder_loss(decoder: Any, features: Tensor, targets: Tensor, **choices: Any) -> Tensor:
-    """The mean loss of the targets that are not -100.
+    """Return the mean loss of the targets that are not -100.
 
-    decoder: AdaptiveDecoder, or a linear map with `weight` and `bias`, to which alone the choices apply.  choices:
-    chunk_size and dtype, see `token_loss`.  features: (time, batch, size).  targets: (time, batch).
+    Args:
+        decoder: An AdaptiveDecoder, or a linear map with `weight` and `bias`.
+        features: (time, batch, size).
+        targets: (time, batch).
+        **choices: For a linear decoder: chunk_size and dtype, see `token_loss`.
     """
     if not isinstance(decoder, AdaptiveDecoder):
         return token_loss(features, targets, decoder.weight, decoder.bias, **choices)
@@ -22,7 +25,7 @@ def decoder_loss(decoder: Any, features: Tensor, targets: Tensor, **choices: Any
 
 @torch.no_grad()
 def decoder_losses(decoder: Any, features: Tensor, targets: Tensor, **choices: Any) -> Tensor:
-    """The loss of each target, (time, batch), without gradient; 0 where a target is -100. See `decoder_loss`."""
+    """Return the loss of each target, (time, batch), without gradient; 0 where a target is -100."""
     if not isinstance(decoder, AdaptiveDecoder):
         return token_losses(features, targets, decoder.weight, decoder.bias, **choices)
     return _adaptive_losses(decoder, features, targets)
@@ -30,5 +33,5 @@ def decoder_losses(decoder: Any, features: Tensor, targets: Tensor, **choices: A
 
 def _adaptive_losses(decoder: AdaptiveDecoder, features: Tensor, targets: Tensor) -> Tensor:
     kept = targets != IGNORED
-    found = -decoder.of_targets(features[kept], targets[kept])
-    return found.new_zeros(targets.shape).masked_scatter(kept, found)
+    losses = -decoder.of_targets(features[kept], targets[kept])
+    return losses.new_zeros(targets.shape).masked_scatter(kept, losses)

@@ -1,4 +1,4 @@
-"""Trains and scores a net that foretells the next token of a stream."""
+"""Trains and scores a net that predicts the next token of a stream."""
 
 import math
 from collections.abc import Callable
@@ -13,33 +13,34 @@ from src.models.base import BaseModel
 from src.models.text.decoder_loss import decoder_loss, decoder_losses
 from src.models.text.dynamic_evaluation import DynamicEvaluation
 from src.models.text.generation import generate
-from src.models.text.language_features import LanguageFeatures
 from src.models.text.neural_cache import NeuralCache
+from src.models.text.recurrent_net import LanguageFeatures
 from src.models.text.token_loss import IGNORED
 
 PROJECTIONS = {"auto": None, "bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 class LanguageModel(BaseModel):
-    """Softmax cross-entropy of each next token; perplexity, and bits per token, over the whole stream.
+    """Softmax cross-entropy of each next token; perplexity and bits per token over the whole stream.
 
-    Batches are (tokens, targets), int64 (time, batch), window after window of the same tracks; a target of -100 does
-    not count. The net's state goes from each window to the next, without its history, and is None (zeros) at the
-    beginning of an epoch, a validation and a test; a checkpoint keeps the training's. Where batches have a third part,
-    bool, it says before which tokens the net's state is zero, as there a document begins.
-    alpha: weight of AR, the mean square of the last layer's dropped-out output.  beta: of TAR, the mean square of the
-    changes from step to step of the output before dropout. Neither is part of a logged loss.
-    loss_chunk: tokens whose logits exist at one time.  projection: what the decoder multiplies in, in training and
-    scoring: bf16, fp32, or auto, which is what the trainer's precision says. An adaptive decoder needs neither.
-    cache: mixes into the test's probabilities what followed similar states a short while ago (NeuralCache).
-    dynamic: lets a copy of the net learn from the test's text, after scoring it (DynamicEvaluation).
-    Where the training loader varies its windows, each step's lr is scaled by the window's length over `bptt`.
+    Batches are (tokens, targets), int64 (time, batch): one window after another of the same tracks. A target of -100
+    does not count. A third part, bool, marks the tokens at which a document begins, where the state is set to zero. The
+    state goes from each window to the next without its history. It starts at None (zeros) in each epoch, validation and
+    test; a checkpoint keeps the state of the training.
 
-    Scores are sums of token losses over numbers of tokens, in float64 from window to window. They do not depend on how
-    the stream is cut into windows, but with `dynamic`. They do depend on the batch size, since each track begins
-    without a past, and, if the loader keeps no tail, lacks it: the number to report is that of batch size 1.
+    Scores are sums of token losses divided by numbers of tokens, in float64 across windows. They do not depend on how
+    the stream is cut into windows, except with `dynamic`. They depend on the batch size, because each track begins
+    without a past and a loader may drop the tail: report the number for batch size 1.
 
+    If the training loader varies its windows, each step's lr is scaled by the window's length divided by `bptt`.
     Source: Merity et al. 2017, arXiv:1708.02182, sections 4.1 (lr) and 4.6 (AR, TAR).
+
+    Args:
+        alpha: Weight of AR, the mean square of the last layer's output after dropout; not part of a logged loss.
+        beta: Weight of TAR, the mean square of its changes over time before dropout; not part of a logged loss.
+        loss_chunk: Tokens whose logits exist at one time.
+        projection: What a linear decoder multiplies in: bf16, fp32, or auto, the trainer's precision.
+        cache, dynamic: Used at test.
     """
 
     def __init__(
@@ -73,22 +74,22 @@ class LanguageModel(BaseModel):
         self._counts: list[Tensor] = []
 
     def build(self, spec: dict[str, Any]) -> None:
-        self.net = self.net_for({"vocab_size": spec["vocab_size"]})
+        self.net = self.make_net_for({"vocab_size": spec["vocab_size"]})
 
     def forward(self, tokens: Tensor, state: Any = None, *starts: Tensor) -> LanguageFeatures:
-        """tokens: (time, batch).  state: as the window before returned it; None at first.  starts: see above."""
+        """Return the features of tokens, (time, batch), after the state of the window before (None at first)."""
         assert self.net is not None
         return self.net(tokens, state, *starts)
 
     def on_train_start(self) -> None:
-        self.state = mapped(lambda tensor: tensor.to(self.device), self.state)  # a checkpoint's is on the CPU
+        self.state = mapped(lambda tensor: tensor.to(self.device), self.state)  # a checkpoint's state is on the CPU
 
     def on_train_epoch_start(self) -> None:
         self.state = None
 
     def on_train_batch_start(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         if batch_idx == 0:
-            self.state = None  # again: a run resumed right after an epoch's last window has no epoch start
+            self.state = None  # again: a run that resumes after an epoch's last window has no epoch start
         self._lengths.append(len(batch[0]))
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
@@ -102,16 +103,16 @@ class LanguageModel(BaseModel):
         return loss + self._penalty(dropped.float(), raw.float())
 
     def on_step_left_out(self) -> None:
-        self.state = None  # what the window left behind is no number either
+        self.state = None  # the window's state is not finite either
 
     def _penalty(self, dropped: Tensor, raw: Tensor) -> Tensor | float:
         penalty = self.alpha * dropped.square().mean() if self.alpha else 0.0
-        if self.beta and len(raw) > 1:  # the jump to a new document is a change, too: one in thousands of steps
+        if self.beta and len(raw) > 1:  # includes the rare jumps to a new document
             penalty += self.beta * (raw[1:] - raw[:-1]).square().mean()
         return penalty
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        # The rate itself: to scale the loss would change what clipping, weight decay and Adam make of it.
+        # Scale the rate, not the loss, which clipping, weight decay and Adam would treat differently.
         share, self._lengths = self._share_of_lr(), []
         rates = [group["lr"] for group in optimizer.param_groups]
         for group in optimizer.param_groups:
@@ -151,7 +152,7 @@ class LanguageModel(BaseModel):
             return
         net: Any = self.dynamic.net
         with torch.inference_mode(False), torch.enable_grad():
-            # Copies: Lightning's own can be part of no gradient.
+            # Cloned: Lightning's are inference tensors, which have no gradients.
             batch = tuple(tensor.clone() for tensor in batch)
             features = self._score(batch, net, self.cache)
             self.dynamic.learn(decoder_loss(net.decoder, features, batch[1], **self.loss_choices))
@@ -159,9 +160,11 @@ class LanguageModel(BaseModel):
     def token_losses(
         self, batch: tuple[Tensor, ...], state: Any = None, net: Any = None
     ) -> tuple[Tensor, LanguageFeatures]:
-        """The loss of each target of a window, (time, batch), 0 where it is -100, and the features that it comes from.
+        """Return the loss of each target of a window, (time, batch), 0 where it is -100, and the window's features.
 
-        state: that of the features of the window before.  net: another one than the model's own.
+        Args:
+            state: The state in the features of the window before.
+            net: Used in place of the model's own net.
         """
         tokens, targets, *starts = batch
         net = self.net if net is None else net
@@ -169,7 +172,7 @@ class LanguageModel(BaseModel):
         return decoder_losses(net.decoder, features.dropped, targets, **self.loss_choices), features
 
     def _score(self, batch: tuple[Tensor, ...], net: Any = None, cache: NeuralCache | None = None) -> Tensor:
-        """Note the losses of a window; returns its features."""
+        """Add the losses of a window to the score; return its features."""
         targets = batch[1]
         self._check_tracks("scoring", targets, self.scoring_state)
         losses, (dropped, _, state) = self.token_losses(batch, self.scoring_state, net)
@@ -189,18 +192,18 @@ class LanguageModel(BaseModel):
             self.dynamic.end()
 
     def _log_scores(self, stage: str) -> None:
-        # Only here are they fetched from the device: no window waits for it.
+        # Fetched from the device once, so no window waits.
         own = [torch.stack(values).cpu().double().sum() for values in (self._sums, self._counts)]
         total, count = torch.stack(gather(torch.stack(own))).sum(0)
         self._begin_scoring()
         loss = total / count
         scores = {"loss": loss, "perplexity": loss.exp(), "bits_per_token": loss / math.log(2)}
-        # The values are whole-world ones already; sync_dist only tells Lightning so.
+        # The values are already those of all ranks; sync_dist only tells Lightning.
         named = {f"{stage}/{name}": score.float() for name, score in scores.items()}
         self.log_dict(named, prog_bar=True, sync_dist=True)
 
     def continued(self, tokens: list[int], length: int, **sampling: Any) -> list[int]:
-        """`length` tokens that follow the given ones; sampling: temperature, top_k, top_p, seed (see `generate`)."""
+        """Return `length` tokens that follow the given ones; for the sampling options see `generate`."""
         assert self.net is not None
         was_training = self.net.training
         self.net.eval()
@@ -210,18 +213,18 @@ class LanguageModel(BaseModel):
         return found
 
     def _check_tracks(self, stage: str, tokens: Tensor, state: Any) -> None:
-        # An error and no reset: tokens in the middle of a text would be trained on or scored without their past.
+        # An error, not a reset: tokens in the middle of a text would be scored without their past.
         before = self._num_tracks.get(stage)
         self._num_tracks[stage] = tokens.shape[1]
         if state is not None and before != tokens.shape[1]:
             raise ValueError(
-                f"all windows of an epoch must have the same tracks, got a batch of {tokens.shape[1]} after {before}; "
-                "change the batch size between epochs"
+                f"all windows of an epoch must have the same batch size, got {tokens.shape[1]} after {before}; "
+                "change it between epochs"
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        # Cloned: a state may be a view of its whole window, which would be saved with it.
+        # Cloned: a state may be a view of a whole window, which would be saved too.
         state = mapped(lambda tensor: tensor.cpu().clone(), self.state)
         checkpoint["hidden_state"] = {
             "ranks": gather(state),
@@ -232,14 +235,14 @@ class LanguageModel(BaseModel):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         saved = checkpoint.get("hidden_state", {"ranks": [None], "num_tracks": 0, "lengths": []})
-        # With other devices than before it is of other tracks, which is an error unless an epoch begins.
+        # With another number of devices it belongs to other tracks, which is an error unless an epoch begins.
         self.state = saved["ranks"][self.global_rank % len(saved["ranks"])]
         self._num_tracks["train"] = saved["num_tracks"]
         self._lengths = list(saved["lengths"])
 
 
 def mapped(function: Callable[[Tensor], Tensor], state: Any) -> Any:
-    """A state with its tensors replaced by what the function makes of each; its (nested) tuples become plain ones."""
+    """Apply a function to each tensor of a state; (nested) tuples become plain tuples."""
     if isinstance(state, Tensor):
         return function(state)
     return tuple(mapped(function, part) for part in state) if isinstance(state, tuple | list) else state

@@ -1,4 +1,4 @@
-"""One QRNN layer: gates from a convolution over time, then a gated blend over time."""
+"""One QRNN layer: a convolution over time computes gates, which then blend values over time."""
 
 from functools import partial
 
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from src.kernels.forget_mult import forget_mult
 from src.models.dropout import check_dropout, drop, keep, random_mask
-from src.models.text.run_segments import run_segments
+from src.models.text.run_segments import checked_state, run_segments
 
-# The gates that each pooling computes, in the order of the linear map's rows.
+# The gates of each pooling, in the order of the linear map's rows.
 GATES = {"f": "zf", "fo": "zfo", "ifo": "zfoi"}
 
 # The cell, (batch, hidden_size); for window 2 also the last input, (batch, input_size).
@@ -18,19 +18,20 @@ QRNNLayerState = tuple[Tensor, ...]
 
 
 class QRNNLayer(nn.Module):
-    """All gates of all time steps in one matrix product; only the blend of each value with the one before takes turns.
+    """One matrix product for all gates of all time steps; only the blend with the value before goes step by step.
 
-    f is the chance of the new input, not of the old state: 1 - f of the paper.
+    Here f is the chance of the new input; the paper's f is our 1 - f.
     Source: Bradbury et al. 2017, arXiv:1611.01576, section 2; DropConnect on the weights as in Merity et al. 2017.
+
+    Args:
+        pooling: "f", "fo" or "ifo".
+        window: How many inputs each step sees, 1 or 2.
+        zoneout: Chance that a value of the state stays as it was.
     """
 
     def __init__(
         self, input_size: int, hidden_size: int, *, pooling: str, window: int, zoneout: float, weight_dropout: float
     ) -> None:
-        """pooling: "f", "fo" or "ifo".  window: inputs that each step sees, 1 or 2.
-
-        Raises ValueError if a choice is none of these or a rate not within [0, 1).
-        """
         super().__init__()
         if pooling not in GATES:
             raise ValueError(f"pooling must be one of {', '.join(GATES)}, got {pooling!r}")
@@ -48,13 +49,15 @@ class QRNNLayer(nn.Module):
     def forward(
         self, features: Tensor, state: QRNNLayerState | None = None, starts: Tensor | None = None
     ) -> tuple[Tensor, QRNNLayerState]:
-        """features: (time, batch, input_size).  state: as the call before returned it; zeros if None.
+        """Return the hidden values of all time steps, (time, batch, hidden_size), and the state after the last.
 
-        starts: (time, batch), bool: before which steps a track's state is zero; the dropped weights stay dropped.
-        Returns the hidden values of all time steps, (time, batch, hidden_size), and the state after the last.
-        Raises ValueError if features and state do not fit.
+        Args:
+            features: (time, batch, input_size).
+            state: As the call before returned it; None is zeros.
+            starts: bool (time, batch): where true, the state before the step is zero; the mask stays the same.
         """
-        state = self._checked(features, state)
+        sizes = [self.hidden_size, self.input_size][: self.window]
+        state = checked_state(features, state, self.input_size, sizes)
         weight = self.linear.weight
         if self.training and self.weight_dropout:
             weight = drop(weight, self.weight_dropout)
@@ -66,37 +69,23 @@ class QRNNLayer(nn.Module):
         z, f, *others = gates.chunk(len(self.gates), -1)
         o, i = [gate.sigmoid() for gate in others] + [None] * (2 - len(others))
         cells = forget_mult(self._zone_out(f.sigmoid()), z.tanh(), cell, i=i)
-        # Copies: a view would keep the whole window in memory.
+        # Cloned: a view would keep the whole window in memory.
         after = (cells[-1].clone(), *([features[-1].clone()] if self.window == 2 else []))
         return cells if o is None else o * cells, after
 
     def _windows(self, features: Tensor, last_input: Tensor | None = None) -> Tensor:
-        """Each step's input, for window 2 behind the one before it: (time, batch, window * input_size)."""
+        """Return each step's input, for window 2 after the input before it: (time, batch, window * input_size)."""
         if last_input is None:
             return features
         before = torch.cat([last_input.unsqueeze(0), features])[:-1]
         return torch.cat([before, features], -1)
 
     def _zone_out(self, f: Tensor) -> Tensor:
-        """The paper's 1 - dropout(1 - f) without rescaling, for its f: where ours becomes 0, nothing is forgotten.
+        """Return f with zoneout: the paper's 1 - dropout(1 - f) without rescaling, for its f.
 
-        So f- and fo-pooling keep the cell as it is; ifo-pooling still adds its input. When not training, f is its mean
-        over the draws, as in zoneout's paper: Krueger et al. 2016, arXiv:1606.01305.
+        Where our f becomes 0, f- and fo-pooling keep the cell, but ifo-pooling still adds its input. In evaluation f is
+        its mean over the draws, as in Krueger et al. 2016, arXiv:1606.01305.
         """
         if not self.zoneout:
             return f
         return keep(f, random_mask(f, self.zoneout)) if self.training else f * (1 - self.zoneout)
-
-    def _checked(self, features: Tensor, state: QRNNLayerState | None) -> QRNNLayerState:
-        if features.ndim != 3 or features.shape[2] != self.input_size:
-            raise ValueError(f"features must be (time, batch, {self.input_size}), got {tuple(features.shape)}")
-        sizes = [self.hidden_size, self.input_size][: self.window]
-        shapes = [(features.shape[1], size) for size in sizes]
-        if state is None:
-            return tuple(features.new_zeros(shape) for shape in shapes)
-        if [part.shape for part in state] != shapes:
-            raise ValueError(
-                f"the state of this batch must be of {shapes}, got {[tuple(part.shape) for part in state]}; "
-                "start another batch size with None"
-            )
-        return state

@@ -1,28 +1,55 @@
-"""What the recurrent language nets share: all but their layers."""
+"""The parts that recurrent language nets share: everything but their layers."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from src.models.dropout import DroppedEmbedding, LockedDropout, check_dropout
 from src.models.text.adaptive_decoder import AdaptiveDecoder
-from src.models.text.language_features import LanguageFeatures
+
+
+class LanguageFeatures(NamedTuple):
+    """What every language net returns; its `decoder` makes logits of it later, so the loss can do that in pieces.
+
+    Attributes:
+        dropped: The last layer's output after dropout, (time, batch, embedding_size).
+        raw: The same before dropout.
+        state: What the next window starts from; nested tuples of tensors.
+    """
+
+    dropped: Tensor
+    raw: Tensor
+    state: Any
 
 
 class RecurrentNet(nn.Module):
-    """Embedding, recurrent layers with locked dropout before, between and behind them, decoder.
+    """Embedding, recurrent layers with locked dropout before, between and after them, decoder.
 
-    The layers are hidden_size wide; with tie_weights the last is embedding_size wide and the decoder's weight is the
-    embedding's.
     Source: Merity et al. 2017, arXiv:1708.02182, section 4.
+
+    Args:
+        vocab_size: Number of words.
+        make_layer: Makes a layer, given its depth and the widths of the embedding and of all layers.
+        hidden_size: Width of all layers; with tie_weights the last is embedding_size wide.
+        embedding_dropout: Of whole words.
+        input_dropout: Of the embedded words.
+        hidden_dropout: Between layers.
+        output_dropout: Before the decoder.
+        tie_weights: Whether the decoder's weight is the embedding's.
+        cutoffs: Of an AdaptiveDecoder; None makes the decoder linear.
+
+    Raises:
+        ValueError: A size is not positive, or a rate is not within [0, 1).
     """
+
+    dense = False  # whether each layer sees the embedded words and all layers before it, side by side
 
     def __init__(
         self,
         vocab_size: int,
-        make_layer: Callable[[int, int, int], nn.Module],
+        make_layer: Callable[[int, list[int]], nn.Module],
         *,
         embedding_size: int,
         hidden_size: int,
@@ -33,15 +60,7 @@ class RecurrentNet(nn.Module):
         output_dropout: float,
         tie_weights: bool,
         cutoffs: Sequence[int] | None,
-        dense: bool,
-        **layer_rates: float,
     ) -> None:
-        """make_layer: called with depth, input size and width.  layer_rates: the layers' own, which are checked, too.
-
-        cutoffs: see AdaptiveDecoder; a linear decoder if None.
-        dense: each layer sees the embedded words and all layers before it, side by side.
-        Raises ValueError if a size is not positive or a rate not within [0, 1).
-        """
         super().__init__()
         if min(vocab_size, embedding_size, hidden_size, num_layers) < 1:
             raise ValueError(
@@ -50,22 +69,18 @@ class RecurrentNet(nn.Module):
             )
         if tie_weights and cutoffs is not None:
             raise ValueError(f"an adaptive decoder has no weight to tie: tie_weights must be false, got {cutoffs=}")
-        rates = {
-            "embedding_dropout": embedding_dropout,
-            "input_dropout": input_dropout,
-            "hidden_dropout": hidden_dropout,
-        }
-        check_dropout(**rates, output_dropout=output_dropout, **layer_rates)
+        check_dropout(
+            embedding_dropout=embedding_dropout,
+            input_dropout=input_dropout,
+            hidden_dropout=hidden_dropout,
+            output_dropout=output_dropout,
+        )
         sizes = [embedding_size] + [hidden_size] * num_layers
         if tie_weights:
             sizes[-1] = embedding_size
-        self.dense = dense
         self.embedding = DroppedEmbedding(vocab_size, embedding_size, dropout=embedding_dropout)
         self.input_dropout = LockedDropout(input_dropout)
-        self.layers = nn.ModuleList()
-        for depth in range(num_layers):
-            seen = sum(sizes[: depth + 1]) if dense else sizes[depth]
-            self.layers.append(make_layer(depth, seen, sizes[depth + 1]))
+        self.layers = nn.ModuleList(make_layer(depth, sizes) for depth in range(num_layers))
         self.dropouts = nn.ModuleList(LockedDropout(hidden_dropout) for _ in range(num_layers - 1))
         self.dropouts.append(LockedDropout(output_dropout))
         if cutoffs is None:
@@ -74,10 +89,12 @@ class RecurrentNet(nn.Module):
             self.decoder = AdaptiveDecoder(sizes[-1], vocab_size, cutoffs=cutoffs)
 
     def forward(self, tokens: Tensor, state: Any = None, starts: Tensor | None = None) -> LanguageFeatures:
-        """tokens: (time, batch), int64.  state: a part for each layer, as the call before returned it; zeros if None.
+        """Return the features of a window; ValueError if the arguments do not fit together.
 
-        starts: (time, batch), bool: at these tokens a document begins, and the state before them is zero.
-        Raises ValueError if tokens, state and starts do not fit.
+        Args:
+            tokens: int64 (time, batch).
+            state: The state in the features of the window before; None is zeros.
+            starts: bool (time, batch): where a document begins, the state before it is zero.
         """
         if tokens.ndim != 2:
             raise ValueError(f"tokens must be (time, batch), got {tuple(tokens.shape)}")
@@ -86,7 +103,7 @@ class RecurrentNet(nn.Module):
         if starts is not None:
             if starts.shape != tokens.shape:
                 raise ValueError(f"starts must be {tuple(tokens.shape)} as tokens are, got {tuple(starts.shape)}")
-            starts = starts.cpu()  # the layers' loops depend on it: fetched once
+            starts = starts.cpu()  # the layers' loops depend on it: fetch it once
         raw = dropped = self.input_dropout(self.embedding(tokens))
         seen, states = [dropped], []
         for layer, dropout, before in zip(self.layers, self.dropouts, state or [None] * len(self.layers), strict=True):
@@ -97,7 +114,7 @@ class RecurrentNet(nn.Module):
         return LanguageFeatures(dropped, raw, tuple(states))
 
     def layer_groups(self) -> list[list[nn.Module]]:
-        """The embedding, each layer, the decoder; a tied weight is the embedding's alone."""
+        """Return the embedding, each layer, the decoder; a tied weight belongs to the embedding."""
         decoder = self.decoder
         if isinstance(decoder, nn.Linear) and decoder.weight is self.embedding.weight:
             decoder = nn.ParameterList([decoder.bias])
@@ -105,7 +122,7 @@ class RecurrentNet(nn.Module):
 
 
 def linear_decoder(size: int, vocab_size: int, tied_weight: nn.Parameter | None) -> nn.Linear:
-    """A decoder with the given weight; with one of its own if None."""
+    """Return a decoder with the given weight, or with its own if None."""
     decoder = nn.Linear(size, vocab_size)
     nn.init.zeros_(decoder.bias)
     if tied_weight is not None:

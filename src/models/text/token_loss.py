@@ -1,4 +1,4 @@
-"""Cross-entropy of features through a linear decoder, piece by piece: no logits of a whole window at once."""
+"""Cross-entropy of features through a linear decoder, in chunks: the logits of a whole window never exist at once."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-IGNORED = -100  # torch's own mark of a target that no loss counts
-# A probability below it may have lost digits, or be zero: its logarithm is taken from the logits instead.
-LEAST_PROBABILITY = 1e-30
-WORDS = 4096  # whose weights' gradients are computed at a time
+IGNORED = -100  # torch's mark for a target that does not count
+# A smaller probability may have lost digits or be zero: its logarithm is computed from the logits instead.
+MIN_PROBABILITY = 1e-30
+WORDS_AT_A_TIME = 4096  # in the gradients of the weight
 
 
 def token_loss(
@@ -23,13 +23,21 @@ def token_loss(
     chunk_size: int,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """The mean of F.cross_entropy(F.linear(features, weight, bias), targets) over the targets that are not -100.
+    """Return the mean of F.cross_entropy(F.linear(features, weight, bias), targets) over targets that are not -100.
 
-    features: (..., size).  targets: (...), int64.  weight: (vocab_size, size).  bias: (vocab_size,).
-    chunk_size: tokens whose logits exist at one time.  dtype: what the projection multiplies in (bfloat16, float32,
-    float64); bfloat16 where autocast says so, or else the features' own, if None. Sums are in float32 at least.
-    The gradients are made together with the loss, so nothing is recomputed; they have no gradients of their own.
-    Raises ValueError if features, targets and weight do not fit together.
+    The gradients are computed together with the loss, so nothing is recomputed; they cannot be differentiated again.
+
+    Args:
+        features: (..., size).
+        targets: int64 (...).
+        weight: (vocab_size, size).
+        bias: (vocab_size,).
+        chunk_size: Number of tokens whose logits exist at one time.
+        dtype: What the projection multiplies in: bfloat16, float32 or float64. None takes autocast's bfloat16,
+            otherwise the features' dtype. Sums are at least in float32.
+
+    Raises:
+        ValueError: The shapes of features, targets and weight do not fit together.
     """
     dtype = _check(features, targets, weight, chunk_size, dtype)
     rows, flat = features.flatten(0, -2), targets.flatten()
@@ -50,9 +58,9 @@ def token_losses(
     chunk_size: int,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """The loss of each target, of the targets' shape and without gradient; 0 where a target is -100.
+    """Return the loss of each target, in the targets' shape and without gradient; 0 where a target is -100.
 
-    Arguments and errors as `token_loss` has them. Only the projection is in `dtype`, all else in float32 at least.
+    Arguments and errors are those of `token_loss`.
     """
     dtype = _check(features, targets, weight, chunk_size, dtype)
     losses = targets.new_zeros(targets.numel(), dtype=_exact(dtype))
@@ -66,7 +74,7 @@ def token_losses(
 
 
 class _SummedLoss(torch.autograd.Function):
-    """The sum of the losses of all rows. Saves no logits but finished gradients, which backward has only to scale."""
+    """The sum of the losses of all rows. It saves finished gradients instead of logits; backward only scales them."""
 
     @staticmethod
     def forward(
@@ -80,7 +88,7 @@ class _SummedLoss(torch.autograd.Function):
         with torch.autocast(features.device.type, enabled=False):
             _fill(probabilities, gradients, features, weight, bias, targets, chunk_size, dtype)
         losses = -probabilities.log()
-        far = probabilities < LEAST_PROBABILITY
+        far = probabilities < MIN_PROBABILITY
         if far.any():
             losses[far] = token_losses(features[far], targets[far], weight, bias, chunk_size=chunk_size, dtype=dtype)
         ctx.save_for_backward(*gradients)
@@ -103,10 +111,9 @@ def _fill(
     chunk_size: int,
     dtype: torch.dtype,
 ) -> None:
-    """Write the targets' probabilities, and add to the gradients of features, weight and bias where they are wanted.
+    """Write the targets' probabilities, and the gradients of features, weight and bias that are not None.
 
-    One function, long as it is: its chunk of vocabulary is what memory goes to, its three products and a softmax what
-    time goes to.
+    One long function: nearly all memory is its one chunk of logits, nearly all time its three products and softmax.
     """
     of_features, of_weight, of_bias = gradients
     weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
@@ -122,7 +129,7 @@ def _fill(
         softmax = torch.softmax(logits, 1, out=logits)
         places = torch.arange(len(rows), device=rows.device), column
         out.copy_(softmax[places])
-        # From here on the gradients of the logits. By scatter_ it would take 40 ms, in bfloat16 on a CPU.
+        # `softmax` now becomes the gradient of the logits. scatter_ would take 40 ms in bfloat16 on a CPU.
         softmax[places] -= 1
         if of_rows is not None:
             of_rows.copy_(softmax @ weight).mul_(mask)
@@ -130,8 +137,8 @@ def _fill(
             _accumulate(of_bias, (mask.t() @ softmax).squeeze(0), number)
         if of_weight is not None:
             rows = rows * mask
-            # Some words at a time: on a CPU their product, still in its caches, is added four times as fast.
-            for words, total in zip(softmax.split(WORDS, 1), of_weight.split(WORDS), strict=True):
+            # Some words at a time: adding a product that is still in the CPU's caches is four times as fast.
+            for words, total in zip(softmax.split(WORDS_AT_A_TIME, 1), of_weight.split(WORDS_AT_A_TIME), strict=True):
                 _accumulate(total, words.t() @ rows, number)
 
 
@@ -143,7 +150,7 @@ def _accumulate(total: Tensor, part: Tensor, number: int) -> None:
 
 
 def _pieces(size: int, *tensors: Tensor | None) -> Iterator[tuple[Any, ...]]:
-    """Views of the same rows of all tensors, `size` at a time; None stays None."""
+    """Yield views of the same rows of all tensors, `size` rows at a time; None stays None."""
     first = tensors[0]
     assert first is not None
     for start in range(0, len(first), size):
@@ -155,7 +162,7 @@ def _exact(dtype: torch.dtype) -> torch.dtype:
 
 
 def _projection_dtype(features: Tensor) -> torch.dtype:
-    """What autocast makes of a product of the features; their own without it."""
+    """Return the dtype of a matrix product of the features, under autocast or not."""
     corner = features.detach().flatten(0, -2)[:1, :1]
     return torch.mm(corner, corner).dtype
 
@@ -171,5 +178,5 @@ def _check(
     if chunk_size < 1:
         raise ValueError(f"chunk_size must be positive, got {chunk_size}")
     dtype = dtype or _projection_dtype(features)
-    # float16 cannot hold the small probabilities that gradients are made of.
+    # float16 cannot hold the small probabilities in the gradients.
     return torch.float32 if dtype == torch.float16 else dtype

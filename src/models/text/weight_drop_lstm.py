@@ -1,4 +1,4 @@
-"""One LSTM layer with DropConnect on its hidden-to-hidden weights, run by the fused kernels."""
+"""One LSTM layer with DropConnect on its hidden-to-hidden weights, run by fused kernels."""
 
 from functools import partial
 from typing import Any
@@ -8,20 +8,19 @@ from torch import Tensor, nn
 
 from src.models.dropout import check_dropout, drop
 from src.models.text.bf16_lstm import BF16LSTM, cpu_has_bf16_lstm, is_bf16_on_cpu, is_faster
-from src.models.text.run_segments import run_segments
+from src.models.text.run_segments import checked_state, run_segments
 
 LSTMState = tuple[Tensor, Tensor]
 
 
 class WeightDropLSTM(nn.Module):
-    """torch.nn.LSTM of one layer; while training, each call drops hidden-to-hidden weights, for all its time steps.
+    """torch.nn.LSTM with one layer; in training each call drops hidden-to-hidden weights, the same for all time steps.
 
-    The weights of the wrapped LSTM are the raw ones: nothing else is kept or saved.
+    The wrapped LSTM holds the weights before dropout; nothing else is kept or saved.
     Source: Merity et al. 2017, arXiv:1708.02182, section 2; Wan et al. 2013 (DropConnect).
     """
 
     def __init__(self, input_size: int, hidden_size: int, *, weight_dropout: float) -> None:
-        """Raises ValueError if the rate is not within [0, 1)."""
         super().__init__()
         check_dropout(weight_dropout=weight_dropout)
         self.lstm = nn.LSTM(input_size, hidden_size)
@@ -30,13 +29,16 @@ class WeightDropLSTM(nn.Module):
     def forward(
         self, features: Tensor, state: LSTMState | None = None, starts: Tensor | None = None
     ) -> tuple[Tensor, LSTMState]:
-        """features: (time, batch, input_size).  state: hidden and cell, (1, batch, hidden_size) each; zeros if None.
+        """Return the hidden values of all time steps, (time, batch, hidden_size), and the state after the last.
 
-        starts: (time, batch), bool: before which steps a track's state is zero; the dropped weights stay dropped.
-        Returns the hidden values of all time steps, (time, batch, hidden_size), and the state after the last.
-        Raises ValueError if features and state do not fit.
+        Args:
+            features: (time, batch, input_size).
+            state: Hidden and cell, (1, batch, hidden_size) each; None is zeros.
+            starts: bool (time, batch): where true, the state before the step is zero; the mask stays the same.
         """
-        state = self._checked(features, state)
+        hidden, cell = checked_state(features, state, self.lstm.input_size, [self.lstm.hidden_size] * 2, 1)
+        # A state made under autocast may meet features made without it.
+        state = hidden.to(features.dtype), cell.to(features.dtype)
         weights = tuple(self.lstm.parameters())
         is_dropping = self.training and self.weight_dropout > 0
         if is_dropping:
@@ -52,39 +54,23 @@ class WeightDropLSTM(nn.Module):
             run = partial(run_layer, PackedWeights.apply(*weights) if features.is_cuda else weights)
         return run_segments(run, features, state, starts)
 
-    def _checked(self, features: Tensor, state: LSTMState | None) -> LSTMState:
-        if features.ndim != 3 or features.shape[2] != self.lstm.input_size:
-            raise ValueError(f"features must be (time, batch, {self.lstm.input_size}), got {tuple(features.shape)}")
-        shape = (1, features.shape[1], self.lstm.hidden_size)
-        if state is None:
-            zeros = features.new_zeros(shape)
-            return zeros, zeros
-        if any(part.shape != shape for part in state):
-            raise ValueError(
-                f"the state of this batch must be two of {shape}, got {[tuple(part.shape) for part in state]}; "
-                "start another batch size with None"
-            )
-        # A state from under autocast may meet features from outside it.
-        hidden, cell = (part.to(features.dtype) for part in state)
-        return hidden, cell
-
 
 def run_layer(weights: tuple[Tensor, ...], features: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-    """What torch.nn.LSTM calls, but with weights that need not be parameters."""
+    """Run torch.nn.LSTM's kernel with weights that need not be parameters."""
     choices = {"has_biases": True, "num_layers": 1, "dropout": 0.0, "train": True}
     output, hidden, cell = torch.lstm(features, state, weights, **choices, bidirectional=False, batch_first=False)
     return output, (hidden, cell)
 
 
 def run_bf16(weights: tuple[Tensor, ...], features: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-    """The same by BF16LSTM."""
+    """Run BF16LSTM."""
     hidden, cell = state
     output, last_cell = BF16LSTM.apply(features, hidden[0], cell[0], *weights)
     return output, (output[-1:], last_cell[None])
 
 
 def run_float32(weights: tuple[Tensor, ...], features: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-    """The same in float32, with bfloat16 results, for a CPU that has no bfloat16 LSTM."""
+    """Run the layer in float32 and return bfloat16, on a CPU that has no bfloat16 LSTM."""
     with torch.autocast("cpu", enabled=False):
         hidden, cell = state
         exact = tuple(weight.float() for weight in weights)
@@ -93,9 +79,9 @@ def run_float32(weights: tuple[Tensor, ...], features: Tensor, state: LSTMState)
 
 
 class PackedWeights(torch.autograd.Function):
-    """Copies of the given weights, one behind the other in one buffer, as cuDNN wants them: else it copies and warns.
+    """Copies of the weights in one buffer, as cuDNN wants them; otherwise it copies them itself and warns.
 
-    Only for cuDNN: oneDNN takes each weight where it lies; packing them costs it 1 to 4 %.
+    For cuDNN only: packing costs oneDNN, which takes each weight where it is, 1 to 4 %.
     """
 
     @staticmethod

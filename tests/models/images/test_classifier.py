@@ -31,16 +31,13 @@ def logged(model, datamodule=None, method="validate"):
 
 
 def corners(*pairs):
-    """Float pictures with these values in the top corners of the first channel, 0 elsewhere."""
+    """Float images with these values in the top corners of the first channel, 0 elsewhere."""
     images = torch.zeros(len(pairs), 2, 6, 5)
     images[:, 0, 0, [0, -1]] = torch.tensor(pairs)
     return images
 
 
-# ---- forward ----
-
-
-def test_pictures_are_normalised_with_the_training_sets_mean_and_deviation():
+def test_images_are_normalised_with_the_training_sets_mean_and_deviation():
     model = built(classifier(net=LeftEdge), mean=[0.5, 0.25], std=[0.25, 0.5])
     assert model(corners((1.0, 0.25)))[0].tolist() == [2, 0, -1]  # (1 - 0.5) / 0.25; (0.25 - 0.5) / 0.25
 
@@ -51,11 +48,8 @@ def test_bytes_and_floats_give_the_same_logits():
     assert_close(model(images), model(images.float() / 255))
 
 
-def test_a_net_that_names_the_picture_size_gets_it():
+def test_a_net_that_names_the_image_size_gets_it():
     assert built(classifier(net=partial(MLP, widths=[], relu=True, dropout=0.0))).net.input_shape == (2, 6, 5)
-
-
-# ---- training ----
 
 
 def test_the_training_loss_is_cross_entropy_on_smoothed_labels():
@@ -100,9 +94,6 @@ def test_training_learns_the_classes():
 def test_label_smoothing_out_of_range_is_refused(wrong):
     with pytest.raises(ValueError, match=rf"label_smoothing must be within \[0, 1\), got {wrong}"):
         classifier(label_smoothing=wrong)
-
-
-# ---- scores ----
 
 
 def test_the_validation_loss_is_the_mean_over_rows_not_over_batches():
@@ -152,9 +143,6 @@ def test_flip_tta_scores_the_mean_of_both_sides():
 
 def test_without_flip_tta_no_such_score_is_logged():
     assert "test/accuracy_flip_tta" not in logged(built(), method="test")
-
-
-# ---- backbone ----
 
 
 @pytest.fixture
@@ -219,9 +207,6 @@ def test_a_resumed_or_tested_model_does_not_need_its_backbone(tmp_path):
         classifier(backbone="gone.ckpt"), ckpt_path=tmp_path / "a.ckpt", weights_only=True
     )
     assert torch.equal(resumed["head.weight"], torch.load(tmp_path / "a.ckpt")["state_dict"]["net.head.weight"])
-
-
-# ---- other people's nets ----
 
 
 def test_a_strangers_net_gets_the_facts_that_timms_nets_take():

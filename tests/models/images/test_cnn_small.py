@@ -20,7 +20,7 @@ def test_logits_by_hand():
     assert net(pixels).item() == pytest.approx(41.0, rel=1e-4)
 
 
-def test_each_stage_after_the_first_halves_the_picture():
+def test_each_stage_after_the_first_halves_the_image():
     net = make(widths=(4, 7, 5))
     sizes = []
     for stage in net.stages:
@@ -29,7 +29,7 @@ def test_each_stage_after_the_first_halves_the_picture():
     assert sizes == [(2, 4, 12, 9), (2, 7, 6, 4), (2, 5, 3, 2)]
 
 
-def test_a_picture_of_one_row_is_not_halved():
+def test_a_image_of_one_row_is_not_halved():
     assert make()(torch.randn(2, 2, 1, 9)).shape == (2, 3)
 
 

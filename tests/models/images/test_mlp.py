@@ -50,6 +50,6 @@ def test_hidden_activations_are_dropped_in_training_alone():
     assert torch.equal(net(images), net(images))
 
 
-def test_pictures_of_another_size_are_refused():
-    with pytest.raises(ValueError, match=r"takes pictures of \(2, 6, 5\), got \(2, 5, 6\)"):
+def test_images_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"takes images of \(2, 6, 5\), got \(2, 5, 6\)"):
         make()(torch.zeros(4, 2, 5, 6))

@@ -3,8 +3,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from src.models.images.resnet import Block, ResNet
+from src.models.images.resnet import Block, BlurPool, ResNet
 from src.models.layer_groups import layer_groups
+from tests.support.programs import composed
 
 RESNET18 = {
     "blocks": [2, 2, 2, 2],
@@ -30,7 +31,7 @@ def test_the_number_of_parameters_is_the_known_one(choices, known):
     ("stem", "sizes"), [("large", [56, 28, 14, 7]), ("xresnet", [56, 28, 14, 7]), ("small", [224, 112, 56, 28])]
 )
 @pytest.mark.parametrize("antialias", [False, True])
-def test_stages_halve_the_picture_as_in_the_papers_table(stem, sizes, antialias):
+def test_stages_halve_the_image_as_in_the_papers_table(stem, sizes, antialias):
     with torch.device("meta"):
         net = ResNet(3, 10, **(RESNET50 | {"stem": stem, "antialias": antialias}))
         x = net.stem(torch.empty(2, 3, 224, 224))
@@ -102,7 +103,7 @@ def test_layer_groups_are_stem_with_early_stages_late_stages_and_head(blocks, ea
 
 @pytest.mark.parametrize("stem", ["small", "large", "xresnet"])
 @pytest.mark.parametrize("antialias", [False, True])
-def test_pictures_of_a_few_pixels_pass(stem, antialias):
+def test_images_of_a_few_pixels_pass(stem, antialias):
     net = ResNet(2, 3, **(TINY | {"stem": stem, "antialias": antialias, "blocks": [1, 1, 1, 1]})).eval()
     assert net(torch.randn(4, 2, 8, 7)).shape == (4, 3)
 
@@ -116,3 +117,48 @@ def test_a_stage_needs_a_block(blocks):
 def test_an_unknown_stem_is_refused():
     with pytest.raises(ValueError, match="small, large or xresnet, got huge"):
         ResNet(2, 3, **(TINY | {"stem": "huge"}))
+
+
+def test_a_point_is_spread_by_hand():
+    point = torch.zeros(1, 1, 4, 4)
+    point[0, 0, 1, 2] = 16.0
+    # Kept: rows and columns 0 and 2; the point is a row away from both, in column 2.
+    assert BlurPool()(point)[0, 0].tolist() == [[0.0, 2.0], [0.0, 2.0]]
+
+
+def test_an_even_image_stays_even_up_to_its_border():
+    assert_close(BlurPool()(torch.full((2, 3, 5, 7), 4.0)), torch.full((2, 3, 3, 4), 4.0))
+
+
+def test_channels_do_not_mix():
+    images = torch.zeros(1, 3, 4, 4)
+    images[:, 1] = 1.0
+    assert BlurPool()(images).amax((0, 2, 3)).tolist() == [0.0, 1.0, 0.0]
+
+
+def test_a_image_of_one_pixel_passes():
+    assert BlurPool()(torch.full((1, 1, 1, 1), 3.0)).item() == 3.0
+
+
+def test_stripes_vanish_that_would_alias():
+    stripes = torch.tensor([0.0, 1.0] * 4).expand(1, 1, 8, 8)
+    blurred = BlurPool()(stripes)[..., 1:]  # the border is repeated, so the first column differs
+    assert_close(blurred, torch.full_like(blurred, 0.5))
+
+
+def test_the_filter_is_no_weight():
+    assert BlurPool().state_dict() == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("resnet18", RESNET18 | {"stem": "small"}),
+        ("resnet34", RESNET34 | {"stem": "small"}),
+        ("resnet50", RESNET50),
+    ],
+)
+def test_each_config_holds_the_choices_of_its_net(name, choices):
+    net = composed("model=image_classifier", f"model/net={name}").model.net
+    assert {key: net[key] for key in choices} == choices | {"zero_init_residual": True}
+    assert set(net) - set(choices) == {"_target_", "_partial_"}

@@ -12,9 +12,6 @@ def logs(*probabilities):
     return torch.tensor(probabilities, dtype=torch.float64).log()
 
 
-# ---- classes ----
-
-
 def test_log_loss_and_accuracy_by_hand():
     scores = class_scores(logs([0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]), torch.tensor([0, 2, 2]))
     assert scores["loss"].item() == pytest.approx((2 * math.log(2) + math.log(4)) / 3)
@@ -62,9 +59,6 @@ def test_calibration_error_of_many_classes_by_hand():
     assert scores["calibration_error"].item() == pytest.approx(0.3)  # half right, at a confidence of 0.8
 
 
-# ---- regression ----
-
-
 def test_errors_by_hand():
     scores = regression_scores(torch.tensor([[2.0], [8.0]]), torch.tensor([[1.0], [10.0]]), ["sales"])
     assert {name: round(score.item(), 4) for name, score in scores.items()} == {
@@ -82,9 +76,6 @@ def test_relative_errors_need_positive_targets():
 def test_several_targets_have_scores_of_their_own_beside_the_mean():
     scores = regression_scores(torch.tensor([[1.0, 5.0]]), torch.tensor([[0.0, 2.0]]), ["sales", "visits"])
     assert scores == {"rmse": 2, "mae": 2, "rmse_sales": 1, "rmse_visits": 3, "mae_sales": 1, "mae_visits": 3}
-
-
-# ---- over batches ----
 
 
 def test_scores_do_not_depend_on_the_batches():

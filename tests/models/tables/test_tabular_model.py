@@ -52,9 +52,6 @@ def scores_of(model, batch, method="validate"):
     return scores
 
 
-# ---- losses ----
-
-
 def test_the_loss_of_classes_is_weighted_cross_entropy_on_smoothed_labels():
     model = fixed(class_weights=[1.0, 2.0, 4.0], label_smoothing=0.3)
     batch = given([[1.0, 0.0, 2.0], [0.0, 1.0, 0.5]], [0, 2])
@@ -99,9 +96,6 @@ def test_class_weights_of_another_number_are_refused():
         built(tabular_model(class_weights=[1.0, 2.0]))
 
 
-# ---- predictions ----
-
-
 def test_a_binary_task_predicts_both_classes():
     categories, logits, _ = given([[0.0], [100.0]], [0, 0])
     assert_close(fixed(facts=BINARY).predict(categories, logits), torch.tensor([[0.5, 0.5], [0.0, 1.0]]))
@@ -122,9 +116,6 @@ def test_logarithms_are_undone(kind, expected):
     scaling = {"kind": kind, "mean": [0.0, 0.0], "std": [1.0, 1.0]}
     model = fixed(facts=REGRESSION | {"processing": {"target": scaling}})
     assert_close(model.decoded(torch.tensor([[1.9459101, 1.9459101]])), torch.tensor([[expected, expected]]))
-
-
-# ---- scores ----
 
 
 def test_scores_are_of_all_rows_not_means_over_batches():
@@ -164,9 +155,6 @@ def test_errors_are_in_original_units_and_the_loss_is_not():
 def test_what_is_logged_of_each_task():
     classes = ["accuracy", "auroc", "calibration_error", "loss"]
     assert sorted(scores_of(built(**BINARY), rows(9, built(**BINARY).hparams["spec"]))) == [f"val/{n}" for n in classes]
-
-
-# ---- training ----
 
 
 def fitted(epochs=1, facts=None, **changes):

@@ -50,12 +50,10 @@ def test_autocast_takes_no_digits():
 
 @pytest.mark.parametrize("cutoffs", [[], [0, 3], [7, 3], [3, 3], [3, 11], [3, 20]])
 def test_cutoffs_rise_within_the_vocabulary(cutoffs):
-    with pytest.raises(ValueError, match=r"must rise, above 0 and below the vocabulary's 11 words, got \["):
+    with pytest.raises(ValueError, match=r"must rise between 0 and the vocabulary's 11 words, got \["):
         make(cutoffs=cutoffs)
 
 
 def test_more_cutoffs_than_the_features_can_be_divided_by_are_refused():
-    with pytest.raises(
-        ValueError, match="3 cutoffs need 64 features or more, 4 times as many with each; the last layer has 17"
-    ):
+    with pytest.raises(ValueError, match=r"3 cutoffs need 64 features or more, 4 times .* each cutoff; the last .* 17"):
         make(cutoffs=[2, 5, 7])

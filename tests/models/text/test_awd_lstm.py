@@ -221,7 +221,7 @@ def test_a_state_of_another_depth_is_refused():
 
 def test_a_state_of_another_batch_is_refused():
     net = make()
-    with pytest.raises(ValueError, match=r"must be two of \(1, 2, 7\)"):
+    with pytest.raises(ValueError, match=r"must be of \[\(1, 2, 7\), \(1, 2, 7\)\]"):
         net(tokens(batch=2), net(tokens()).state)
 
 

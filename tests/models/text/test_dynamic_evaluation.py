@@ -61,9 +61,6 @@ def static(model):
     return model
 
 
-# ---- what it computes ----
-
-
 def test_a_step_worked_by_hand():
     net = nn.Linear(1, 1, bias=False)
     nn.init.constant_(net.weight, 2.0)
@@ -101,9 +98,6 @@ def test_a_text_that_repeats_itself_becomes_less_surprising():
     assert sum(losses(model, text)) < 0.7 * sum(losses(static(model), text))
 
 
-# ---- nothing is learned before it is scored ----
-
-
 @pytest.mark.parametrize("net", [TinyLanguageNet, LSTM, QRNN_NET, ADAPTIVE])
 def test_the_first_window_is_scored_by_the_trained_net_and_without_dropout(net):
     model = make(net=net)
@@ -118,9 +112,6 @@ def test_the_future_does_not_change_what_was_scored():
     before, after = losses(make(), text, eval_batch_size=1), losses(make(), other, eval_batch_size=1)
     assert before[:5] == after[:5]  # the first 20 tokens and their targets
     assert before[6:] != after[6:]
-
-
-# ---- it leaves nothing behind ----
 
 
 def test_after_a_test_the_weights_are_as_before_bit_for_bit():
@@ -149,12 +140,9 @@ def test_validation_stays_as_it_is():
     assert validated[0] == validated[1]
 
 
-# ---- together with others ----
-
-
 def test_a_cache_is_mixed_with_what_the_adapted_net_says():
     def cache(share):
-        return NeuralCache(size=9, flatness=0.5, share=share)
+        return NeuralCache(size=9, sharpness=0.5, share=share)
 
     adapted = losses(make())
     assert losses(make(cache=cache(0.0))) == pytest.approx(adapted, rel=1e-5)

@@ -7,7 +7,7 @@ from torch import nn
 
 from src.callbacks.text.samples import TextSamples
 from src.models.text.generation import generate, next_token
-from src.models.text.language_features import LanguageFeatures
+from src.models.text.recurrent_net import LanguageFeatures
 from tests.support.tiny import trainer
 from tests.support.tiny_text import TinyLanguageNet, TinyText, built, language_model
 
@@ -84,7 +84,7 @@ def test_a_banned_token_is_never_drawn():
 
 
 def test_an_empty_prompt_is_refused():
-    with pytest.raises(ValueError, match="one token at least"):
+    with pytest.raises(ValueError, match="at least one token"):
         next(generate(Counter(), torch.tensor([], dtype=torch.int64)))
 
 
@@ -93,9 +93,6 @@ def test_a_choice_out_of_range_is_refused(choice):
     (name,) = choice
     with pytest.raises(ValueError, match=rf"sampling needs .*{name}={choice[name]}"):
         next(generate(Counter(), torch.tensor([1]), **choice))
-
-
-# ---- a language model's own ----
 
 
 def test_a_model_continues_tokens_in_evaluation_mode_and_goes_on_training():

@@ -18,8 +18,8 @@ from src.datamodules.text.bptt_loader import BPTTLoader
 from src.models.schedules import constant
 from src.models.text.awd_lstm import AWDLSTM
 from src.models.text.dynamic_evaluation import DynamicEvaluation
-from src.models.text.language_features import LanguageFeatures
 from src.models.text.language_model import mapped
+from src.models.text.recurrent_net import LanguageFeatures
 from tests.support.programs import same
 from tests.support.stop_at import StopAt, Stopped
 from tests.support.tiny import AtBatch, trainer
@@ -38,9 +38,6 @@ def trained(model, data=None, epochs=1, *callbacks, **choices):
 def window(num_tokens=7, batch=2):
     tokens = stream(num_tokens * batch + 1)
     return next(iter(BPTTLoader(tokens, batch_size=batch, bptt=num_tokens)))
-
-
-# ---- training ----
 
 
 def test_the_loss_is_the_cross_entropy_of_the_next_tokens():
@@ -108,7 +105,7 @@ def test_a_batch_with_other_tracks_is_an_error():
     model = built()
     model.log_loss = lambda loss, batch_size: None
     model.training_step(window(batch=2), 0)
-    with pytest.raises(ValueError, match="same tracks, got a batch of 3 after 2"):
+    with pytest.raises(ValueError, match="same batch size, got 3 after 2"):
         model.training_step(window(batch=3), 1)
 
 
@@ -151,9 +148,6 @@ def test_2_kb_of_text_are_learned_by_heart():
     data.val_dataloader = lambda: BPTTLoader(tokens, batch_size=8, bptt=25, keep_tail=True)
     run = trained(model, data, 30, check_val_every_n_epoch=30)
     assert run.callback_metrics["val/perplexity"] < 1.5
-
-
-# ---- scores ----
 
 
 def scores(model, data, method="validate"):
@@ -205,8 +199,6 @@ def test_bfloat16_scores_within_a_thousandth():
     assert scores(model, TinyText())["val/loss"] == pytest.approx(exact, rel=1e-3)
 
 
-# ---- documents ----
-
 DOCUMENTS = [0, 9, 23, 24]  # where they begin in a stream of 41 tokens
 
 
@@ -250,9 +242,6 @@ def test_token_losses_are_those_of_each_next_token_given_the_window_before():
         found, (_, _, state) = model.token_losses(window, state)
         losses.append(found)
     assert_close(torch.cat(losses).squeeze(1), expected)
-
-
-# ---- checkpoints ----
 
 
 def stopped_and_resumed(path, step, data=TinyText, **choices):
@@ -327,9 +316,6 @@ def test_a_checkpoint_of_another_vocabulary_is_an_error(tmp_path):
 def test_a_state_keeps_its_nesting():
     state = ((torch.zeros(1), None), (torch.ones(2),))
     assert same(mapped(lambda tensor: tensor + 1, state), ((torch.ones(1), None), (torch.full((2,), 2.0),)))
-
-
-# ---- errors ----
 
 
 @pytest.mark.parametrize(

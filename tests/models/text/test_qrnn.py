@@ -179,7 +179,11 @@ def test_it_learns_a_short_text_by_heart():
         ({"pooling": "io"}, "pooling must be one of f, fo, ifo, got 'io'"),
         ({"window": 3}, "window must be 1 or 2, got 3"),
         ({"window": [2, 1]}, r"one number or one for each layer, got window=\[2, 1\], num_layers=3"),
-        ({"zoneout": 1.0, "input_dropout": -1.0}, r"within \[0, 1\), got input_dropout=-1.0, zoneout=1.0"),
+        ({"zoneout": 1.0}, r"within \[0, 1\), got zoneout=1.0"),
+        (
+            {"input_dropout": -1.0, "output_dropout": 1.0},
+            r"within \[0, 1\), got input_dropout=-1.0, output_dropout=1.0",
+        ),
     ],
 )
 def test_choices_it_does_not_know_are_refused(changes, message):

@@ -205,7 +205,7 @@ def test_byte_pairs_are_shown_as_their_text(data):
 
 def test_a_cache_is_left_out_and_the_note_says_so(data):
     datamodule = data()
-    model, _ = scored(datamodule, cache=NeuralCache(size=5, flatness=0.5, share=0.2))
+    model, _ = scored(datamodule, cache=NeuralCache(size=5, sharpness=0.5, share=0.2))
     assert "without neural cache" in view().sections(model, datamodule)[0].note
 
 
