@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -39,6 +40,12 @@ def trained_checkpoint(path, model=None, **facts):
     return path
 
 
+def with_trainer(model, **attributes):
+    """The model with a stand-in for a trainer."""
+    model._trainer = SimpleNamespace(**attributes)
+    return model
+
+
 def test_named_arguments_gives_what_a_function_names():
     def function(vocab_size, *, layers): ...
 
@@ -55,9 +62,6 @@ def test_named_arguments_gives_all_to_a_function_with_kwargs():
 def test_a_rate_out_of_range_is_refused(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))}"):
         classifier(**wrong)
-
-
-# ---- parameter groups ----
 
 
 def test_weight_decay_spares_biases_and_norms():
@@ -83,9 +87,6 @@ def test_lr_is_geometric_from_the_first_layer_group_to_the_last():
     assert lrs[id(net.head.weight)] == pytest.approx(0.5)
 
 
-# ---- freezing ----
-
-
 def test_a_frozen_body_leaves_the_head_and_the_norms_to_train():
     model = built(classifier(net=ThreeGroups))
     model.freeze_body()
@@ -106,9 +107,6 @@ def test_a_net_of_one_layer_group_cannot_be_frozen():
     model = built(classifier(net=lambda in_chans, num_classes: nn.Sequential(nn.Flatten(), nn.Linear(60, num_classes))))
     with pytest.raises(ValueError, match="two layer groups or more, Sequential has one"):
         model.freeze_body()
-
-
-# ---- schedulers ----
 
 
 def test_a_torch_scheduler_steps_with_the_optimizer():
@@ -143,9 +141,6 @@ def test_an_endless_training_has_no_schedule():
         trainer(-1).fit(model, TinyPictures())
 
 
-# ---- building and loading ----
-
-
 def test_the_net_is_built_once():
     model = built()
     net = model.net
@@ -170,14 +165,14 @@ def test_data_with_other_classes_are_named(tmp_path, method):
         getattr(trainer(), method)(classifier(), datamodule=TinyPictures(), ckpt_path=path, weights_only=True)
 
 
-def test_long_facts_are_shortened(tmp_path):
+def test_long_values_are_shortened(tmp_path):
     path = trained_checkpoint(tmp_path / "a.ckpt", class_names=["cat"] * 1000)
     with pytest.raises(ValueError, match=r"class_names: \['cat',.*\.\.\. there, \['a', 'b', 'c'\] here") as error:
         trainer().test(classifier(), TinyPictures(), ckpt_path=path, weights_only=True)
     assert len(str(error.value)) < 250
 
 
-def test_another_net_is_told_before_torch_does(tmp_path):
+def test_another_net_is_an_error_before_torch_loads_it(tmp_path):
     path = trained_checkpoint(tmp_path / "a.ckpt")
     with pytest.raises(ValueError, match=r"another net: 13 weights differ, such as net.head.weight; choose") as error:
         trainer().test(
@@ -201,7 +196,7 @@ def test_a_checkpoint_of_another_program_is_refused(tmp_path):
     saved = torch.load(path, weights_only=True)
     del saved["hyper_parameters"]
     torch.save(saved, path)
-    with pytest.raises(ValueError, match="none of fastlight's"):
+    with pytest.raises(ValueError, match="is not from fastlight"):
         trainer().test(classifier(), TinyPictures(), ckpt_path=path, weights_only=True)
 
 
@@ -211,7 +206,7 @@ def test_a_schedule_of_another_length_is_not_resumed(tmp_path):
         trainer(2).fit(classifier(scheduler=FLAT_COSINE), TinyPictures(), ckpt_path=path, weights_only=True)
 
 
-def test_a_training_without_a_length_of_its_own_may_be_prolonged(tmp_path):
+def test_a_training_whose_schedule_has_no_length_may_be_prolonged(tmp_path):
     path = trained_checkpoint(tmp_path / "a.ckpt")
     run = trainer(2)
     run.fit(classifier(), TinyPictures(), ckpt_path=path, weights_only=True)
@@ -237,3 +232,114 @@ def test_a_net_for_other_data_is_an_error_that_says_so():
 
     with pytest.raises(ValueError, match=r"net does not fit ImageClassifier and its data, missing .*'vocab_size'"):
         built(classifier(net=partial(net, size=3)))
+
+
+def test_compile_compiles_the_net_and_is_not_the_default(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module, **choices: compiled.append(module))
+    built()
+    assert compiled == []
+    model = built(classifier(compile=True))
+    assert compiled == [model.net]
+
+
+@pytest.mark.parametrize(("validates_every", "frequency"), [(1, 1), (3, 3), (None, 1)])
+def test_reduce_on_plateau_steps_as_often_as_the_training_validates(validates_every, frequency):
+    model = with_trainer(built(classifier(scheduler=ReduceLROnPlateau)), check_val_every_n_epoch=validates_every)
+    settings = model.configure_optimizers()["lr_scheduler"]
+    assert (settings["interval"], settings["frequency"], settings["monitor"]) == ("epoch", frequency, "val/loss")
+
+
+@pytest.mark.parametrize("steps", [0, float("inf")])
+def test_a_schedule_needs_one_step_or_more(steps):
+    model = with_trainer(built(classifier(scheduler=FLAT_COSINE)), estimated_stepping_batches=steps, ckpt_path=None)
+    with pytest.raises(ValueError, match=f"got {steps} steps"):
+        model.configure_optimizers()
+
+
+def test_a_training_of_one_step_has_a_schedule():
+    model = with_trainer(built(classifier(scheduler=FLAT_COSINE)), estimated_stepping_batches=1.0, ckpt_path=None)
+    model.configure_optimizers()
+    assert model.schedule_steps == 1
+
+
+@pytest.mark.parametrize(("value", "scaler", "own"), [(None, None, True), (0.5, object(), True), (0.5, None, False)])
+def test_lightning_clips_where_there_is_nothing_to_clip_or_a_scaler(monkeypatch, value, scaler, own):
+    calls = []
+    monkeypatch.setattr("src.models.base.Precision.clip_gradients", lambda *arguments: calls.append("precision"))
+    model = with_trainer(built(), precision_plugin=SimpleNamespace(scaler=scaler))
+    model.clip_gradients = lambda *arguments: calls.append("lightning")
+    model.configure_gradient_clipping(None, value)
+    assert calls == ["lightning" if own else "precision"]
+
+
+@pytest.mark.parametrize(("every", "logged"), [(2, [1, 3, 4]), (3, [2, 4]), (0, [4]), (50, [4])])
+def test_the_loss_is_logged_every_so_many_steps_and_at_the_last_batch(every, logged):
+    model, calls = built(), []
+    model.log = lambda name, loss, **choices: calls.append((name, loss, choices))
+    for step in range(5):
+        with_trainer(model, log_every_n_steps=every, global_step=step, is_last_batch=step == 4).log_loss(step, 7)
+    assert [loss for _, loss, _ in calls] == logged
+    choices = {"on_step": True, "on_epoch": False, "batch_size": 7, "sync_dist": True}
+    assert calls[-1] == ("train/loss", 4, choices)
+
+
+def test_a_net_of_one_layer_group_has_the_peak_lr():
+    net = partial(MLP, image_size=[6, 5], widths=[], relu=True, dropout=0.0)
+    model = built(classifier(net=net, lr=0.5, lr_ratio=0.01))
+    assert [group["lr"] for group in model.parameter_groups()] == [0.5, 0.5]
+
+
+def test_no_parameter_group_is_empty():
+    model = built(classifier(net=lambda in_chans, num_classes: nn.Sequential(nn.Linear(60, 3, bias=False))))
+    assert [len(group["params"]) for group in model.parameter_groups()] == [1]
+
+
+def test_a_function_in_a_scheduler_s_state_is_not_saved():
+    checkpoint = {"lr_schedulers": [{"anneal_func": len, "total_steps": 3}]}
+    built().on_save_checkpoint(checkpoint)
+    assert checkpoint == {"lr_schedulers": [{"total_steps": 3}], "schedule_steps": None}
+
+
+def loaded(model, saved_spec, **rest):
+    model.on_load_checkpoint({"hyper_parameters": {"spec": saved_spec}, **rest})
+
+
+def test_a_model_without_a_spec_takes_any_checkpoint():
+    classifier().on_load_checkpoint({})
+
+
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        (SPEC | {"extra": 5}, "extra: 5 there, None here"),
+        ({name: value for name, value in SPEC.items() if name != "in_chans"}, "in_chans: None there, 2 here"),
+        (SPEC | {"in_chans": 1, "num_classes": 9}, "in_chans: 1 there, 2 here; num_classes: 9 there, 3 here"),
+        (SPEC | {"in_chans": "x" * 60}, f"in_chans: {'x' * 60} there"),
+        (SPEC | {"in_chans": "x" * 61}, rf"in_chans: {'x' * 57}\.\.\. there"),
+    ],
+)
+def test_every_difference_between_data_is_named(saved, message):
+    with pytest.raises(ValueError, match=message):
+        loaded(built(), saved)
+
+
+def test_weights_that_fsdp_has_loaded_are_not_compared():
+    model = built()
+    loaded(model, SPEC, schedule_steps=8)
+    assert model._saved_steps == 8
+
+
+def test_weights_may_be_missing_or_left_over_or_of_another_shape():
+    model = built()
+    weights = model.state_dict()
+    first = next(name for name in weights if name.startswith("net."))
+    loaded(model, SPEC, state_dict=weights)
+    others = [
+        {name: value for name, value in weights.items() if name != first},
+        weights | {first: torch.zeros(1)},
+        weights | {"left": torch.zeros(1)},
+    ]
+    for saved, name in zip(others, [first, first, "left"], strict=True):
+        with pytest.raises(ValueError, match=f"another net: 1 weights differ, such as {name}; choose its model"):
+            loaded(model, SPEC, state_dict=saved)

@@ -158,3 +158,49 @@ def test_dropped_weights_are_cast_as_autocast_would():
     assert torch.equal(dropped[stayed], (2 * weight)[stayed].bfloat16())
     dropped.float().sum().backward()
     assert torch.equal(weight.grad, 2.0 * stayed)
+
+
+def test_dropout_on_a_cpu_is_drop_and_elsewhere_torchs(monkeypatch):
+    monkeypatch.setattr("src.models.dropout.drop", lambda values, rate: ("drop", rate))
+    monkeypatch.setattr("src.models.dropout.F.dropout", lambda values, rate: ("torch", rate))
+    assert Dropout(0.25)(torch.ones(3)) == ("drop", 0.25)
+    assert Dropout(0.25)(torch.ones(3, device="meta")) == ("torch", 0.25)
+
+
+def test_an_embedding_starts_uniform_within_a_tenth():
+    weight = embedding(0.0, vocab_size=2000).weight
+    assert weight.abs().max() <= 0.1
+    assert weight.min() < -0.099
+    assert weight.max() > 0.099
+    assert weight.mean().abs() < 0.003  # 5 deviations of 10,000 draws
+
+
+@pytest.fixture
+def all_bits(monkeypatch):
+    """Random words that hold each of the 65,536 values of 16 bits once."""
+    values = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.int64)
+    monkeypatch.setattr(torch.Tensor, "random_", lambda words, low, high: words.copy_(values))
+
+
+@pytest.mark.parametrize(
+    ("rate", "dropped"), [(0.0, 0), (0.25, 16_384), (0.3, 19_661), (0.75, 49_152), (0.999999, 65_535)]
+)
+def test_the_chance_is_exact_to_16_bits_and_so_is_the_scale(all_bits, rate, dropped):
+    assert (~random_mask(torch.empty(256, 256), rate)).sum() == dropped
+    values = drop(torch.ones(65_536, dtype=torch.float64), rate)
+    assert (values == 0).sum() == dropped
+    assert values[values != 0].unique().item() == 65_536 / (65_536 - dropped)
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5])
+def test_a_mask_may_have_any_number_of_values(size):
+    assert random_mask(torch.empty(size), 0.5).shape == (size,)
+
+
+def test_a_mask_needs_one_random_word_for_four_values(monkeypatch):
+    sizes = []
+    draw = torch.Tensor.random_
+    monkeypatch.setattr(torch.Tensor, "random_", lambda words, *range: sizes.append(len(words)) or draw(words, *range))
+    for size in (4, 5, 8):
+        random_mask(torch.empty(size), 0.5)
+    assert sizes == [1, 2, 2]
