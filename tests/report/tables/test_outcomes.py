@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -89,3 +91,33 @@ def test_growing_errors_are_noted(tmp_path, scaling, advice):
     data = table_of(tmp_path, frame=frame, target_scaling=scaling)
     _, left = plots(data, lambda c, x: x[:, 2:3], value_plots)
     assert advice in left.note
+
+
+def test_bands_have_ten_rows_at_least_and_are_twelve_at_most():
+    counts = [len(residual_bands(np.arange(n, dtype=float), np.zeros(n))[0]) for n in (9, 19, 20, 120, 130, 1000)]
+    assert counts == [1, 1, 2, 12, 12, 12]
+
+
+def test_errors_of_one_size_are_not_called_growing(tmp_path):
+    _, left = plots(table_of(tmp_path), lambda c, x: x[:, 2:3], value_plots)
+    assert left.note.endswith("is a pattern that the net has missed.")
+
+
+def test_of_many_classes_the_twenty_hardest_are_drawn():
+    own = np.arange(21) / 21
+    figure, drawn = draw_true_classes(np.diag(own), np.arange(21), [f"class {number}" for number in range(21)])
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert (drawn, names[0], names[-1]) == (20, "class 0 (1)", "class 19 (1)")
+
+
+@pytest.mark.parametrize(("count", "has_matrix"), [(60, True), (61, False)])
+def test_more_than_sixty_classes_have_no_matrix(count, has_matrix):
+    net = SimpleNamespace(
+        is_binary=False,
+        names=[str(number) for number in range(count)],
+        predictions=lambda rows: np.full((2, count), 1 / count),
+        truth=lambda rows: np.array([0, 1]),
+    )
+    titles = [part.title for part in class_plots(net, rows=None)]
+    assert ("Confusion matrix" in titles) == has_matrix
+    assert titles[:2] == ["Reliability", "Probabilities by class"]

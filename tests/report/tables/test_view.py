@@ -11,6 +11,7 @@ from src.report.tables.view import TableView
 from tests.support.small_table import frame_of, model_of, table_of
 from tests.support.tiny_table import choices
 
+FEW = {"num_columns": 1, "num_maps": 1}
 CHOICES = {"max_rows": 150, "max_shuffled": 40, "num_columns": 5, "num_maps": 3, "num_rows": 4}
 
 
@@ -37,23 +38,23 @@ def test_four_questions_are_answered(sections):
     ]
 
 
-def test_each_plot_has_an_alternative_text(sections):
+def test_each_plot_has_a_description(sections):
     plots = [part for section in sections for part in section.parts if isinstance(part, Plot)]
     assert len(plots) > 8
     assert all(len(plot.alt) > 20 for plot in plots)
 
 
 def test_a_note_says_how_many_rows_were_looked_at(tmp_path):
-    found = sections_of(table_of(tmp_path))
+    found = sections_of(table_of(tmp_path), **FEW)
     assert [found[0].note, found[2].note, found[3].note] == [
         "34 of 200 rows of the test split, evenly spread.",
         "100 of 200 rows of the test split, evenly spread.",
         "100 of 200 rows of the test split, evenly spread.",
     ]
-    assert sections_of(table_of(tmp_path), max_rows=200)[2].note == "All 200 rows of the test split."
+    assert sections_of(table_of(tmp_path), max_rows=200, **FEW)[2].note == "All 200 rows of the test split."
 
 
-def test_table_columns_two_categories_are_named_and_not_mapped(sections):
+def test_columns_of_two_categories_are_named_and_not_mapped(sections):
     *maps, left_out = sections[1].parts
     assert {part.title for part in maps} == {"town", "day_month", "day_day_of_week"}
     assert isinstance(left_out, Prose)
@@ -68,13 +69,13 @@ def test_the_worst_rows_have_all_columns(sections):
 
 
 def test_two_calls_give_one_page(tmp_path):
-    data, fewer = table_of(tmp_path, frame=frame_of(80)), {"num_columns": 1, "num_maps": 1}
-    first, second = (render("a table", Markup(""), sections_of(data, **fewer)) for _ in range(2))
+    data = table_of(tmp_path, frame=frame_of(80))
+    first, second = (render("a table", Markup(""), sections_of(data, **FEW)) for _ in range(2))
     assert first == second
 
 
 def test_an_ensemble_is_shown_too(tmp_path):
-    assert len(sections_of(table_of(tmp_path, "multiclass", frame_of(80)), members=2)) == 4
+    assert len(sections_of(table_of(tmp_path, "multiclass", frame_of(80)), members=2, **FEW)) == 4
 
 
 def test_a_table_of_numbers_alone_has_no_map(tmp_path):
@@ -83,7 +84,7 @@ def test_a_table_of_numbers_alone_has_no_map(tmp_path):
 
 
 def test_several_targets_are_shown_one_by_one(tmp_path):
-    found = sections_of(table_of(tmp_path, target=["price", "weight"], frame=frame_of(80)))
+    found = sections_of(table_of(tmp_path, target=["price", "weight"], frame=frame_of(80)), **FEW)
     assert titles(found[2]) == [
         "price: predicted and true",
         "price: residuals",
