@@ -145,13 +145,10 @@ PLAIN_TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
     "bool": (bool,),
-    "str": (str,),
-    "Path": (str,),
-    "None": (type(None),),
-    "list": (list,),
-    "tuple": (list,),
-    "Sequence": (list,),
     "dict": (dict,),
+    "None": (type(None),),
+    **dict.fromkeys(("str", "Path"), (str,)),
+    **dict.fromkeys(("list", "tuple", "Sequence"), (list,)),
 }
 
 
