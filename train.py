@@ -12,6 +12,7 @@ from src.core.check import check
 from src.core.console import list_if_asked, print_if_asked
 from src.core.errors import ROOT
 from src.core.explain import readable_errors
+from src.core.output import set_quiet
 from src.core.run_config import fetch_run, job_folder, job_overrides, set_run_dir
 from src.core.run_dir import own_run_dir, removed_if_empty
 from src.core.signals import exit_on_signals
@@ -26,6 +27,7 @@ def main(cfg: DictConfig) -> None:
             fetch_run(cfg, address)
             check(cfg)
         print_if_asked(cfg)
+        set_quiet(cfg.get("quiet", False))  # also for the table of a multirun
         with own_run_dir(cfg):
             from src.training.run import run
 
