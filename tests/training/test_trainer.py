@@ -1,9 +1,11 @@
+import logging
 import sys
 
 import pytest
 import torch
+from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
-from src.training.trainer import Trainer, keep_freed_memory, multiplies_in_bf16
+from src.training.trainer import Trainer, keep_freed_memory, launched_by_slurm, multiplies_in_bf16, silence_lightning
 
 
 def trainer(**kwargs):
@@ -32,6 +34,46 @@ def test_a_gpu_multiplies_in_bf16_from_compute_capability_8(monkeypatch, capabil
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     assert multiplies_in_bf16("auto") is expected
+
+
+def test_a_gpu_that_is_not_used_does_not_decide(monkeypatch):
+    with_capabilities(monkeypatch, avx512_bf16=False, amx_bf16=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    assert not multiplies_in_bf16("cpu")
+    assert multiplies_in_bf16("gpu")
+
+
+def test_a_cpu_that_is_not_used_does_not_decide(monkeypatch):
+    with_capabilities(monkeypatch, avx512_bf16=True)
+    assert multiplies_in_bf16("auto")
+    assert not multiplies_in_bf16("mps")
+
+
+@pytest.mark.parametrize("accelerator", ["gpu", "cuda"])
+def test_a_gpu_that_is_not_there_is_named(monkeypatch, accelerator):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)
+    with pytest.raises(ValueError, match=f"trainer.accelerator={accelerator} .* needs a GPU, and torch finds none"):
+        trainer(precision="auto", accelerator=accelerator)
+
+
+def test_tasks_of_srun_are_known_and_not_requeued_by_lightning(monkeypatch):
+    for detect in (SLURMEnvironment, TorchElasticEnvironment):
+        monkeypatch.setattr(detect, "detect", lambda: False)
+    assert launched_by_slurm() == []
+    monkeypatch.setattr(SLURMEnvironment, "detect", lambda: True)
+    [environment] = launched_by_slurm()
+    assert environment.auto_requeue is False
+    monkeypatch.setattr(TorchElasticEnvironment, "detect", lambda: True)
+    assert launched_by_slurm() == []
+
+
+def test_lightning_announces_nothing():
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    silence_lightning()
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        assert logging.getLogger(name).level == logging.WARNING
 
 
 def test_a_named_precision_is_kept():
