@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from src.core.files import make_whole, staged, write_text
+from src.core.files import make_whole, remove_unfinished, staged, write_text
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -44,6 +44,17 @@ def test_the_staged_file_keeps_its_ending_and_is_hidden(tmp_path):
     with staged(tmp_path / "a.parquet") as file:
         assert file.suffix == ".parquet"
         assert file.name.startswith(".a.parquet.")
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
+    with staged(tmp_path / "a[1].csv") as left, staged(tmp_path / "b.csv") as other:
+        kept = [tmp_path / "a[1].csv", other, tmp_path / ".a[1].csv.lock"]
+        for path in kept:
+            path.touch()
+        remove_unfinished(tmp_path / "a[1].csv")
+        assert not left.exists()
+        assert all(path.exists() for path in kept)
+        left.touch()
 
 
 def test_a_file_is_readable_as_the_umask_says(tmp_path):
