@@ -1,19 +1,15 @@
 """The vectors that a net has learned for categories, as features for scikit-learn."""
 
 import atexit
-import io
 import shutil
 import tempfile
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import seed_everything
+from omegaconf import OmegaConf
 from pytorch_lightning.utilities.seed import isolate_rng
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.model_selection import KFold, StratifiedKFold
@@ -25,25 +21,27 @@ from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.tables.targets import Task
 from src.models.tables.entity_embedding import EntityEmbedding
 from src.training.checkpoint import load_model
+from src.training.run import fit
 
 Output = Literal["vectors", "inputs"]
-STEPS_PER_EPOCH = 10  # at least, or a short table would make no batch
+STEPS_PER_EPOCH = 10  # at least; a short table would otherwise make no batch
 
 
 class EntityEmbedder(TransformerMixin, BaseEstimator):
     """Turns the categories of a table into their learned vectors.
 
-    checkpoint: of a table's model, by train.py or `EntityEmbedder.train`. `fit` reads it, and learns nothing more.
-    output: `vectors`, those of the categories and of the date parts that are categories, one column after another; or
-    `inputs`, all that the net reads: the continuous columns follow, scaled, filled and flagged as for the net.
+    Tables are pandas DataFrames. Columns are found by name, in any order and among others; `vectors` does not need the
+    continuous ones. Features are float32, named COLUMN_0, COLUMN_1 ... Missing and unknown categories have vectors
+    as well; the unknown one is learned only if min_freq or unknown_dropout produced unknown values in training.
 
-    Tables are pandas DataFrames. Columns are found by name, in any order and among others; for `vectors` the
-    continuous ones may lack. Features are float32, named COLUMN_0, COLUMN_1 ... Missing and unknown categories have
-    vectors, too; the unknown one is learned only if min_freq or unknown_dropout showed the training unknown ones.
+    Beware of rows that the net was trained on: it has partly memorised their targets, the more so the rarer a category
+    is. A model fitted on the same rows trusts the vectors too much, and its scores on them, also in cross-validation,
+    are too good. `train_out_of_fold` helps.
 
-    Beware of rows that the net was trained on: it has partly learned their targets by heart, the more the rarer a
-    category is. A model that is fitted on the same rows trusts the vectors too much, and its scores on them, those of a
-    cross-validation among them, are too good. `train_out_of_fold` helps.
+    Args:
+        checkpoint: of a table's model, from train.py or `EntityEmbedder.train`. `fit` only reads it.
+        output: `vectors` of the categories and of the date parts that are categories, one column after another; or
+            `inputs`, all that the net reads: the continuous columns follow, scaled, filled and flagged as for the net.
     """
 
     def __init__(self, checkpoint: str | Path, *, output: Output = "vectors") -> None:
@@ -100,18 +98,25 @@ class EntityEmbedder(TransformerMixin, BaseEstimator):
         output: Output = "vectors",
         **table: Any,
     ) -> Self:
-        """Train a net to predict the target, quietly, and make an embedder of it.
+        """Train a net quietly to predict the target, and make an embedder from it.
 
-        checkpoint: the file to keep the net in, for predict.py, too; None: a temporary one that goes with this process.
-        overrides: of conf, as on train.py's command line: `["trainer.max_epochs=3", "model.net.unknown_dropout=0.1"]`.
-        table: choices of TableData, such as `categorical=["Store"], min_freq=20, seed=1`; if not given, they are those
-        of conf/datamodule/table_data.yaml. A tenth of the rows chooses the best epoch.
+        A tenth of the rows chooses the best epoch.
+
+        Args:
+            frame: the table, with the target.
+            target: the column to predict, or several for a regression.
+            task: binary, multiclass or regression.
+            checkpoint: the file to keep the net in, which predict.py can read; None: a file deleted with this process.
+            overrides: as on train.py's command line: `["trainer.max_epochs=3", "model.net.unknown_dropout=0.1"]`.
+            output: see the class.
+            **table: choices of TableData, such as `categorical=["Store"], min_freq=20, seed=1`; conf/datamodule/
+                table_data.yaml has the defaults.
         """
         kept = Path(tempfile.mkdtemp(prefix="embedder-"), "best.ckpt") if checkpoint is None else Path(checkpoint)
         if checkpoint is None:
             atexit.register(shutil.rmtree, kept.parent, ignore_errors=True)
-        with tempfile.TemporaryDirectory() as folder, isolate_rng(), redirect_stdout(io.StringIO()):
-            best = _train(_config(folder, overrides), frame, {"target": target, "task": task, **table})
+        with tempfile.TemporaryDirectory() as folder, isolate_rng():
+            best = _train(folder, frame, overrides, {"target": target, "task": task, **table})
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(best, kept)
         return cls(str(kept), output=output).fit(frame)
@@ -120,20 +125,26 @@ class EntityEmbedder(TransformerMixin, BaseEstimator):
     def train_out_of_fold(
         cls, frame: pd.DataFrame, *, target: str | list[str], task: Task, folds: int = 2, seed: int = 0, **train: Any
     ) -> list[tuple[Self, np.ndarray]]:
-        """For each fold of the rows, an embedder that has not seen them, and their positions.
+        """For each fold of the rows, an embedder that has not seen them, and the positions of the rows.
 
-        Each net has axes of its own: vectors of two folds have nothing in common, so no model may read both. Hence a
-        model is to be fitted on each fold, and predicts by the mean of all:
+        Each net has its own axes: vectors of two folds have nothing in common, so no model may read both. Fit one model
+        on each fold, and predict with the mean of all:
 
             pairs = EntityEmbedder.train_out_of_fold(frame, target="late", task="binary")
             models = [clone(model).fit(embedder.transform(frame.iloc[rows]), y[rows]) for embedder, rows in pairs]
             scores = [m.predict_proba(e.transform(new))[:, 1] for m, (e, _) in zip(models, pairs)]
             score = np.mean(scores, axis=0)
 
-        On flights, 40 trees of LightGBM had a test AUROC of 0.759 on vectors of the rows that they were fitted on, of
-        0.772 on one fold of two, and of 0.775 as the mean of both.
+        On flights, 40 trees of LightGBM had a test AUROC of 0.759 on vectors of the rows they were fitted on, 0.772 on
+        one fold of two, and 0.775 as the mean of both.
 
-        Rows are drawn by chance, with the same share of each class in each fold.  train: further arguments of `train`.
+        Args:
+            frame: the table, with the target.
+            target: the column to predict, or several for a regression.
+            task: binary, multiclass or regression.
+            folds: how many; each has the same share of each class.
+            seed: of the folds and of the trainings.
+            **train: further arguments of `train`.
         """
         splitter = (KFold if task == "regression" else StratifiedKFold)(folds, shuffle=True, random_state=seed)
         splits = splitter.split(frame, None if task == "regression" else frame[target])
@@ -148,11 +159,11 @@ def _table(X: Any) -> pd.DataFrame:
 
 
 def read_vectors(checkpoint: str | Path) -> tuple[TableProcessing, list[np.ndarray]]:
-    """The processing of a table's checkpoint, and the vectors of each category's codes: float32 (codes, width).
+    """The processing of a table's checkpoint, and for each column the vectors of its codes, float32 (codes, width).
 
-    Raises ValueError if it is the checkpoint of another model.
+    Raises ValueError if the checkpoint belongs to another kind of model.
     """
-    with isolate_rng():  # a net draws its weights before it gets those of the checkpoint
+    with isolate_rng():  # a net draws weights before it gets those of the checkpoint
         model = load_model(checkpoint)
     embedding = getattr(model.net, "embedding", None)
     if not isinstance(embedding, EntityEmbedding):
@@ -161,11 +172,8 @@ def read_vectors(checkpoint: str | Path) -> tuple[TableProcessing, list[np.ndarr
     return processing, [embedding.vectors(column).numpy() for column in range(len(processing.category_names))]
 
 
-# ---- training ----
-
-
 class _Frame(TableData):
-    """A table that is in memory."""
+    """A table in memory."""
 
     set_name = "frame"
 
@@ -180,24 +188,14 @@ class _Frame(TableData):
         return {"train": self.frame}
 
 
-def _config(folder: str, overrides: Sequence[str]) -> DictConfig:
-    """What `python train.py` would compose, with all that it writes in a folder."""
-    groups = ["~experiment", "datamodule=table_data", "model=tabular_model", "callbacks=default"]
-    cfg = composed([*groups, *overrides])
-    cfg.run_dir = cfg.cache_dir = folder
-    return cfg
-
-
-def _train(cfg: DictConfig, frame: pd.DataFrame, table: dict[str, Any]) -> str:
-    """Fit; returns the path of the best checkpoint."""
-    defaults: Any = OmegaConf.to_container(cfg.datamodule, resolve=True)
+def _train(folder: str, frame: pd.DataFrame, overrides: Sequence[str], table: dict[str, Any]) -> Path:
+    """Train in a folder; returns the path of the best checkpoint."""
+    groups = ["~experiment", "datamodule=table_data", "model=tabular_model", "callbacks=default", "logger=none"]
+    places = [f"run_dir={folder}", f"cache_dir={folder}", "quiet=true", "~callbacks.report"]
+    # The frame replaces these data; its target may have any name.
+    chosen = ["datamodule.target=any", f"datamodule.task={table['task']}", f"seed={table.get('seed', 0)}"]
+    overrides = [*groups, *places, *chosen, *overrides]
+    defaults: Any = OmegaConf.to_container(composed(overrides).datamodule, resolve=True)
     defaults |= {"test_fraction": 0, "batch_size": min(defaults["batch_size"], max(2, len(frame) // STEPS_PER_EPOCH))}
-    data = _Frame(frame, **(defaults | table))
-    config = OmegaConf.to_container(cfg.model, resolve=True)
-    seed_everything(data.seed, verbose=False)
-    model = instantiate(config, _convert_="all")
-    model.hparams["model"] = config
-    best = instantiate(cfg.callbacks.best)
-    trainer = instantiate(cfg.trainer, callbacks=[best], logger=False, _convert_="all")
-    trainer.fit(model, data)
-    return best.best_model_path
+    defaults.pop("_target_", None)
+    return fit(overrides, datamodule=_Frame(frame, **(defaults | table))).run_dir.best_ckpt
