@@ -4,6 +4,7 @@ Nothing here imports torch before the config is known to be right: --help, --cfg
 """
 
 import os
+from collections.abc import Sequence
 
 import hydra
 from omegaconf import DictConfig
@@ -18,6 +19,13 @@ from src.core.run_dir import own_run_dir, removed_if_empty
 from src.core.signals import exit_on_signals
 
 
+def run(cfg: DictConfig, overrides: Sequence[str] | None = None) -> dict[str, float]:
+    """Fit and test, or only test or validate, what a checked config describes; return the scores."""
+    from src.training.run import run as run_config
+
+    return run_config(cfg, overrides=overrides).scores
+
+
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
     """Check the config, then run it in its run_dir."""
@@ -29,9 +37,7 @@ def main(cfg: DictConfig) -> None:
         print_if_asked(cfg)
         set_quiet(cfg.get("quiet", False))  # also for the table of a multirun
         with own_run_dir(cfg):
-            from src.training.run import run
-
-            run(cfg, overrides=job_overrides())
+            run(cfg, job_overrides())
 
 
 if __name__ == "__main__":
