@@ -27,6 +27,7 @@ def run(notebook, folder):
     NotebookClient(notebook, timeout=240, kernel_name="python3", resources=resources).execute()
 
 
+@pytest.mark.filterwarnings("ignore:The number of training batches")  # a trial has two
 def test_every_cell_runs_in_this_process(trial, monkeypatch):
     monkeypatch.chdir(PATH.parent)
     monkeypatch.syspath_prepend(str(ROOT))
