@@ -20,7 +20,7 @@ from tests.support.programs import (
 SMALL = ("callbacks=default", "trainer.max_epochs=2", "trainer.log_every_n_steps=1", "trainer.precision=32-true")
 # Nets without batch norm and dropout, which see the rows of one device only; each with what a step takes in all.
 KINDS = {
-    "pictures": (24, "experiment=digits", "model/net=mlp", "datamodule.drop_last=true"),
+    "images": (24, "experiment=digits", "model/net=mlp", "datamodule.drop_last=true"),
     "text": (
         4,
         "experiment=wikitext2_small",

@@ -11,7 +11,7 @@ from tests.training.test_ddp import EXACT, curve, data_dir, kinds, settings  # n
 SMALLER = ("trainer.limit_train_batches=12", "trainer.gradient_clip_val=0.1")
 
 
-@pytest.fixture(scope="module", params=kinds("pictures"))
+@pytest.fixture(scope="module", params=kinds("images"))
 def runs(request, data_dir, tmp_path_factory):  # noqa: F811
     """The folders of a training by one process, of the same by two, and of that one stopped and resumed."""
     folders = [tmp_path_factory.mktemp(request.param) / name for name in ("one", "two", "resumed")]
@@ -59,20 +59,20 @@ class Infinite(pl.Callback):
 def test_weights_that_are_not_finite_on_one_rank_are_saved_by_none(data_dir, tmp_path):  # noqa: F811
     infinite = ["+callbacks.infinite._target_=tests.training.test_fsdp.Infinite", "trainer.limit_train_batches=1"]
     with pytest.raises(Exception, match="weights are not finite after step 1"):
-        run_here(composed(*settings("pictures", 2, tmp_path, data_dir, *infinite, by="fsdp")))
+        run_here(composed(*settings("images", 2, tmp_path, data_dir, *infinite, by="fsdp")))
     assert not list((tmp_path / "checkpoints").glob("*"))
 
 
 @pytest.mark.parametrize("callbacks", ["[default,ema]", "lr_finder"])
 def test_what_needs_the_whole_net_is_refused(data_dir, tmp_path, callbacks):  # noqa: F811
-    given = settings("pictures", 2, tmp_path, data_dir, f"callbacks={callbacks}", by="fsdp")
+    given = settings("images", 2, tmp_path, data_dir, f"callbacks={callbacks}", by="fsdp")
     with pytest.raises(Exception, match="trainer=fsdp divides it: choose trainer=ddp, or one device"):
         run_here(composed(*given))
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(data_dir, tmp_path):  # noqa: F811
     torch.save({"state_dict": Malicious(tmp_path / "harm")}, tmp_path / "bad.ckpt")
-    given = settings("pictures", 2, tmp_path / "run", data_dir, f"checkpoint={tmp_path}/bad.ckpt", by="fsdp")
+    given = settings("images", 2, tmp_path / "run", data_dir, f"checkpoint={tmp_path}/bad.ckpt", by="fsdp")
     with pytest.raises(Exception, match="is not a checkpoint of plain data and tensors"):
         run_here(composed(*given))
     assert not (tmp_path / "harm").exists()
@@ -80,7 +80,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(data_dir, tmp_path):  # noq
 
 @pytest.mark.long
 def test_its_report_says_how_to_see_the_model(data_dir, tmp_path):  # noqa: F811
-    given = settings("pictures", 2, tmp_path, data_dir, "callbacks=images", "trainer.max_epochs=1", by="fsdp")
+    given = settings("images", 2, tmp_path, data_dir, "callbacks=images", "trainer.max_epochs=1", by="fsdp")
     run_here(composed(*given, *SMALLER))
     run_here(composed(*given, "task=test", f"checkpoint={tmp_path}/checkpoints/last.ckpt"))
     page = (tmp_path / "report.html").read_text()
