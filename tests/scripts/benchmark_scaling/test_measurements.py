@@ -88,6 +88,32 @@ def test_the_backend_follows_from_the_trainer(trainer, backend, monkeypatch):
 SMALL = {"rows": ["model.net.widths=[3]"], "tokens": ["model.net.embedding_size=4", "model.net.hidden_size=5"]}
 
 
+class Weighed(Runs):
+    """Runs with a peak of 500 MB and the size of their data; a later run, which finds a cache, has half the data."""
+
+    def one(self, *overrides, torchrun=0):
+        [folder] = [Path(o.split("=")[1]) for o in overrides if o.startswith("data_dir=")]
+        assert f"cache_dir={folder}/cache" in overrides
+        share = 0.5 if (folder / "cache").exists() else 1.0
+        (folder / "cache").mkdir(exist_ok=True)
+        run_dir = Path(tempfile.mkdtemp(dir=self.folder))
+        [data] = [path for path in folder.iterdir() if path.is_file()]
+        (run_dir / "metrics.json").write_text(json.dumps({"memory/peak_mb": 500 + share * data.stat().st_size / 2**20}))
+        return run_dir
+
+
+@pytest.mark.parametrize(("unit", "bytes_each"), [("rows", 30), ("tokens", 6)])
+def test_memory_grows_by_the_bytes_of_each_row_or_token(unit, bytes_each, tmp_path, capsys):
+    found = memory(Weighed(tmp_path, []), unit, [10_000, 20_000, 40_000])
+    assert found["bytes_each"]["first"] == pytest.approx(bytes_each, rel=0.25)
+    assert found["bytes_each"]["later"] == pytest.approx(found["bytes_each"]["first"] / 2)
+    assert list(found["peak_mb"]["later"]) == list(found["first_run_s"]) == [10_000, 20_000, 40_000]
+    assert found["peak_mb"]["first"][40_000] > found["peak_mb"]["later"][40_000] > 500
+    assert capsys.readouterr().out.startswith(f"10,000 {unit}: 500 MB, later 500 MB\n")
+    assert list(tmp_path.glob("*/cache")) == []  # the generated data are gone
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("unit", ["rows", "tokens"])
 def test_the_memory_of_a_first_and_of_a_later_run_is_measured(unit, tmp_path):
     sizes = [1_000, 2_000] if unit == "rows" else [3_000, 6_000]
