@@ -2,11 +2,8 @@
 
 import gc
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
@@ -19,12 +16,12 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from src.callbacks.memory import restart_peak
-from src.core.check import check, composed
 from src.core.errors import ConfigError
+from src.core.files import write_text
 from src.core.output import show
-from src.core.run_dir import RunDir, own_run_dir
+from src.core.run_dir import RunDir
 from src.training.checkpoint import load_model
-from src.training.run import run
+from src.training.run import fit
 
 # The mean over the seeds and the standard deviation, by setting.
 Means = dict[str, tuple[float, float]]
@@ -44,16 +41,12 @@ class Job:
 
     setting: str
     seed: str
+    scores: dict[str, float]
     run: RunDir
-
-    @cached_property
-    def scores(self) -> dict[str, Any]:
-        """The final numbers."""
-        return self.run.metrics()
 
     def curve(self, name: str) -> tuple[list[int], list[float]]:
         """Read the steps and the values of a metric."""
-        rows = pd.read_csv(self.run.metrics_csv, float_precision="round_trip")[["step", name]].dropna()
+        rows = pd.read_csv(self.run.metrics_csv)[["step", name]].dropna()
         return rows["step"].tolist(), rows[name].tolist()
 
     def model(self) -> Any:
@@ -113,23 +106,21 @@ class Bench:
         jobs = []
         for seed in self.seeds:
             for setting, overrides in settings.items():
-                folder = self.folder / str(self._jobs)
-                self._jobs += 1
-                self._run(folder, [f"experiment={experiment}", *self.overrides(), *overrides, f"seed={seed}"])
-                (folder / "job.json").write_text(json.dumps({"setting": setting, "seed": seed}))
-                jobs.append(Job(setting, seed, RunDir(folder)))
-                show(f"{setting}, seed {seed}: {jobs[-1].scores['time/fit_s']:.1f} s")
+                job = self._trained(setting, seed, [f"experiment={experiment}", *self.overrides(), *overrides])
+                jobs.append(job)
+                show(f"{setting}, seed {seed}: {job.scores['time/fit_s']:.1f} s")
         return jobs
 
-    def _run(self, folder: Path, overrides: list[str]) -> None:
-        # A lesson draws what its trainings show: none of them needs a report of its own.
-        cfg = composed([*overrides, "~callbacks.report", f"run_dir={folder}", "overwrite=true"])
-        check(cfg)
-        folder.mkdir(parents=True, exist_ok=True)
+    def _trained(self, setting: str, seed: str, overrides: list[str]) -> Job:
+        folder = self.folder / str(self._jobs)
+        self._jobs += 1
         gc.collect()  # trainer, model and data of the previous job refer to one another
         restart_peak(torch.device("cpu"))
-        with (folder / "output.txt").open("w") as output, redirect_stdout(output), own_run_dir(cfg):
-            run(cfg)
+        # A lesson draws what its trainings show: none of them needs a report of its own.
+        places = ["~callbacks.report", f"run_dir={folder}", "overwrite=true", "quiet=true"]
+        done = fit([*overrides, f"seed={seed}", *places])
+        write_text(folder / "job.json", json.dumps({"setting": setting, "seed": seed}))
+        return Job(setting, seed, done.scores, done.run_dir)
 
 
 def first(jobs: Iterable[Job], setting: str) -> Job:
@@ -141,6 +132,5 @@ def over_seeds(jobs: Iterable[Job], score: str | Callable[[Job], float]) -> Mean
     """Take mean and standard deviation of a metric, or of a function of the job, for each setting."""
     values: dict[str, list[float]] = {}
     for job in jobs:
-        value = job.scores[score] if isinstance(score, str) else score(job)
-        values.setdefault(job.setting, []).append(math.nan if value is None else value)
+        values.setdefault(job.setting, []).append(job.scores[score] if isinstance(score, str) else score(job))
     return {setting: (fmean(found), pstdev(found)) for setting, found in values.items()}

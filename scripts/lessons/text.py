@@ -35,7 +35,7 @@ def bptt(bench: Bench) -> Lesson:
 
 def gradient_growth(job: Job) -> dict[int, float]:
     """Read, by length, the bptt finder's largest gradient norm over that of the shortest."""
-    found = pd.read_csv(job.run.bptt_finder_csv, float_precision="round_trip")
+    found = pd.read_csv(job.run.bptt_finder_csv)
     return dict(zip(found["bptt"].tolist(), found["gradient_growth"].tolist(), strict=True))
 
 

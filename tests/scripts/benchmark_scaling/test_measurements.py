@@ -102,7 +102,7 @@ class Weighed(Runs):
         return run_dir
 
 
-@pytest.mark.parametrize(("unit", "bytes_each"), [("rows", 30), ("tokens", 6)])
+@pytest.mark.parametrize(("unit", "bytes_each"), [("rows", 38), ("tokens", 6)])
 def test_memory_grows_by_the_bytes_of_each_row_or_token(unit, bytes_each, tmp_path, capsys):
     found = memory(Weighed(tmp_path, []), unit, [10_000, 20_000, 40_000])
     assert found["bytes_each"]["first"] == pytest.approx(bytes_each, rel=0.25)
