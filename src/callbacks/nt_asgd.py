@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from src.callbacks.averaging import Averaging
@@ -12,26 +12,30 @@ from src.core.output import show
 
 
 class NTASGD(Averaging):
-    """Non-monotonically triggered averaging: the plain mean of the weights after each step since the trigger.
+    """Non-monotonically triggered averaging: the mean of the weights after each step since the trigger.
 
-    The trigger: a validation's `monitor` is above the best of all validations but the last `patience` before it.
-    From the next step on, what is validated, saved as the weights and left after fit is the mean; training goes on from
-    the raw weights. Until then all is as without this callback, but for a copy of the model in memory.
+    The trigger is a validation whose score is above the best of all earlier ones except the last `patience`. From the
+    next step on, the mean is validated, saved, and left in the model after fit; training continues from the raw
+    weights. Before the trigger the callback only holds a copy of the model.
+
+    Args:
+        monitor: the logged score, lower is better.
+        patience: the number of validations that may be worse, at least 1.
+
     Source: Merity et al. 2017, arXiv:1708.02182, section 3, algorithm 1, where patience is n.
     """
 
     def __init__(self, *, monitor: str, patience: int) -> None:
-        """Raises ValueError if `patience` is not positive."""
         if patience < 1:
             raise ValueError(f"nt_asgd.patience must be 1 or more, got {patience}")
-        super().__init__(decay=0.0)  # which _blend below has no use for
+        super().__init__(decay=0.0)  # unused: see _blend
         self.monitor = monitor
         self.patience = patience
         self._losses: list[float] = []  # up to the trigger
         self._is_triggered = False
 
     def _blend(self, averages: Any, currents: Any, num_averaged: Tensor | int) -> None:
-        """Move the means towards the current values, all at once."""
+        """Move the means towards the current values."""
         assert self._average_model is not None
         blend_(averages, currents, 1 / (1 + int(self._average_model.n_averaged)))
 
@@ -43,7 +47,7 @@ class NTASGD(Averaging):
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         return self._is_triggered and step_idx is not None
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking or self._is_triggered:
             return
         if self.monitor not in trainer.callback_metrics:
@@ -61,29 +65,10 @@ class NTASGD(Averaging):
         earlier = [value for value in self._losses[: -self.patience] if not math.isnan(value)]
         return bool(earlier) and not loss <= min(earlier)
 
-    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.is_averaging:
-            super().on_validation_epoch_start(trainer, pl_module)
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.is_averaging:
-            super().on_validation_epoch_end(trainer, pl_module)
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.ckpt_path:  # a second fit begins anew
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.ckpt_path:  # a second fit starts again
             self._losses, self._is_triggered = [], False
         super().on_fit_start(trainer, pl_module)
-
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.is_averaging:
-            super().on_fit_end(trainer, pl_module)
-        self._average_model = None
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        if self.is_averaging:
-            super().on_save_checkpoint(trainer, pl_module, checkpoint)
 
     def state_dict(self) -> dict[str, Any]:
         return {"losses": list(self._losses), "is_triggered": self._is_triggered}

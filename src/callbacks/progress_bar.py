@@ -1,9 +1,9 @@
-"""What a terminal shows of a training: one bar with its speed, and a line of scores for each epoch."""
+"""Shows a training in a terminal: one bar with its speed, and a line of scores for each epoch."""
 
 import sys
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Column
@@ -14,11 +14,11 @@ from src.core.output import is_quiet, show
 
 
 class Speed(ProgressColumn):
-    """Rows, or tokens of a text, handled a second by all ranks, over the last seconds."""
+    """Samples or tokens per second over all ranks, in the last seconds."""
 
-    max_refresh = 0.5  # seconds: faster changes cannot be read
+    max_refresh = 0.5  # seconds: nobody can read faster changes
 
-    def __init__(self, trainer: pl.Trainer) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         super().__init__(Column(width=18, justify="right", no_wrap=True))
         self.trainer = trainer
 
@@ -33,9 +33,9 @@ class Speed(ProgressColumn):
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's rich bar, made to fit 80 columns, with its speed; nothing at all where no terminal is.
+    """Lightning's rich bar with its speed, in 80 columns; hidden if stdout is not a terminal.
 
-    Scores stand in a line for each epoch, as fast.ai prints them, so that the course of the training stays in view.
+    As in fast.ai, a line of scores for each epoch stays in view.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class ProgressBar(RichProgressBar):
         if not sys.stdout.isatty() or is_quiet():
             self.disable()
 
-    def configure_columns(self, trainer: pl.Trainer) -> list:
+    def configure_columns(self, trainer: Trainer) -> list:
         return [
             TextColumn("{task.description}", table_column=Column(width=13, no_wrap=True)),
             BarColumn(bar_width=20, complete_style="cyan", finished_style="cyan"),
@@ -53,34 +53,34 @@ class ProgressBar(RichProgressBar):
             Speed(trainer),
         ]
 
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """Nothing beside the bar: it would wrap."""
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """No scores beside the bar: the line would wrap."""
         return {}
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.is_enabled:
             sizes = [parameter.numel() for parameter in pl_module.parameters() if parameter.requires_grad]
             net = type(getattr(pl_module, "net", pl_module)).__name__
             show(f"{net}: {sum(sizes):,} trainable parameters in {len(sizes)} tensors")
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._epoch_started = clock.now()  # a training resumed in mid-epoch has no epoch start
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._epoch_started = clock.now()  # a run that resumes within an epoch gets no on_train_epoch_start
         super().on_train_start(trainer, pl_module)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_started = clock.now()
         super().on_train_epoch_start(trainer, pl_module)
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validation_started = clock.now()
         super().on_validation_start(trainer, pl_module)
 
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        # A bar that comes and goes within a second only flickers.
+        # A bar that disappears within a second only flickers.
         if clock.now() - self._validation_started > 1:
             super().on_validation_batch_end(*args, **kwargs)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
         if self.progress is None or self.is_disabled:
             return
@@ -95,7 +95,7 @@ class ProgressBar(RichProgressBar):
 
 
 def table_lines(epoch: int, scores: dict[str, float], seconds: float, width: int) -> tuple[str, str]:
-    """A header and the line of one epoch below it; as many scores as fit the width, the time at the end."""
+    """The header and the line of one epoch: as many scores as fit the width, then the time."""
     header, line = "epoch", f"{epoch:5d}"
     for name, value in scores.items():
         size = max(len(name), 9)

@@ -1,20 +1,20 @@
-"""Saves the random state with each checkpoint, so that a resumed run draws what the uninterrupted one would have."""
+"""Saves the random state with each checkpoint; a resumed run draws the same numbers as an uninterrupted one."""
 
 import random
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from src.core.ranks import gather
 
 
-class RandomState(pl.Callback):
-    """Keeps all ranks' states of torch's, CUDA's, numpy's and Python's generators in the checkpoint, as plain data.
+class RandomState(Callback):
+    """Keeps the state of torch's, CUDA's, numpy's and Python's generators of all ranks in the checkpoint.
 
-    All ranks build the net from one seed; from the first step on each draws numbers of its own, for its own rows.
-    A run that goes on with another number of devices does so with other numbers.
+    All ranks build the net from one seed. From the first step on, each rank draws its own numbers. A run that resumes
+    with another number of devices draws other numbers.
     """
 
     def __init__(self) -> None:
@@ -26,8 +26,8 @@ class RandomState(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loaded = state_dict["ranks"]
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Only now: between loading and the first step, building and checking draw random numbers of their own.
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not earlier: building the net and the sanity check draw numbers between loading and the first step.
         loaded, self._loaded = self._loaded, []
         if len(loaded) == trainer.world_size:
             set_random_state(loaded[trainer.global_rank])
@@ -39,7 +39,7 @@ class RandomState(pl.Callback):
 
 
 def random_state() -> dict[str, Any]:
-    """The states of this process's generators."""
+    """The states of this process's generators, as plain data."""
     _, keys, position, has_gauss, gauss = np.random.get_state()
     version, internal, gauss_next = random.getstate()
     return {
@@ -51,7 +51,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Have this process's generators go on where `random_state` found them."""
+    """Set this process's generators to what `random_state` returned."""
     torch.set_rng_state(state["torch"])
     if torch.cuda.is_available() and state["cuda"] is not None:
         torch.cuda.set_rng_state(state["cuda"])

@@ -1,29 +1,27 @@
-"""Saves with each checkpoint what Lightning leaves out, so that a resumed run ends like an uninterrupted one."""
+"""Saves what Lightning leaves out of a checkpoint; a resumed run then ends like an uninterrupted one."""
 
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from src.core.internals import count_logged_step, is_accumulating, restore_scores
 from src.core.ranks import gather
 
 
-class ResumeState(pl.Callback):
-    """Keeps in the checkpoint, besides what RandomState and LoaderState keep:
+class ResumeState(Callback):
+    """Keeps in the checkpoint, in addition to RandomState and LoaderState:
 
-    - the gradients of the batches that add up to the next step, each rank its own;
-    - the latest scores, which ReduceLROnPlateau, early stopping and metrics.json ask for;
-    - whether the training was told to stop, as by early stopping;
-    - how far each logger had come, if it has state_dict and load_state_dict.
+    - each rank's gradients, if batches are being accumulated;
+    - the latest scores, which ReduceLROnPlateau, early stopping and metrics.json need;
+    - whether the training was told to stop, for example by early stopping;
+    - the state of each logger that has state_dict and load_state_dict.
     """
 
     def __init__(self) -> None:
         self._loaded: dict[str, Any] = {}
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["resume"] = {
             "gradients": gather(_gradients(pl_module)) if is_accumulating(trainer) else [],
             "scores": {name: score.cpu().clone() for name, score in trainer.callback_metrics.items()},
@@ -31,22 +29,20 @@ class ResumeState(pl.Callback):
             "loggers": {type(logger).__name__: logger.state_dict() for logger in _stateful_loggers(trainer)},
         }
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self._loaded = checkpoint.get("resume", {}) if trainer.state.fn == "fit" else {}
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Here and not in on_train_start, which a run that had come to its end does not reach any more.
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not in on_train_start: a run that was already at its end does not reach that hook.
         restore_scores(trainer, self._loaded.get("scores", {}))
         for logger in _stateful_loggers(trainer):
             if type(logger).__name__ in self._loaded.get("loggers", {}):
                 logger.load_state_dict(self._loaded["loggers"][type(logger).__name__])
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         steps = gather(trainer.global_step)
-        if len(set(steps)) > 1:  # each has read the file by itself
-            raise ValueError(f"the ranks would go on from different checkpoints, after steps {steps}: resume once more")
+        if len(set(steps)) > 1:  # each rank has read the file by itself
+            raise ValueError(f"the ranks would resume from different checkpoints, after steps {steps}: resume again")
         loaded, self._loaded = self._loaded, {}
         gradients = loaded.get("gradients", [])
         if len(gradients) == trainer.world_size:
@@ -54,23 +50,23 @@ class ResumeState(pl.Callback):
                 if name in gradients[trainer.global_rank]:
                     parameter.grad = gradients[trainer.global_rank][name].to(parameter.device)
         loop = trainer.fit_loop
-        if loop.resumed_on_epoch_end:  # saved after the epoch's last hooks, but before ReduceLROnPlateau was asked
+        if loop.resumed_on_epoch_end:  # saved after the epoch's last hooks but before ReduceLROnPlateau's step
             loop.epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=True)
         if loaded.get("should_stop"):
             trainer.should_stop = True
-            if loop.restarted_mid_epoch:  # which would have ended the epoch
+            if loop.restarted_mid_epoch:  # stopping would have ended the epoch
                 loop.epoch_progress.increment_processed()
                 loop.epoch_progress.increment_completed()
                 count_logged_step(trainer)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Lightning leaves out ReduceLROnPlateau at the end of a resumed epoch, for lack of scores: here they are.
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Lightning skips ReduceLROnPlateau at the end of a resumed epoch because it has no scores; here it has.
         trainer.fit_loop.restarting = False
 
 
-def _gradients(module: pl.LightningModule) -> dict[str, Tensor]:
+def _gradients(module: LightningModule) -> dict[str, Tensor]:
     return {name: p.grad.cpu().clone() for name, p in module.named_parameters() if p.grad is not None}
 
 
-def _stateful_loggers(trainer: pl.Trainer) -> list[Any]:
+def _stateful_loggers(trainer: Trainer) -> list[Any]:
     return [logger for logger in trainer.loggers if hasattr(logger, "state_dict")]

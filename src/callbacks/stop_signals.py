@@ -1,11 +1,11 @@
-"""Stops a training that gets a signal where it can be resumed exactly: at the end of a step, with last.ckpt saved."""
+"""Stops a training that gets a signal at the end of a step, with last.ckpt saved, where it can resume exactly."""
 
 import signal
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from src.core.internals import is_accumulating, is_last_batch, is_validation_next, leave_signals_alone
@@ -17,33 +17,32 @@ from src.training.checkpoint_io import SaveError, is_unsaved
 class StopSignals(Checkpoint):
     """On SIGINT, SIGTERM, SIGUSR1 or SIGUSR2 a training finishes its step, saves last.ckpt and exits.
 
-    Of several ranks any one may get it; all stop after the same step, the next one, since what they agree on is read a
-    step later, when it costs nothing to read.
-    Rank 0 of each node exits with 128 + the signal's number; the others with 0, since whoever started them would kill
-    rank 0, while it closes its loggers, for any other. A second Ctrl-C stops at once; what was saved before stays.
-    A handler only notes the signal. Batches that accumulate are one step. A validation that follows the step, or is
-    under way, is done first: Lightning leaves it out of a training resumed from before it.
-    Before the first step, and after the last, handlers are as they were: those of src/core/signals.py end the
-    program. The training's end is saved as last.ckpt in any case.
+    Any rank may get the signal. All ranks stop after the same step, the next one: they read what they agreed on one
+    step later, when reading it no longer waits. Batches that accumulate are one step. A validation that follows the
+    step, or has begun, is finished first, because Lightning skips it when a training resumes from before it. A second
+    Ctrl-C stops at once; earlier checkpoints stay. The end of a training is always saved as last.ckpt.
 
-    A Checkpoint, since Lightning calls these after all other callbacks: what it saves is the whole step. List it last.
-    Where last.ckpt cannot be saved (trainer.on_save_error=continue) the exit status is 1.
-    Cost: 0.3 us a step; with several ranks a reduction of one number, for which no GPU is waited.
+    Rank 0 of each node exits with 128 + the signal's number, or with 1 if last.ckpt could not be saved
+    (trainer.on_save_error=continue). The other ranks exit with 0: on any other status the launcher would kill rank 0
+    while it closes its loggers.
+
+    Before the first step and after the last one, the handlers of src/core/signals.py end the program.
+
+    This is a Checkpoint because Lightning calls those after all other callbacks, and must be listed last: it saves the
+    whole step. Cost: 0.3 us a step; with several ranks a reduction of one number that waits for no GPU.
     """
 
     def __init__(self, *, run_dir: str) -> None:
         self.run_dir = run_dir
-        self._handlers: dict[int, Any] | None = None  # those before the training
+        self._handlers: dict[int, Any] | None = None  # from before the training
         self._signal = 0  # that this process got
-        self._asked: PendingMax | None = None  # which signal some rank had when this was last asked
-        self._agreed = 0  # the one that all ranks know of
-        self._note = ""  # once it is saved, or could not be
+        self._asked: PendingMax | None = None  # started in the last step: which signal some rank had
+        self._agreed = 0  # the one that all ranks know
+        self._note = ""  # set once it is saved, or could not be
         self._is_saved = True
 
-    # ---- handlers ----
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        # Lightning's own would exit with 0, and wait within the handler for ranks that wait elsewhere.
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # Lightning's handlers exit with 0, and wait for ranks that wait elsewhere.
         leave_signals_alone(trainer)
         self._signal, self._asked, self._agreed, self._note = 0, None, 0, ""
 
@@ -56,54 +55,51 @@ class StopSignals(Checkpoint):
         handlers, self._handlers = self._handlers, None
         restore(handlers or {})
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         launcher: Any = trainer.strategy.launcher
         if not isinstance(exception, SystemExit):
             self._restore()
         elif not self._note and hasattr(launcher, "kill"):
-            launcher.kill(signal.SIGTERM)  # the ranks that this one has started; they know of nothing
+            launcher.kill(signal.SIGTERM)  # the ranks that this one started know nothing about it
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._restore()  # a search may have ended fit
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._restore()  # a finder may have ended fit
 
-    # ---- steps ----
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._stop_if_saved(trainer)
-        if self._handlers is None:  # not before: a search for a learning rate has nothing to save
+        if self._handlers is None:  # not earlier: a finder has nothing to save
             self._handlers = handle(self._note_signal)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._is_agreed(trainer) and self._is_between_steps(trainer):
+        if self._agree(trainer) and self._is_between_steps(trainer):
             self._save(trainer)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         is_within_epoch = trainer.state.fn == "fit" and not is_last_batch(trainer)
-        if is_within_epoch and not trainer.sanity_checking and self._is_agreed(trainer):
+        if is_within_epoch and not trainer.sanity_checking and self._agree(trainer):
             self._save(trainer)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop_if_saved(trainer)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._is_agreed(trainer):
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._agree(trainer):
             self._save(trainer)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Without a signal, too: what was trained after the last validation is in no checkpoint yet.
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Even without a signal: no checkpoint holds the steps after the last validation yet.
         self._save(trainer)
-        if self._is_agreed(trainer) or self._is_agreed(trainer):  # what was asked just now, too
+        if self._agree(trainer) or self._agree(trainer):  # twice: the second reads what the first has asked
             self._stop_if_saved(trainer)
         self._note = ""
         self._restore()
-        if self._signal:  # it has come just now
+        if self._signal:  # it came just now
             stop(self._signal, None)
 
-    def _is_agreed(self, trainer: pl.Trainer) -> bool:
+    def _agree(self, trainer: Trainer) -> bool:
+        """Whether all ranks know of a signal. Asks the other ranks, which must call this as often."""
         if trainer.world_size == 1:
             self._agreed = self._signal
         elif not self._agreed:
@@ -111,18 +107,18 @@ class StopSignals(Checkpoint):
             self._agreed = asked.wait() if asked is not None else 0
         return bool(self._agreed)
 
-    def _is_between_steps(self, trainer: pl.Trainer) -> bool:
-        """Whether nothing but the next step follows: no batch to accumulate, no validation, no end of an epoch."""
+    def _is_between_steps(self, trainer: Trainer) -> bool:
+        """Whether the next step follows directly: no batch to accumulate, no validation, no end of an epoch."""
         return not (is_accumulating(trainer) or is_last_batch(trainer) or is_validation_next(trainer))
 
-    def _save(self, trainer: pl.Trainer) -> None:
+    def _save(self, trainer: Trainer) -> None:
         path = Path(self.run_dir) / "checkpoints" / "last.ckpt"
         trainer.save_checkpoint(path)
         self._is_saved = not is_unsaved(trainer, path)
         self._note = f" after step {trainer.global_step}; saved {path}; go on with resume=true run_dir={self.run_dir}"
 
-    def _stop_if_saved(self, trainer: pl.Trainer) -> None:
-        # Only now: between saving and here Lightning hands the step's, or the epoch's, numbers to the loggers.
+    def _stop_if_saved(self, trainer: Trainer) -> None:
+        # Not earlier: after the save Lightning still sends the numbers of the step or epoch to the loggers.
         if self._note and not self._is_saved:
             raise SaveError(f"stopped by {signal.Signals(self._agreed).name}, and last.ckpt could not be saved")
         if self._note:

@@ -1,4 +1,4 @@
-"""Writes run_dir/metrics.csv, and continues it when a run is resumed."""
+"""Writes run_dir/metrics.csv and continues it when a run resumes."""
 
 import csv
 from argparse import Namespace
@@ -12,13 +12,12 @@ from src.core.files import staged
 
 
 class CSVLogger(Logger):
-    """One row for each call, on disk at once; columns are added as they come up, empty where a row has no value.
+    """Writes a row for each call to disk at once; adds columns as they appear, empty where a row has no value.
 
-    A resumed training finds the rows of the stopped one. Those that the checkpoint counts stay (ResumeState keeps the
-    number), and of the others those from before its own first step: an epoch's own row comes after its checkpoint. A
-    new training starts a new file; testing and validating add rows to what is there. Which of the three it is stands in
-    the config that train.py logs (task, resume, checkpoint).
-    Lightning's CSVLogger deletes the older file in every case.
+    A new training starts a new file; a test or validation adds rows. A resumed training keeps the rows that the
+    checkpoint counts (ResumeState saves the number), and later rows from before its own first step, because an epoch's
+    row comes after its checkpoint. The config that train.py logs tells which case it is (task, resume, checkpoint).
+    Lightning's CSVLogger always deletes the old file.
     """
 
     def __init__(self, *, save_dir: str) -> None:
@@ -43,7 +42,7 @@ class CSVLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Learn which run this is; config.yaml has the config."""
+        """Keep the config in memory only; config.yaml holds it on disk."""
         self._config = params if isinstance(params, dict) else vars(params)
 
     def state_dict(self) -> dict[str, int]:
@@ -82,7 +81,7 @@ class CSVLogger(Logger):
             return list(csv.DictReader(file))
 
     def _write(self, rows: list[dict[str, Any]], next_row: dict[str, Any]) -> None:
-        """Write the file anew, with a column for each name in the rows and the next row."""
+        """Rewrite the file with a column for each name in the rows and the next row."""
         names = {name for row in [*rows, next_row] for name in row}
         self._columns = ["step", *sorted({*self._columns, *names} - {"step"})]
         with staged(self.path) as name, name.open("w", newline="") as file:

@@ -15,12 +15,16 @@ from src.core.files import write_text
 
 
 class WandbLogger(loggers.WandbLogger):
-    """Lightning's WandbLogger, whose record lies in save_dir/wandb.
+    """Lightning's WandbLogger with its record in save_dir/wandb.
 
-    name: of the run; the last two parts of save_dir if None.  log_model: keep the best checkpoint as an artifact.
-    resume: go on with the record that save_dir holds, under the id in save_dir/wandb/id.txt; else a new id is drawn.
-    Online if logged in (`wandb login`), else offline, to be sent later with `wandb sync`; $WANDB_MODE decides if set.
-    Each logger has a run of its own, so that the jobs of a multirun in one process do not share one.
+    It records online if you are logged in (`wandb login`), else offline, for a later `wandb sync`; $WANDB_MODE
+    overrides this. Each logger has its own W&B run, also in a multirun within one process.
+
+    Args:
+        name: of the run; the last two parts of save_dir if None.
+        entity: the W&B user or team; None for your default.
+        log_model: keep the best checkpoint as an artifact.
+        resume: continue the record whose id is in save_dir/wandb/id.txt, instead of a new record.
     """
 
     def __init__(
@@ -42,12 +46,12 @@ class WandbLogger(loggers.WandbLogger):
             group=group,
             name=name or "/".join(Path(save_dir).absolute().parts[-2:]),
             tags=tags,
-            id=run_id(Path(save_dir) / "wandb" / "id.txt", bool(resume)),
+            id=make_run_id(Path(save_dir) / "wandb" / "id.txt", bool(resume)),
             mode=choose_mode(),
             reinit="create_new",
             settings={"quiet": True},
         )
-        # Lightning passes it on even when it is None, and wandb then warns that it has no effect.
+        # Lightning passes it on even if it is None, and wandb warns that it has no effect.
         self._wandb_init.pop("anonymous", None)
         self._keeps_best = log_model
         self._callback: Checkpoint | None = None
@@ -59,7 +63,7 @@ class WandbLogger(loggers.WandbLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Keep the best checkpoint; close the record of a failed run (a finished one is closed with the process)."""
+        """Keep the best checkpoint; close the record of a failed run. The process closes that of a finished run."""
         best = getattr(self._callback, "best_model_path", "")
         if self._keeps_best and status == "success" and best and Path(best).is_file():
             self._keep(Path(best))
@@ -70,31 +74,32 @@ class WandbLogger(loggers.WandbLogger):
     def _keep(self, best: Path) -> None:
         import wandb
 
-        # fit and test both end with finalize: the same file is kept once.
+        # Fit and test both end with finalize: keep the same file only once.
         state = (str(best), best.stat().st_mtime)
         if state == self._kept:
             return
         self._kept = state
         artifact = wandb.Artifact(f"model-{self.version}", type="model")
-        # immutable: sent from where it lies; else an offline run copies it into the home folder
+        # immutable: uploaded from its place; else an offline run copies it into the home folder
         artifact.add_file(str(best), name="best.ckpt", policy="immutable")
         self.experiment.log_artifact(artifact, aliases=["best"])
 
 
-def run_id(path: Path, resume: bool) -> str:
-    """The id kept in a file if `resume`, else a new one, written there by the first rank."""
+def make_run_id(path: Path, resume: bool) -> str:
+    """Read the id in a file if `resume`, else draw a new one, which the first rank writes there."""
     if resume and path.is_file():
         return path.read_text().strip()
-    new = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)  # a sweep's agent draws it
+    new = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)  # set by a sweep's agent
     if rank_zero_only.rank == 0:  # pyright: ignore[reportFunctionMemberAccess]
         write_text(path, f"{new}\n")
     return new
 
 
 def choose_mode() -> str:
-    """$WANDB_MODE; where it is not set, online if logged in, else offline.
+    """$WANDB_MODE if set, else online if logged in, else offline.
 
-    Raises ValueError if it is online and no key is at hand: wandb would stop and ask.
+    Raises:
+        ValueError: the mode is online and there is no key; wandb would stop and ask for one.
     """
     mode = os.environ.get("WANDB_MODE")
     if mode == "online" and not is_logged_in():
@@ -103,7 +108,7 @@ def choose_mode() -> str:
 
 
 def is_logged_in() -> bool:
-    """Whether a key for the W&B server is in the environment or in the netrc file; asks no server and no one."""
+    """Whether the environment or the netrc file has a key for the W&B server; contacts no server."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""

@@ -25,6 +25,14 @@ class View:
         return [Section("What it has learned", [Prose("a little"), Plot("A dot", new_figure(2, 1), "nothing")])]
 
 
+@pytest.fixture
+def pages(monkeypatch):
+    """The sections of each page, none of which is drawn: that takes a second."""
+    pages = []
+    monkeypatch.setattr("src.callbacks.report.write_report", lambda run_dir, sections: pages.append(list(sections)))
+    return pages
+
+
 def run(folder, view=None, epochs=1, callbacks=(), test=True, every_minutes=5.0, logger=None, datamodule=None):
     """A training that is tested, with what train.py has of files; returns the page and the trainer."""
     folder.mkdir(exist_ok=True)
@@ -49,7 +57,7 @@ def test_the_page_has_the_scores_the_curves_and_what_the_view_shows(tmp_path):
         assert found in page
 
 
-def test_the_view_looks_at_the_tested_weights_once(tmp_path):
+def test_the_view_looks_at_the_tested_weights_once(tmp_path, pages):
     class Best(pl.Callback):
         def on_test_start(self, trainer, pl_module):
             with torch.no_grad():
@@ -62,7 +70,7 @@ def test_the_view_looks_at_the_tested_weights_once(tmp_path):
     assert (weights == 0.25).all()
 
 
-def test_without_a_test_split_the_view_looks_at_the_end_of_fit(tmp_path):
+def test_without_a_test_split_the_view_looks_at_the_end_of_fit(tmp_path, pages):
     class NoTest(pl.LightningDataModule):
         spec = TinyPictures().spec
         train_dataloader = TinyPictures.train_dataloader
@@ -72,8 +80,8 @@ def test_without_a_test_split_the_view_looks_at_the_end_of_fit(tmp_path):
             super().__init__()
             self.train_size = None
 
-    page, _ = run(tmp_path, View(), test=False, datamodule=NoTest())
-    assert "What it has learned" in page
+    run(tmp_path, View(), test=False, datamodule=NoTest())
+    assert [section.title for section in pages[-1]] == ["What it has learned"]
 
 
 def test_a_view_that_fails_ends_no_training(tmp_path, capsys):
@@ -95,33 +103,39 @@ def test_a_page_that_cannot_be_written_ends_no_training(tmp_path, capsys):
     assert "report.html is not written (" in capsys.readouterr().err
 
 
-def test_the_page_is_written_while_the_training_goes_on(tmp_path):
-    seen = AtBatch(lambda *_: (tmp_path / "report.html").is_file(), "start")
-    run(tmp_path, every_minutes=1e-9, callbacks=[seen])
-    assert seen.values == [False, True, True]
-    (tmp_path / "report.html").unlink()
-    seen = AtBatch(lambda *_: (tmp_path / "report.html").is_file(), "start")
-    run(tmp_path, callbacks=[seen])
-    assert seen.values == [False, False, False]
+@pytest.mark.parametrize(("batch_s", "written"), [(121, [0, 1, 2]), (120, [0, 0, 1]), (40, [0, 0, 0])])
+def test_a_page_is_written_once_more_than_every_minutes_have_passed(tmp_path, pages, clock, batch_s, written):
+    def tick(trainer, model):
+        clock.seconds += batch_s
+        return len(pages)
+
+    seen = AtBatch(tick, "start")
+    run(tmp_path, every_minutes=2, callbacks=[seen], test=False)
+    assert seen.values == written
+    assert len(pages) == written[-1] + (batch_s == 121) + 1  # one at the end
 
 
-def test_another_rank_writes_nothing(tmp_path, monkeypatch):
+def test_another_rank_writes_nothing(tmp_path, monkeypatch, pages):
     monkeypatch.setattr(pl.Trainer, "is_global_zero", False)
-    assert run(tmp_path, View())[0] is None
+    run(tmp_path, View())
+    assert pages == []
     assert not (tmp_path / "environment.json").exists()
 
 
-def test_a_report_changes_no_weight(tmp_path):
-    _, plain = run(tmp_path / "a", epochs=2)
-    _, viewed = run(tmp_path / "b", View(), epochs=2, every_minutes=1e-9)
+def test_a_report_changes_no_weight(tmp_path, clock):
+    def tick(trainer, model):
+        clock.seconds += 100 if trainer.global_step == 2 else 0.1
+
+    _, plain = run(tmp_path / "a", epochs=2, callbacks=[AtBatch(tick)], every_minutes=99, test=False)
+    _, viewed = run(tmp_path / "b", View(), epochs=2, callbacks=[AtBatch(tick)], every_minutes=1, test=False)
     weights = [[*made.lightning_module.parameters()] for made in (plain, viewed)]
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
 
-class Pictures(Logger):
-    """Keeps the pictures that it is given."""
+class Images(Logger):
+    """Keeps the images that it is given."""
 
-    name, version = "pictures", ""
+    name, version = "images", ""
 
     def __init__(self):
         super().__init__()
@@ -137,13 +151,13 @@ class Pictures(Logger):
         self.found[key] = images[0].shape
 
 
-def test_loggers_get_the_pictures_of_the_view(tmp_path):
-    logger = Pictures()
+def test_loggers_get_the_figures_of_the_view(tmp_path, pages):
+    logger = Images()
     run(tmp_path, View(), logger=logger)
     assert logger.found == {"What it has learned/A dot": (100, 200, 3)}
 
 
-def test_tensorboard_gets_the_pictures_of_the_view(tmp_path):
+def test_tensorboard_gets_the_figures_of_the_view(tmp_path, pages):
     logger = TensorBoardLogger(save_dir=str(tmp_path), name="tensorboard", version="")
     run(tmp_path, View(), logger=logger)
     events = b"".join(path.read_bytes() for path in (tmp_path / "tensorboard").glob("events*"))

@@ -100,5 +100,5 @@ def test_a_row_that_comes_before_the_step_it_is_named_for_is_kept(tmp_path):
 
 def test_ranks_that_would_go_on_from_different_steps_stop(tmp_path, monkeypatch):
     monkeypatch.setattr("src.callbacks.resume_state.gather", lambda value: [value, value + 3])
-    with pytest.raises(ValueError, match=r"different checkpoints, after steps \[0, 3\]: resume once more"):
+    with pytest.raises(ValueError, match=r"different checkpoints, after steps \[0, 3\]: resume again"):
         trained(tmp_path, 1)

@@ -1,5 +1,4 @@
 import json
-import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -8,24 +7,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 
-from src.callbacks.run_metrics import RunMetrics, Stopwatch
+from src.callbacks.run_metrics import RunMetrics, Stopwatch, gradient_norm
 from tests.support import tiny
 from tests.support.programs import metrics_of, train_here
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that stands still until it is moved on."""
-
-    class Clock:
-        now = 100.0
-
-        def pass_(self, seconds):
-            self.now += seconds
-
-    clock = Clock()
-    monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
-    return clock
 
 
 def run_metrics(folder, unit="samples"):
@@ -44,14 +28,14 @@ def train(callback, clock, trainer, epochs=1):
     """Each epoch: 2 steps of 3 s with 5 rows of 3 tokens each, a validation of 10 s."""
     callback.setup(trainer, None, "fit")
     callback.on_fit_start(trainer, None)
-    clock.pass_(1000)  # Lightning's own sanity check and the like
+    clock.seconds += 1000  # Lightning's own sanity check and the like
     callback.on_train_start(trainer, None)
     for _ in range(epochs):
         for step in range(2):
-            clock.pass_(3)
+            clock.seconds += 3
             callback.on_train_batch_end(trainer, None, None, (torch.zeros(5, 3), torch.zeros(5, 3)), step)
         callback.on_validation_start(trainer, None)
-        clock.pass_(10)
+        clock.seconds += 10
         callback.on_validation_end(trainer, None)
 
 
@@ -59,9 +43,9 @@ def test_a_stopwatch_counts_only_while_it_runs(clock):
     watch = Stopwatch()
     for _ in range(2):
         watch.start()
-        clock.pass_(3)
+        clock.seconds += 3
         watch.stop()
-        clock.pass_(50)
+        clock.seconds += 50
     assert watch.seconds == 6
 
 
@@ -111,14 +95,14 @@ def test_the_sanity_check_before_training_starts_no_watch(tmp_path, clock):
     sanity = trainer(sanity_checking=True)
     callback.on_validation_start(sanity, None)
     callback.on_validation_end(sanity, None)
-    clock.pass_(7)
+    clock.seconds += 7
     assert callback.state_dict() == {"fit_s": 0, "train_s": 0, "samples": 0}
 
 
 def test_a_checkpoint_in_mid_epoch_holds_the_time_so_far(tmp_path, clock):
     callback = run_metrics(tmp_path)
     train(callback, clock, trainer())
-    clock.pass_(4)
+    clock.seconds += 4
     assert callback.state_dict() == {"fit_s": 20, "train_s": 10, "samples": 20}
 
 
@@ -149,6 +133,26 @@ def test_a_test_adds_to_the_numbers_of_the_training(tmp_path):
     callback.setup(trainer("test"), None, "test")
     callback.on_test_end(trainer("test", callback_metrics={"test/loss": torch.tensor(0.25)}), None)
     assert metrics_of(tmp_path) == {"time/fit_s": 3.0, "memory/peak_mb": 1e9, "test/loss": 0.25}
+
+
+@pytest.mark.parametrize(("before", "peak"), [(5.0, 7.0), (9.0, 9.0)])
+def test_the_peak_is_the_higher_one_of_training_and_test(tmp_path, monkeypatch, before, peak):
+    monkeypatch.setattr("src.callbacks.run_metrics.peak_of_run_mb", lambda: 7.0)
+    (tmp_path / "metrics.json").write_text(json.dumps({"memory/peak_mb": before}))
+    callback = run_metrics(tmp_path)
+    callback.setup(trainer("test"), None, "test")
+    callback.on_test_end(trainer("test"), None)
+    assert metrics_of(tmp_path)["memory/peak_mb"] == peak
+
+
+def test_the_numbers_of_a_training_without_a_batch(tmp_path, clock):
+    callback = run_metrics(tmp_path)
+    callback.on_fit_start(trainer(), None)
+    callback.teardown(trainer(), None, "test")
+    assert not (tmp_path / "metrics.json").exists()
+    callback.teardown(trainer(), None, "fit")
+    metrics = metrics_of(tmp_path)
+    assert (metrics["train/samples_per_second"], metrics["train/epochs"], metrics["train/steps"]) == (0, 1, 4)
 
 
 def test_a_new_training_replaces_the_numbers_of_an_older_one(tmp_path, clock):
@@ -231,10 +235,10 @@ def test_a_row_has_the_gradient_before_it_is_clipped(tmp_path):
 def test_a_row_comes_every_so_many_steps_with_the_speed_since_the_one_before(tmp_path, clock):
     class Slow(pl.Callback):
         def on_train_batch_start(self, *_):
-            clock.pass_(2)
+            clock.seconds += 2
 
         def on_validation_batch_start(self, *_):
-            clock.pass_(50)
+            clock.seconds += 50
 
     def rarely(trainer, _):
         trainer.log_every_n_steps = 3
@@ -242,6 +246,29 @@ def test_a_row_comes_every_so_many_steps_with_the_speed_since_the_one_before(tmp
     rows = logged(tmp_path, Slow(), tiny.AtBatch(rarely), epochs=2)
     assert [row["step"] for row in rows] == [2, 5]
     assert [row["train/samples_per_second"] for row in rows] == [12 / 6, 12 / 6]
+
+
+@pytest.mark.parametrize(("is_divided", "norm"), [(False, 5.0), (True, None)])
+def test_adams_momentum_is_its_first_beta_and_a_divided_model_has_no_norm(tmp_path, monkeypatch, is_divided, norm):
+    monkeypatch.setattr("src.callbacks.run_metrics.is_sharded", lambda trainer: is_divided)
+    monkeypatch.setattr("src.callbacks.run_metrics.is_row_due", lambda trainer: True)
+    callback, model = run_metrics(tmp_path), torch.nn.Linear(2, 1, bias=False)
+    model.weight.grad = torch.tensor([[3.0, 4.0]])
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.25, betas=(0.75, 0.5))
+    callback.on_before_optimizer_step(trainer(loggers=[Rows()]), model, optimizer)
+    assert callback._step == {"train/lr": 0.25, "train/momentum": 0.75, "train/grad_norm": norm}
+
+
+@pytest.mark.parametrize("changes", [{"loggers": []}, {"loggers": [1], "is_global_zero": False}])
+def test_without_a_logger_or_on_another_rank_no_row_is_made(tmp_path, monkeypatch, changes):
+    monkeypatch.setattr("src.callbacks.run_metrics.is_row_due", lambda trainer: True)
+    callback = run_metrics(tmp_path)
+    callback.on_before_optimizer_step(trainer(**changes), None, torch.optim.SGD([torch.zeros(1)], lr=1.0))
+    assert callback._step == {}
+
+
+def test_a_step_without_gradients_has_no_norm():
+    assert gradient_norm(torch.nn.Linear(2, 1)) is None
 
 
 def test_rows_of_steps_are_not_in_metrics_json(tmp_path):

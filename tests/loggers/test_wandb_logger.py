@@ -1,7 +1,7 @@
 import pytest
 import wandb
 
-from src.loggers.wandb_logger import choose_mode, is_logged_in, run_id
+from src.loggers.wandb_logger import choose_mode, is_logged_in, make_run_id
 from tests.support.programs import train_here
 
 
@@ -55,19 +55,19 @@ def test_the_environment_decides_the_mode(no_key, monkeypatch):
 
 
 def test_a_resumed_run_keeps_its_id(tmp_path):
-    first = run_id(tmp_path / "wandb" / "id.txt", resume=False)
-    assert run_id(tmp_path / "wandb" / "id.txt", resume=True) == first
+    first = make_run_id(tmp_path / "wandb" / "id.txt", resume=False)
+    assert make_run_id(tmp_path / "wandb" / "id.txt", resume=True) == first
 
 
 def test_a_run_of_a_sweep_has_the_id_that_the_agent_gave_it(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_RUN_ID", "given")
-    assert run_id(tmp_path / "wandb" / "id.txt", resume=False) == "given"
+    assert make_run_id(tmp_path / "wandb" / "id.txt", resume=False) == "given"
     assert (tmp_path / "wandb" / "id.txt").read_text() == "given\n"
 
 
 def test_a_new_run_in_an_old_folder_gets_a_new_id(tmp_path):
-    first = run_id(tmp_path / "wandb" / "id.txt", resume=False)
-    assert run_id(tmp_path / "wandb" / "id.txt", resume=False) != first
+    first = make_run_id(tmp_path / "wandb" / "id.txt", resume=False)
+    assert make_run_id(tmp_path / "wandb" / "id.txt", resume=False) != first
 
 
 def records(folder):

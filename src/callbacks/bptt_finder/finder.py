@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import LightningModule, Trainer
 
 from src.callbacks import clock
 from src.callbacks.bptt_finder.gauge import WARM_UP, StepGauge
@@ -88,24 +88,24 @@ class BPTTFinder(Finder[BPTTSearch]):
     def state_dict(self) -> dict[str, Any]:
         return {"found": self.found, "is_applied": self.apply, "seconds": self.seconds}
 
-    def _resume(self, saved: dict[str, Any], trainer: pl.Trainer, model: pl.LightningModule) -> None:
+    def _resume(self, saved: dict[str, Any], trainer: Trainer, model: LightningModule) -> None:
         self.found, self.seconds, self.apply = saved["found"], saved["seconds"], saved["is_applied"]
         if self.found is not None and self.apply:
             set_bptt(trainer, self.found)
 
-    def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Any, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
         self.found, self.seconds = None, 0.0  # a checkpoint is loaded after this
         # First of all: a bar and a search for a learning rate need the number of batches that it sets.
         trainer.callbacks = [self, *(callback for callback in trainer.callbacks if callback is not self)]
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path:
             length = "stays" if self.found is None else f"was found before: {self.found}"
             self._say(trainer, f"bptt finder: no search, the run resumes from {trainer.ckpt_path}; its bptt {length}")
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path or trainer.global_step or self.found is not None:
             return
         self.search = self._search(trainer)
@@ -120,7 +120,7 @@ class BPTTFinder(Finder[BPTTSearch]):
             set_bptt(trainer, self.found)
             rebuild_schedule(trainer)
 
-    def _search(self, trainer: pl.Trainer) -> BPTTSearch:
+    def _search(self, trainer: Trainer) -> BPTTSearch:
         check_bptt(trainer)
         started, device = clock.now(), trainer.strategy.root_device
         search = BPTTSearch([], self.ladder, self.limits)
@@ -133,7 +133,7 @@ class BPTTFinder(Finder[BPTTSearch]):
         restart_peak(device)  # the training's own peak follows
         return BPTTSearch(search.rungs, self.ladder, self.limits, clock.now() - started)
 
-    def _rung(self, trainer: pl.Trainer, bptt: int, search: BPTTSearch, advance: Callable[[], None]) -> Rung:
+    def _rung(self, trainer: Trainer, bptt: int, search: BPTTSearch, advance: Callable[[], None]) -> Rung:
         """Take steps with a bptt, if the predicted memory allows, and undo them."""
         gauge, device, failure, epoch = StepGauge(), trainer.strategy.root_device, "", math.nan
         max_mb, expected = self.limits.memory_mb, search.expected_mb(bptt)
@@ -155,9 +155,7 @@ class BPTTFinder(Finder[BPTTSearch]):
         speed = _over_ranks(trainer, gauge.tokens_per_second, "sum")
         return Rung(bptt, epoch, memory, tuple(gauge.losses), tuple(gauge.norms), speed, step_s, failure)
 
-    def _climb(
-        self, trainer: pl.Trainer, batches: TrainingBatches, gauge: StepGauge, advance: Callable[[], None]
-    ) -> None:
+    def _climb(self, trainer: Trainer, batches: TrainingBatches, gauge: StepGauge, advance: Callable[[], None]) -> None:
         with closing(training_steps(trainer, batches, callbacks=[gauge])) as steps:
             for _ in range(WARM_UP + self.steps):
                 loss = gauge.take(steps)
@@ -166,7 +164,7 @@ class BPTTFinder(Finder[BPTTSearch]):
                     break
 
 
-def _begin_epoch(trainer: pl.Trainer, batches: TrainingBatches) -> float:
+def _begin_epoch(trainer: Trainer, batches: TrainingBatches) -> float:
     """Begin an epoch of other windows, tell the trainer about them, and return the number of its optimizer steps."""
     batches.begin_epoch()
     length = batches.fetcher.length
@@ -175,7 +173,7 @@ def _begin_epoch(trainer: pl.Trainer, batches: TrainingBatches) -> float:
     return math.inf if length is None else -(-length // trainer.accumulate_grad_batches)
 
 
-def _over_ranks(trainer: pl.Trainer, value: float, how: str) -> float:
+def _over_ranks(trainer: Trainer, value: float, how: str) -> float:
     """The `how` (max or sum) of a value over all ranks."""
     tensor = torch.tensor(value, device=trainer.strategy.root_device)
     return float(trainer.strategy.reduce(tensor, reduce_op=how))  # pyright: ignore[reportArgumentType]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -16,7 +16,7 @@ from src.core.internals import leaves
 WARM_UP = 1  # steps that are not timed: they allocate, choose kernels, compile
 
 
-class StepGauge(pl.Callback):
+class StepGauge(Callback):
     """Measures the steps of `training_steps`, to which it is given as a callback.
 
     Attributes:
@@ -59,14 +59,10 @@ class StepGauge(pl.Callback):
         """The median of the timed steps; NaN without any."""
         return median(self.seconds) if self.seconds else math.nan
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._tokens += next(leaf.numel() for leaf in leaves(batch) if isinstance(leaf, Tensor))
 
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)
         started = clock.now()

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning import Trainer
 
 from src.callbacks.search.snapshot import random_state_kept
 from src.callbacks.search.training_steps import TrainingBatches, copied_loader, rebuild_optimizers
 from src.core.internals import combined_loader, count_batches_anew, forget_loader, fresh_loaders, training_loaders
 
 
-def check_bptt(trainer: pl.Trainer) -> None:
+def check_bptt(trainer: Trainer) -> None:
     """Raise TypeError if neither a training loader nor the datamodule has `bptt`."""
     if not _with_bptt(training_loaders(trainer)) and not _has_bptt(_datamodule(trainer)):
         names = ", ".join(type(loader).__name__ for loader in training_loaders(trainer))
@@ -22,7 +22,7 @@ def check_bptt(trainer: pl.Trainer) -> None:
 
 
 @contextmanager
-def batches_at(trainer: pl.Trainer, bptt: int) -> Iterator[TrainingBatches]:
+def batches_at(trainer: Trainer, bptt: int) -> Iterator[TrainingBatches]:
     """The training's batches with another bptt; its own loaders do not advance.
 
     They come from copies of the loaders or, if only the datamodule has bptt, from new loaders that it makes.
@@ -37,7 +37,7 @@ def batches_at(trainer: pl.Trainer, bptt: int) -> Iterator[TrainingBatches]:
         yield batches
 
 
-def set_bptt(trainer: pl.Trainer, bptt: int) -> None:
+def set_bptt(trainer: Trainer, bptt: int) -> None:
     """Set bptt in the datamodule and in the training loaders, and make Lightning count their batches again.
 
     Call it before the first batch. A datamodule that has bptt also makes new validation loaders, as it would have done
@@ -60,7 +60,7 @@ def set_bptt(trainer: pl.Trainer, bptt: int) -> None:
         trainer.training = True
 
 
-def rebuild_schedule(trainer: pl.Trainer) -> None:
+def rebuild_schedule(trainer: Trainer) -> None:
     """Build optimizers and schedulers again for another number of steps, before the first step.
 
     Raises:
@@ -73,7 +73,7 @@ def rebuild_schedule(trainer: pl.Trainer) -> None:
         )
 
 
-def _made_at(trainer: pl.Trainer, bptt: int) -> list[Any]:
+def _made_at(trainer: Trainer, bptt: int) -> list[Any]:
     """The training loaders that Lightning would get from the datamodule with another bptt."""
     datamodule = _datamodule(trainer)
     before = datamodule.bptt
@@ -85,7 +85,7 @@ def _made_at(trainer: pl.Trainer, bptt: int) -> list[Any]:
         datamodule.bptt = before
 
 
-def _datamodule(trainer: pl.Trainer) -> Any:
+def _datamodule(trainer: Trainer) -> Any:
     return getattr(trainer, "datamodule", None)
 
 

@@ -135,7 +135,7 @@ class BPTTSearch:
 
     @property
     def remarks(self) -> list[str]:
-        """What makes the suggestion doubtful, and what to change."""
+        """Reasons to doubt the suggestion, and what to change."""
         best = next(rung for rung in self.rungs if rung.bptt == self.suggestion)
         remarks = []
         if best.bptt == self.ladder[-1]:

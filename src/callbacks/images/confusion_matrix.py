@@ -1,9 +1,9 @@
-"""Draws which classes the tested model takes for which."""
+"""Draws which classes the tested model confuses."""
 
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 from torchmetrics.classification import MulticlassConfusionMatrix
@@ -12,11 +12,11 @@ from src.callbacks.figure import publish
 from src.report.confusion import draw_confusion
 
 
-class ConfusionMatrix(pl.Callback):
-    """Writes the test set's confusion matrix: a row for each true class, a column for each predicted one.
+class ConfusionMatrix(Callback):
+    """Writes the test set's confusion matrix: a row for each true class, a column for each predicted class.
 
-    Batches are (images, labels (batch,)), and the model's first forward pass on each returns logits (batch, classes).
-    Class names come from the datamodule's `spec`.
+    Batches are (images, labels (batch,)). The first forward pass on each returns logits (batch, classes). Class names
+    come from the datamodule's `spec`.
     """
 
     def __init__(self, *, path: str) -> None:
@@ -24,21 +24,21 @@ class ConfusionMatrix(pl.Callback):
         self._hook: RemovableHandle | None = None
         self._logits: Tensor | None = None
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.names = trainer.datamodule.spec["class_names"]  # pyright: ignore[reportAttributeAccessIssue]
         self.matrix = MulticlassConfusionMatrix(len(self.names)).to(pl_module.device)
-        # Listening costs no second pass over the test set, and asks nothing of the model's test_step.
+        # A hook needs no second pass over the test set and nothing from the model's test_step.
         self._hook = pl_module.register_forward_hook(self._listen)
 
     def _listen(self, module: Any, inputs: Any, output: Any) -> None:
-        # A second pass of the same batch is of the mirrored pictures (flip_tta).
+        # A second pass of the same batch has the mirrored images (flip_tta).
         if self._logits is None and isinstance(output, Tensor):
             self._logits = output
 
     def on_test_batch_end(
         self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
+        trainer: Trainer,
+        pl_module: LightningModule,
         outputs: Any,
         batch: Any,
         batch_idx: int,
@@ -48,12 +48,12 @@ class ConfusionMatrix(pl.Callback):
         self.matrix.update(self._logits, batch[1])
         self._logits = None
 
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        counts = self.matrix.compute().cpu().numpy()  # on every rank: it adds up over them
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        counts = self.matrix.compute().cpu().numpy()  # on every rank: it sums over them
         if trainer.is_global_zero:
             publish(draw_confusion(counts, self.names), self.path, trainer)
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None

@@ -1,50 +1,47 @@
-"""Draws the first training batch as the net sees it: wrong labels, colours or augmentation show at a glance."""
+"""Draws the first training batch as the net sees it, which shows wrong labels, colours or augmentation."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from matplotlib.figure import Figure
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from src.callbacks.figure import publish
 from src.report.figures import new_figure
 
 
-class FirstBatch(pl.Callback):
-    """Writes the first rows x columns pictures of the first batch, after augmentation, with their labels.
+class FirstBatch(Callback):
+    """Writes the first rows x columns images of the first batch, after augmentation, with their labels.
 
     Batches are (images, labels): images (batch, 1 or 3 channels, height, width), uint8 or float within [0, 1]; labels
     (batch,) or, if mixed, shares (batch, classes). Class names come from the datamodule's `spec`.
     """
 
     def __init__(self, *, path: str, rows: int, columns: int) -> None:
-        """Raises ValueError if there is no row or no column."""
         if rows < 1 or columns < 1:
-            raise ValueError(f"batch_picture needs one row and one column at least, got {rows=}, {columns=}")
+            raise ValueError(f"first_batch needs at least one row and one column, got {rows=}, {columns=}")
         self.path = Path(path)
         self.rows = rows
         self.columns = columns
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if trainer.global_step or batch_idx or not trainer.is_global_zero:
             return
         names = trainer.datamodule.spec["class_names"]  # pyright: ignore[reportAttributeAccessIssue]
         images, labels = (tensor[: self.rows * self.columns].cpu() for tensor in batch)
-        captions = [in_words(label, names) for label in labels]
-        publish(draw(as_bytes(images), captions, self.columns), self.path, trainer)
+        captions = [label_text(label, names) for label in labels]
+        publish(draw_grid(as_bytes(images), captions, self.columns), self.path, trainer)
 
 
-def draw(images: np.ndarray, captions: list[str], columns: int) -> Figure:
-    """Pictures, uint8 (pictures, height, width[, channels]), each below its caption, `columns` in a row."""
+def draw_grid(images: np.ndarray, captions: list[str], columns: int) -> Figure:
+    """Draw images, uint8 (images, height, width[, channels]), each below its caption, `columns` in a row."""
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     height = images.shape[1] / images.shape[2]
-    # Width 1 a picture. One set of axes for all: a set for each takes ten times as long.
+    # An image is 1 wide. One set of axes for all images: a set for each takes ten times as long.
     gap, caption = 0.06, 0.06 + 0.11 * (1 + max(text.count("\n") for text in captions))
     figure = new_figure(1.2 * columns, 1.2 * rows * (height + caption))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -60,14 +57,14 @@ def draw(images: np.ndarray, captions: list[str], columns: int) -> Figure:
 
 
 def as_bytes(images: Tensor) -> np.ndarray:
-    """uint8 or float pictures (batch, channels, height, width) as uint8 (batch, height, width[, channels])."""
+    """Turn images (batch, channels, height, width) into uint8 (batch, height, width[, channels])."""
     if images.dtype != torch.uint8:
         images = (images.float().clamp(0, 1) * 255).round().byte()
     return images.permute(0, 2, 3, 1).squeeze(3).numpy() if images.shape[1] == 1 else images.permute(0, 2, 3, 1).numpy()
 
 
-def in_words(label: Tensor, names: list[str], longest: int = 14) -> str:
-    """A class name; `cat 70 %` over `dog 30 %` for a label of shares."""
+def label_text(label: Tensor, names: list[str], longest: int = 14) -> str:
+    """A class name; for a label of shares `cat 70%` above `dog 30%`."""
     if label.ndim == 0:
         return _shortened(names[int(label)], longest)
     shares, classes = label.float().topk(min(2, len(names)))

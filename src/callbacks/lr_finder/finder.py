@@ -5,7 +5,7 @@ from contextlib import closing
 from typing import Any, Literal
 
 import numpy as np
-import pytorch_lightning as pl
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from src.callbacks import clock
@@ -91,13 +91,13 @@ class LRFinder(Finder[LRSearch]):
     def state_dict(self) -> dict[str, Any]:
         return {"found": self.found, "module_lr": self._module_lr, "seconds": self.seconds}
 
-    def _resume(self, saved: dict[str, Any], trainer: pl.Trainer, model: pl.LightningModule) -> None:
+    def _resume(self, saved: dict[str, Any], trainer: Trainer, model: LightningModule) -> None:
         # The schedule is built from the module's own lr; the checkpoint brings the rest.
         self.found, self._module_lr, self.seconds = saved["found"], saved["module_lr"], saved["seconds"]
         if self._module_lr is not None:
             set_module_lr(model, self._module_lr)
 
-    def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Any, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
         self.found, self._module_lr, self.seconds = {}, None, 0.0  # a checkpoint is loaded after this
@@ -106,7 +106,7 @@ class LRFinder(Finder[LRSearch]):
         savers = [callback for callback in others if isinstance(callback, Checkpoint)]
         trainer.callbacks = [*(c for c in others if c not in savers), self, *savers]
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path and 0 in self.epochs:
             rate = f"its lr was found before: {self.found[0]:.3g}" if 0 in self.found else "its lr stays"
             self._say(trainer, f"lr finder: no search, the run resumes from {trainer.ckpt_path}; {rate}")
@@ -114,7 +114,7 @@ class LRFinder(Finder[LRSearch]):
             # Saved between an epoch's last batch and its end: the next epoch gets no on_train_epoch_start.
             self.on_train_epoch_start(trainer, pl_module)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch
         if epoch not in self.epochs or epoch in self.found or (epoch == 0 and trainer.ckpt_path):
             return
@@ -136,7 +136,7 @@ class LRFinder(Finder[LRSearch]):
             self._log_suggestion()
             raise EndOfFit
 
-    def _search(self, trainer: pl.Trainer) -> LRSearch:
+    def _search(self, trainer: Trainer) -> LRSearch:
         if self.on == "valid" and not trainer.lightning_module.automatic_optimization:
             raise ValueError("lr_finder.on=valid needs automatic optimization: it runs training_step without a step")
         started = clock.now()
@@ -150,7 +150,7 @@ class LRFinder(Finder[LRSearch]):
         return LRSearch(curves, self.rule, self.ladder, clock.now() - started)
 
     def _climb(
-        self, trainer: pl.Trainer, batches: TrainingBatches, rates: RatesAt, advance: Callable[[], None]
+        self, trainer: Trainer, batches: TrainingBatches, rates: RatesAt, advance: Callable[[], None]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Take a step at each rate until the loss diverges; returns the rates and their losses."""
         held_out = held_out_batch(trainer) if self.on == "valid" else None

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Trainer
 from torch import Tensor
 
 from src.callbacks.search.snapshot import attributes_kept
@@ -11,7 +11,7 @@ from src.callbacks.search.training_steps import copied_loader, mean_over_ranks
 from src.core.internals import NormWithStatistics, combined_loader, to_device, training_step
 
 
-def held_out_batch(trainer: pl.Trainer) -> Any:
+def held_out_batch(trainer: Trainer) -> Any:
     """The first batch of the validation loader, on the device, as validation would get it.
 
     Raises:
@@ -30,7 +30,7 @@ def held_out_batch(trainer: pl.Trainer) -> Any:
         trainer.training = True
 
 
-def held_out_loss(trainer: pl.Trainer, batch: Any) -> float:
+def held_out_loss(trainer: Trainer, batch: Any) -> float:
     """The loss that training_step returns for a batch in evaluation mode; the module stays as it is.
 
     Batch norm uses the batch's own statistics: running ones lag far behind weights that move this fast. With them a

@@ -1,11 +1,11 @@
-"""The peak learning rate of a schedule, of whatever optimizers and schedulers there are: read, and moved."""
+"""Reads and moves the peak learning rate of a schedule, with any optimizers and schedulers."""
 
 import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities.parsing import lightning_getattr, lightning_hasattr, lightning_setattr
 from torch import Tensor
 from torch.optim import Optimizer
@@ -18,10 +18,10 @@ GROUP_RATES = ("lr", "initial_lr", "max_lr", "min_lr")  # min_lr is OneCycleLR's
 MOMENTA = ("momentum", "betas")
 
 
-def peak_lrs(trainer: pl.Trainer) -> dict[Optimizer, list[float]]:
-    """The peak lr of each parameter group of each optimizer: what its schedule rises to, or else starts from.
+def peak_lrs(trainer: Trainer) -> dict[Optimizer, list[float]]:
+    """The peak lr of each parameter group of each optimizer.
 
-    OneCycleLR's and CyclicLR's maximum; for every other scheduler the optimizer's own lr, which it multiplies.
+    For OneCycleLR and CyclicLR it is their maximum; for other schedulers the optimizer's own lr, which they multiply.
     """
     peaks = {
         optimizer: [group.get("max_lr", group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
@@ -33,10 +33,11 @@ def peak_lrs(trainer: pl.Trainer) -> dict[Optimizer, list[float]]:
     return {optimizer: [float(peak) for peak in of_groups] for optimizer, of_groups in peaks.items()}
 
 
-def reference_peak(trainer: pl.Trainer) -> float:
-    """The peak lr of the first optimizer's last group, the one by which a training's lr is known.
+def reference_peak(trainer: Trainer) -> float:
+    """The peak lr of the first optimizer's last group, which is called the training's lr.
 
-    Raises ValueError if it is not positive: then no other keeps its ratio to it.
+    Raises:
+        ValueError: it is not positive, and the others have no ratio to it.
     """
     peak = next(iter(peak_lrs(trainer).values()))[-1]
     if not peak > 0:
@@ -44,8 +45,8 @@ def reference_peak(trainer: pl.Trainer) -> float:
     return peak
 
 
-def scale_lrs(trainer: pl.Trainer, factor: float) -> None:
-    """Multiply every lr of all optimizers and schedulers, so that the schedule goes on as if built from other peaks.
+def scale_lrs(trainer: Trainer, factor: float) -> None:
+    """Multiply every lr of all optimizers and schedulers, as if the schedule had been built from other peaks.
 
     Absolute floors (eta_min, min_lr of ReduceLROnPlateau) stay.
     """
@@ -58,12 +59,15 @@ def scale_lrs(trainer: pl.Trainer, factor: float) -> None:
                 setattr(scheduler, name, [rate * factor for rate in getattr(scheduler, name)])
 
 
-def move_peak(trainer: pl.Trainer, peak: float) -> float | None:
-    """Let the training go on with another peak: its schedule built anew if no step is taken yet, else scaled.
+def move_peak(trainer: Trainer, peak: float) -> float | None:
+    """Continue the training with another peak: build its schedule again before the first step, else scale it.
 
-    Building anew sets the module's own `lr` or `learning_rate`, which is returned, and calls configure_optimizers. A
-    module without one is scaled; so is one whose optimizers do not follow it, or would now hold other parameters,
-    because some are frozen, or have been added, since.
+    Building sets the module's own `lr` or `learning_rate` and calls configure_optimizers. The schedule is scaled
+    instead if the module has no such number, if its optimizers do not follow it, or if they would now hold other
+    parameters because some were frozen or added.
+
+    Returns:
+        The module's new lr, if it was set.
     """
     before, module_lr = reference_peak(trainer), None
     if trainer.global_step == 0:
@@ -76,14 +80,20 @@ def move_peak(trainer: pl.Trainer, peak: float) -> float | None:
     return module_lr
 
 
-def set_module_lr(module: pl.LightningModule, peak: float, before: float | None = None) -> float | None:
-    """Set the number that a module, its hparams or its datamodule keeps as its learning rate; return it, if any.
+def set_module_lr(module: LightningModule, peak: float, before: float | None = None) -> float | None:
+    """Set the learning rate that a module, its hparams or its datamodule holds.
 
-    To `peak`; but if it was not the peak `before`, in proportion.
+    Args:
+        module: the LightningModule.
+        peak: the new peak.
+        before: the old peak; if the module's number differs from it, it is scaled in proportion.
+
+    Returns:
+        The new number; None if the module has none.
     """
     for name in ("lr", "learning_rate"):
         if isinstance(getattr(type(module), name, None), property):
-            continue  # read off something, so not to be set
+            continue  # computed: it cannot be set
         if lightning_hasattr(module, name) and isinstance(lr := lightning_getattr(module, name), int | float):
             module_lr = peak if before is None or lr == before else lr * peak / before
             lightning_setattr(module, name, module_lr)
@@ -91,29 +101,30 @@ def set_module_lr(module: pl.LightningModule, peak: float, before: float | None 
     return None
 
 
-def epochs_left(trainer: pl.Trainer) -> float:
-    """How often the rest of the training sees its data: 1 at least, and 1 if unknown."""
+def epochs_left(trainer: Trainer) -> float:
+    """How often the rest of the training sees its data: at least 1; 1 if unknown."""
     steps = trainer.estimated_stepping_batches - trainer.global_step
     return max(1.0, steps / _steps_per_epoch(trainer)) if math.isfinite(steps) else 1.0
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What the rest of a training's schedule does, as far as a search for its peak needs to know.
+    """What a search for the peak needs to know about the rest of a schedule.
 
-    mean: of the reference group's lr over its peak, within (0, 1].  momenta: each group's momentum or betas when that
-    lr is at its peak, where one-cycle has them low.
+    Attributes:
+        mean: the reference group's mean lr divided by its peak, within (0, 1].
+        momenta: each group's momentum or betas when that lr is at its peak, where one-cycle has them low.
     """
 
     mean: float
     momenta: dict[Optimizer, list[dict[str, Any]]]
 
 
-def read_schedule(trainer: pl.Trainer) -> Schedule:
-    """Read the schedule off the schedulers by stepping them, which is undone.
+def read_schedule(trainer: Trainer) -> Schedule:
+    """Read the schedule by stepping the schedulers, which is undone.
 
-    If the length of the training is unknown, or if the module steps them itself, the lr is taken to stay at its peak;
-    ReduceLROnPlateau is taken to stay.
+    If the length of the training is unknown, or the module steps them itself, the lr is assumed to stay at its peak.
+    ReduceLROnPlateau is assumed not to reduce it.
     """
     steps = trainer.estimated_stepping_batches - trainer.global_step
     if not math.isfinite(steps) or steps < 1 or not trainer.lightning_module.automatic_optimization:
@@ -135,23 +146,22 @@ def read_schedule(trainer: pl.Trainer) -> Schedule:
     return Schedule(min(1.0, total / int(steps) / peak), momenta)
 
 
-def _momenta(trainer: pl.Trainer) -> dict[Optimizer, list[dict[str, Any]]]:
+def _momenta(trainer: Trainer) -> dict[Optimizer, list[dict[str, Any]]]:
     return {
         optimizer: [{name: group[name] for name in MOMENTA if name in group} for group in optimizer.param_groups]
         for optimizer in trainer.optimizers
     }
 
 
-def _steps_per_epoch(trainer: pl.Trainer) -> float:
+def _steps_per_epoch(trainer: Trainer) -> float:
     """Infinite for a loader without a length."""
     return -(-trainer.num_training_batches // trainer.accumulate_grad_batches)
 
 
 class RatesAt:
-    """Sets an optimizer's groups as they are when the schedule is at the given peak: all lr keep their ratio to it."""
+    """Sets an optimizer's groups as they are at a given peak of the schedule; all lr keep their ratio to it."""
 
-    def __init__(self, trainer: pl.Trainer, schedule: Schedule) -> None:
-        """Raises ValueError if the reference group's own peak is not positive."""
+    def __init__(self, trainer: Trainer, schedule: Schedule) -> None:
         reference = reference_peak(trainer)
         self._ratios = {o: [peak / reference for peak in peaks] for o, peaks in peak_lrs(trainer).items()}
         self._momenta = schedule.momenta
@@ -161,7 +171,7 @@ class RatesAt:
         of_groups = zip(optimizer.param_groups, self._ratios[optimizer], self._momenta[optimizer], strict=True)
         for group, ratio, momenta in of_groups:
             group.update(momenta)
-            if isinstance(group["lr"], Tensor):  # it stays this tensor: a captured graph refers to it
+            if isinstance(group["lr"], Tensor):  # in place: a captured graph refers to this tensor
                 group["lr"].fill_(self.peak * ratio)
             else:
                 group["lr"] = self.peak * ratio

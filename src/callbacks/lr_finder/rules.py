@@ -1,4 +1,4 @@
-"""From the curve of a learning-rate search to learning rates: pure arithmetic on two columns of numbers."""
+"""Rules that suggest a learning rate from the curve of a search."""
 
 import math
 from collections.abc import Callable
@@ -6,21 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MIN_STEPS = 10  # steps below which no curve is read
+MIN_STEPS = 10  # a shorter curve is not read
 
 
 class UnreadableCurve(ValueError):
-    """A search whose curve no rule can speak on."""
+    """A curve from which no rule can suggest a rate."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The loss at each rung of a ladder of learning rates, as far as the search came.
+    """The loss at each rung of a ladder of learning rates, as far as the search went.
 
-    lrs: (rungs,), increasing.  losses: (rungs,), each a mean over one step's batches, before that step; the last may be
-    infinite or NaN, with which a search stops.
-    Of the training to come: schedule_mean, its mean rate over its peak, within (0, 1], 1 if constant; epochs, how often
-    it sees its data, at least 1.
+    Attributes:
+        lrs: (rungs,), increasing.
+        losses: (rungs,), each the mean over one step's batches, before that step; the last may be infinite or NaN.
+        schedule_mean: of the later training, its mean rate divided by its peak, within (0, 1]; 1 if constant.
+        epochs: how often the later training sees its data, at least 1.
     """
 
     lrs: np.ndarray
@@ -30,12 +31,12 @@ class Curve:
 
     @property
     def smoothed(self) -> np.ndarray:
-        """The running average by which the search stops."""
+        """The running average that decides when the search stops."""
         return debiased_average(self.losses)
 
 
 def debiased_average(losses: np.ndarray, beta: float = 0.98) -> np.ndarray:
-    """The exponential moving average of the values so far, each divided by the weight of those so far: (rungs,).
+    """The exponential moving average of the values so far, divided by the sum of their weights: (rungs,).
 
     Source: Kingma and Ba 2015, arXiv:1412.6980, section 3, for the division by 1 - beta^n; fast.ai's beta.
     """
@@ -49,8 +50,8 @@ def debiased_average(losses: np.ndarray, beta: float = 0.98) -> np.ndarray:
 def is_over(losses: list[float]) -> bool:
     """Whether a search must stop: the last loss is not finite, or the smoothed loss exceeds 4 x its best.
 
-    Not in the first 10 steps, for noise alone. Where losses are negative, 4 x has no meaning: there it is three times
-    as far above the best as the best is below the first, or below zero if that is farther.
+    The second rule ignores the first 10 steps, which may be noise. For a negative best, for which 4 x has no meaning,
+    the limit is above the best by three times its distance below the first loss or below zero, whichever is larger.
     """
     if not math.isfinite(losses[-1]):
         return True
@@ -61,7 +62,7 @@ def is_over(losses: list[float]) -> bool:
 
 
 def check_readable(curve: Curve, ladder: np.ndarray) -> None:
-    """Raise UnreadableCurve if a curve is too short, or if its loss does not fall by more than its noise."""
+    """Raise UnreadableCurve if a curve is too short or if its loss falls by no more than its noise."""
     finite = _finite(curve)
     if finite < MIN_STEPS:
         raise UnreadableCurve(
@@ -81,7 +82,7 @@ def check_readable(curve: Curve, ladder: np.ndarray) -> None:
 
 
 def remarks(curve: Curve, ladder: np.ndarray) -> list[str]:
-    """What makes a curve's suggestions doubtful, and what to change."""
+    """Reasons to doubt a curve's suggestions, and what to change."""
     lowest = curve.lrs[int(np.argmin(kernel_average(curve)))]
     found = []
     if lowest >= ladder[-1]:
@@ -91,16 +92,13 @@ def remarks(curve: Curve, ladder: np.ndarray) -> list[str]:
     return found
 
 
-# ---- our rule ----
-
-
 def combined(curve: Curve) -> float:
-    """The rate at which the loss has come down by a share of its whole fall: 1.2 - 0.5 schedule_mean - 0.2 lg epochs.
+    """fastlight's rule: the rate at which the loss has fallen by a share of its whole fall.
 
-    That is close to the lowest point, 0.95, for one pass over the data with a schedule that is at half its peak on
-    average; less for one that stays longer at its peak; and less the more often the data are seen. Read off
-    `kernel_average`, which does not lag behind as a running average does.
-    Where the three numbers come from, and how far to trust them: docs/lr_finder.md.
+    The share is 1.2 - 0.5 schedule_mean - 0.2 log10 epochs. It is 0.95, close to the lowest point, for one pass over
+    the data with a schedule that averages half its peak; less for a schedule that stays longer at its peak, or for more
+    epochs. The loss is `kernel_average`, which does not lag like a running average. docs/lr_finder.md tells where the
+    three numbers come from and how far to trust them.
     """
     share = float(np.clip(1.2 - 0.5 * curve.schedule_mean - 0.2 * math.log10(curve.epochs), 0.2, 0.95))
     average, start = kernel_average(curve), _start(curve)
@@ -114,10 +112,9 @@ def combined(curve: Curve) -> float:
 
 
 def kernel_average(curve: Curve, width: float = 0.25) -> np.ndarray:
-    """The losses before the first that is not finite, smoothed over log10 lr by a Gaussian of `width`: (rungs,).
+    """The finite losses, smoothed over log10 lr by a Gaussian of `width`: (rungs,).
 
-    What rises above the start by more than the loss has fallen counts as just that, lest a divergence be felt before it
-    comes.
+    A rise above the start is capped at the size of the fall; otherwise a divergence would raise the losses before it.
     """
     finite = _finite(curve)
     lrs, losses = np.log10(curve.lrs[:finite]), curve.losses[:finite]
@@ -128,21 +125,18 @@ def kernel_average(curve: Curve, width: float = 0.25) -> np.ndarray:
 
 
 def _start(curve: Curve) -> float:
-    """The loss before anything is learnt: the mean of the first tenth, ten rungs at least."""
+    """The loss before anything is learned: the mean of the first tenth, at least ten rungs."""
     return float(np.mean(curve.losses[: max(MIN_STEPS, len(curve.losses) // 10)]))
 
 
-# ---- fast.ai's rules, on the smoothed loss ----
-
-
 def minimum(curve: Curve) -> float:
-    """A tenth of the rate with the lowest smoothed loss: the course's rule of thumb."""
+    """fast.ai's rule of thumb: a tenth of the rate with the lowest smoothed loss."""
     lrs, losses = _middle(curve)
     return float(max(lrs[np.argmin(losses)] / 10, curve.lrs[0]))
 
 
 def steep(curve: Curve) -> float:
-    """The rate at which the smoothed loss falls fastest, by the logarithm of the rate."""
+    """fast.ai's rule: the rate at which the smoothed loss falls fastest over the logarithm of the rate."""
     lrs, losses = _middle(curve)
     return float(lrs[np.argmin(np.gradient(losses, np.log(lrs)))])
 
@@ -163,9 +157,9 @@ def valley(curve: Curve) -> float:
 
 
 def slide(curve: Curve, window: int = 15, threshold: float = 0.005) -> float:
-    """The left end of a window moved down from the top of the ladder as long as the slopes at its ends differ.
+    """The left end of a window that moves down from the top of the ladder while the slopes at its ends differ.
 
-    window: in rungs.  threshold: in loss per rung.  Source: fast.ai's description of its rule, by Novetta.
+    The window is in rungs, the threshold in loss per rung. Source: fast.ai's description of its rule, by Novetta.
     """
     lrs, losses = _middle(curve)
     slopes = np.gradient(losses)
@@ -178,7 +172,7 @@ def slide(curve: Curve, window: int = 15, threshold: float = 0.005) -> float:
 
 
 def _middle(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-    """Rates and smoothed losses without the first tenth, where the average is still young, and the last five rungs."""
+    """Rates and smoothed losses without the first tenth, where the average is short, and the last five rungs."""
     finite = _finite(curve)
     start, stop = finite // 10, max(finite - 5, finite // 10 + 2)
     return curve.lrs[start:stop], curve.smoothed[start:stop]

@@ -78,7 +78,7 @@ class LRSearch:
 
     @property
     def remarks(self) -> list[str]:
-        """What makes the suggestions doubtful, and what to change."""
+        """Reasons to doubt the suggestions, and what to change."""
         return list(dict.fromkeys(remark for curve in self.curves for remark in remarks(curve, self.ladder)))
 
     def table(self) -> str:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-import pytorch_lightning as pl
 from matplotlib.figure import Figure
+from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.progress import Progress
 
 from src.callbacks.figure import publish
@@ -18,25 +18,19 @@ from src.core.output import show
 
 
 class Search(Protocol):
-    """The result of a search."""
+    """The result of a search: its lines for the terminal, its figure, and its CSV file."""
 
-    def table(self) -> str:
-        """Lines for the terminal."""
-        ...
+    def table(self) -> str: ...
 
-    def plot(self) -> Figure:
-        """A figure of what was measured."""
-        ...
+    def plot(self) -> Figure: ...
 
-    def write(self, path: Path) -> None:
-        """Write what was measured as CSV."""
-        ...
+    def write(self, path: Path) -> None: ...
 
 
 Found = TypeVar("Found", bound=Search)
 
 
-class Finder(pl.Callback, Generic[Found]):
+class Finder(Callback, Generic[Found]):
     """Searches at the start of a training and reports the result; a resumed run reads it from its checkpoint.
 
     Attributes:
@@ -54,14 +48,10 @@ class Finder(pl.Callback, Generic[Found]):
         self.search: Found | None = None
         self.seconds = 0.0
 
-    def find(self, trainer: Any, model: pl.LightningModule, datamodule: Any = None, **loaders: Any) -> Found:
-        """Search by hand, without training. A later `trainer.fit` with the same arguments is not affected.
+    def find(self, trainer: Any, model: LightningModule, datamodule: Any = None, **loaders: Any) -> Found:
+        """Search by hand, without training; a later `trainer.fit` with the same arguments is not affected.
 
-        Args:
-            trainer: the trainer.
-            model: the LightningModule.
-            datamodule: its data.
-            **loaders: train_dataloaders and val_dataloaders instead of a datamodule.
+        Instead of a datamodule, train_dataloaders and val_dataloaders may be given.
         """
         return search_once(self._search, trainer, model, datamodule=datamodule, **loaders)
 
@@ -70,16 +60,14 @@ class Finder(pl.Callback, Generic[Found]):
         """The latest suggestion of this run; None without."""
         raise NotImplementedError
 
-    def _search(self, trainer: pl.Trainer) -> Found:
+    def _search(self, trainer: Trainer) -> Found:
         raise NotImplementedError
 
-    def _resume(self, saved: dict[str, Any], trainer: pl.Trainer, model: pl.LightningModule) -> None:
+    def _resume(self, saved: dict[str, Any], trainer: Trainer, model: LightningModule) -> None:
         """Take over what an earlier run's `state_dict` holds."""
         raise NotImplementedError
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Make a resumed training use the earlier result before it builds its schedule."""
         if trainer.state.fn != "fit":
             return
@@ -91,7 +79,7 @@ class Finder(pl.Callback, Generic[Found]):
             if self.suggestion is not None:
                 pl_module.hparams[self.metric] = self.suggestion
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.suggestion is not None:
             self._log_suggestion()
 
@@ -101,11 +89,11 @@ class Finder(pl.Callback, Generic[Found]):
         self.log(self.metric, float(self.suggestion), **how)  # pyright: ignore[reportAttributeAccessIssue]
         self.log(f"time/{self.name}_s", self.seconds, logger=False, **how)  # pyright: ignore[reportAttributeAccessIssue]
 
-    def _say(self, trainer: pl.Trainer, text: str) -> None:
+    def _say(self, trainer: Trainer, text: str) -> None:
         if trainer.is_global_zero:
             show(text)
 
-    def _report(self, trainer: pl.Trainer, search: Search, file: str) -> None:
+    def _report(self, trainer: Trainer, search: Search, file: str) -> None:
         """Show the table; write `file`.csv and `file`.png."""
         self._say(trainer, search.table())
         if self.folder is not None and trainer.is_global_zero:
@@ -114,7 +102,7 @@ class Finder(pl.Callback, Generic[Found]):
 
 
 @contextmanager
-def search_bar(trainer: pl.Trainer, title: str, total: int) -> Iterator[Callable[[], None]]:
+def search_bar(trainer: Trainer, title: str, total: int) -> Iterator[Callable[[], None]]:
     """Show a bar of `total` steps on the first rank's terminal; yields a function that advances it by one."""
     training_bar = getattr(trainer.progress_bar_callback, "progress", None)
     is_shown = isinstance(training_bar, Progress)
@@ -134,16 +122,10 @@ def search_bar(trainer: pl.Trainer, title: str, total: int) -> Iterator[Callable
 Result = TypeVar("Result")
 
 
-def search_once(search: Callable[[pl.Trainer], Result], trainer: Any, model: pl.LightningModule, **data: Any) -> Result:
+def search_once(search: Callable[[Trainer], Result], trainer: Any, model: LightningModule, **data: Any) -> Result:
     """Call `search` right before the first training step, end fit there, and return its result.
 
-    No callback and no logger sees it. Trainer and random state are as before.
-
-    Args:
-        search: called with the trainer.
-        trainer: the trainer.
-        model: the LightningModule.
-        **data: the arguments of fit.
+    No callback and no logger sees it. Trainer and random state are as before. `data` are the arguments of fit.
 
     Raises:
         ValueError: this trainer's last epoch is over.
@@ -164,25 +146,25 @@ def search_once(search: Callable[[pl.Trainer], Result], trainer: Any, model: pl.
     return once.results[0]
 
 
-class _Once(pl.Callback):
+class _Once(Callback):
     """Searches when the first epoch starts, then ends fit.
 
     random_state is what a later training starts from. It is the state before fit; but if fit builds the net, which
     happens once, it is the state after that.
     """
 
-    def __init__(self, search: Callable[[pl.Trainer], Any]) -> None:
+    def __init__(self, search: Callable[[Trainer], Any]) -> None:
         self.search = search
         self.results: list[Any] = []
         self.random_state: dict[str, Any] = {}
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._num_parameters = len(list(pl_module.parameters()))
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if len(list(pl_module.parameters())) > self._num_parameters:
             self.random_state = random_state()
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.results = [self.search(trainer)]
         raise EndOfFit

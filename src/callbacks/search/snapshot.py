@@ -1,4 +1,4 @@
-"""Training steps that leave no trace: for finders, which train a little before the training itself goes on."""
+"""Undoes training steps without a trace, for finders, which train a little before the training itself."""
 
 import copy
 import random
@@ -9,8 +9,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Trainer
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -21,27 +21,29 @@ from src.core.internals import combined_loader, inner_schedulers, loader_parts, 
 from src.core.sharding import refuse_sharding
 
 GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-# What a data set may refer to that is no part of it.
-NO_SOURCES = (pl.Trainer, nn.Module, Tensor, type, ModuleType, FunctionType)
-# What every nn.Module keeps about itself: its parameters, buffers, children and hooks.
+# What a data set may refer to without holding data.
+NOT_DATA = (Trainer, nn.Module, Tensor, type, ModuleType, FunctionType)
+# The attributes of every nn.Module: its parameters, buffers, children and hooks.
 STRUCTURE = vars(nn.Module()).keys() - {"training"}
 
 Memo = dict[int, Any]
 
 
 @contextmanager
-def undone(trainer: pl.Trainer) -> Iterator[None]:
-    """Within the block training steps may be taken; after it, even after an exception, they never were.
+def undone(trainer: Trainer) -> Iterator[None]:
+    """Undo all training steps taken within the block when it ends, also after an exception.
 
-    Bit for bit as before: parameters, gradients, buffers and every other attribute of the LightningModule and of its
-    parts (a hidden state, counters, metrics), optimizers, schedulers, the gradient scaler, the trainer's progress and
-    logged metrics, what the datamodule's and the data sets' attributes refer to, all random generators.
-    Callbacks and loggers see nothing of the block. Schedulers rest, but for those that a module of manual optimization
-    steps itself.
+    These are restored bit for bit: parameters, gradients, buffers and every other attribute of the LightningModule and
+    its parts (a hidden state, counters, metrics); optimizers, schedulers and the gradient scaler; the trainer's
+    progress and logged metrics; the attributes of datamodule and data sets; all random generators. Callbacks and
+    loggers do not see the block. Schedulers do not step, except those that manual optimization steps itself.
 
-    It costs a second copy of all that in memory, though not of the data, and nothing on disk. What the module refers to
-    and cannot be copied (an open file, a lock) is shared with the block, and so are the lists and arrays of datamodule
-    and data sets. The training loader itself must not be iterated within the block. Raises ValueError under FSDP.
+    It takes memory for a second copy of all this except the data, and nothing on disk. The block shares what cannot be
+    copied (an open file, a lock), and the lists and arrays of datamodule and data sets. Do not iterate the training
+    loader itself within the block.
+
+    Raises:
+        ValueError: the model is sharded, as under FSDP.
     """
     refuse_sharding(trainer, "a finder's search")
     module, sources = trainer.lightning_module, _sources(trainer)
@@ -65,10 +67,10 @@ def undone(trainer: pl.Trainer) -> Iterator[None]:
 
 @contextmanager
 def attributes_kept(module: nn.Module) -> Iterator[None]:
-    """After the block every attribute of a module and its parts is as before; parameters and buffers stay shared."""
+    """Restore every attribute of a module and its parts after the block; parameters and buffers stay shared."""
     objects = list(module.modules())
     memo = {id(thing): thing for thing in (*objects, *module.parameters(), *module.buffers())}
-    memo |= {id(value): value for value in vars(module).values() if isinstance(value, pl.Trainer)}
+    memo |= {id(value): value for value in vars(module).values() if isinstance(value, Trainer)}
     with ExitStack() as kept:
         for thing in objects:
             kept.enter_context(_attributes(thing, memo))
@@ -77,7 +79,7 @@ def attributes_kept(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def random_state_kept() -> Iterator[None]:
-    """After the block, Python's, numpy's, torch's and CUDA's global generators are as before."""
+    """Restore the global generators of Python, numpy, torch and CUDA after the block."""
     states = random_state()
     try:
         yield
@@ -85,24 +87,21 @@ def random_state_kept() -> Iterator[None]:
         set_random_state(states)
 
 
-def all_schedulers(trainer: pl.Trainer) -> list[Any]:
-    """All schedulers, those that others hold (SequentialLR, ChainedScheduler) included."""
+def all_schedulers(trainer: Trainer) -> list[Any]:
+    """All schedulers, including those within a SequentialLR or ChainedScheduler."""
     schedulers: list[Any] = [config.scheduler for config in trainer.lr_scheduler_configs]
-    for scheduler in schedulers:  # which grows meanwhile
+    for scheduler in schedulers:  # which grows during the loop
         schedulers += inner_schedulers(scheduler)
     return schedulers
 
 
-# ---- what is kept ----
-
-
-def _loops(trainer: pl.Trainer) -> list[Any]:
+def _loops(trainer: Trainer) -> list[Any]:
     loop = trainer.fit_loop.epoch_loop
     return [trainer.fit_loop, loop, loop.automatic_optimization, loop.manual_optimization, loop.val_loop]
 
 
-def _sources(trainer: pl.Trainer) -> list[Any]:
-    """The datamodule and the data sets of training and validation, as far as they are objects with attributes."""
+def _sources(trainer: Trainer) -> list[Any]:
+    """The datamodule and the data sets of training and validation that are objects with attributes."""
     combined = [combined_loader(loop) for loop in (trainer.fit_loop, trainer.fit_loop.epoch_loop.val_loop)]
     loaders = [loader for each in combined if each is not None for loader in each.flattened]
     found = [getattr(trainer, "datamodule", None), *(getattr(loader, "dataset", None) for loader in loaders)]
@@ -110,15 +109,15 @@ def _sources(trainer: pl.Trainer) -> list[Any]:
 
 
 def _holders(sources: list[Any]) -> list[Any]:
-    """Those among the sources and what they refer to (wrapped data sets, transforms) that hold a random generator."""
+    """The sources, and objects they refer to (wrapped data sets, transforms), that hold a random generator."""
     known, left = {}, [*sources]
     while left:
         thing = left.pop()
-        if id(thing) in known or isinstance(thing, NO_SOURCES):
+        if id(thing) in known or isinstance(thing, NOT_DATA):
             continue
         known[id(thing)] = thing
         values = (thing if isinstance(thing, dict) else getattr(thing, "__dict__", {})).values()
-        left += thing if isinstance(thing, list | tuple) and len(thing) <= 1000 else values  # more are samples
+        left += thing if isinstance(thing, list | tuple) and len(thing) <= 1000 else values  # longer ones hold samples
     objects = [thing for thing in known.values() if hasattr(thing, "__dict__")]
     return [thing for thing in objects if any(isinstance(value, GENERATORS) for value in vars(thing).values())]
 
@@ -129,24 +128,21 @@ def _never_copied(trainer: Any) -> Iterator[Any]:
         yield from loader_parts(loop)
 
 
-# ---- how it is kept ----
-
-
 def _copied(value: Any, memo: Memo) -> Any:
-    """A deep copy, but for the things in `memo`; the value itself if it cannot be copied."""
-    attempt: Any = ChainMap({}, memo)  # a copy that fails leaves half-made objects in its memo
+    """A deep copy that shares the things in `memo`; the value itself if it cannot be copied."""
+    attempt: Any = ChainMap({}, memo)  # a failed copy leaves incomplete objects in its memo
     try:
         with _Detaching():
             copied = copy.deepcopy(value, attempt)
-    except Exception:  # whatever a stranger's __deepcopy__ or __reduce__ raises
+    except Exception:  # any error of somebody's __deepcopy__ or __reduce__
         return value
-    memo.setdefault(id(memo), []).extend(attempt.pop(id(attempt), []))  # where deepcopy keeps what it met alive
+    memo.setdefault(id(memo), []).extend(attempt.pop(id(attempt), []))  # where deepcopy keeps its originals alive
     memo.update(attempt.maps[0])
     return copied
 
 
 class _Detaching(TorchFunctionMode):
-    """Has deepcopy, which refuses a tensor with a history, copy it without the history."""
+    """Makes deepcopy, which refuses a tensor with a gradient history, copy it without the history."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.__deepcopy__ and not args[0].is_leaf:
@@ -157,7 +153,7 @@ class _Detaching(TorchFunctionMode):
 
 @contextmanager
 def _attributes(thing: Any, memo: Memo) -> Iterator[None]:
-    """The block works on copies of an object's attributes; after it the originals, untouched, are back."""
+    """Give the block copies of an object's attributes; restore the untouched originals after it."""
     originals = dict(vars(thing))
     for name, value in originals.items():
         if isinstance(thing, nn.Module) and name in STRUCTURE:
@@ -173,7 +169,7 @@ def _attributes(thing: Any, memo: Memo) -> Iterator[None]:
 
 @contextmanager
 def _generators(source: Any, memo: Memo) -> Iterator[None]:
-    """As `_attributes` for an object that holds data: of its attributes only random generators are copied."""
+    """Like `_attributes`, for an object that holds data: copy only its random generators."""
     originals = dict(vars(source))
     copies = {name: copy.deepcopy(value, memo) for name, value in originals.items() if isinstance(value, GENERATORS)}
     vars(source).update(copies)
@@ -186,7 +182,7 @@ def _generators(source: Any, memo: Memo) -> Iterator[None]:
 
 @contextmanager
 def _optimizer(optimizer: Optimizer, memo: Memo) -> Iterator[None]:
-    """The same for an optimizer's groups and state, in place: schedulers and Lightning's wrapper refer to them."""
+    """Like `_attributes`, for an optimizer's groups and state, in place: schedulers and Lightning refer to them."""
     state, groups = dict(optimizer.state), [(group, dict(group)) for group in optimizer.param_groups]
     optimizer.state.update({parameter: _copied(values, memo) for parameter, values in state.items()})
     for group, values in groups:
@@ -204,7 +200,7 @@ def _optimizer(optimizer: Optimizer, memo: Memo) -> Iterator[None]:
 
 @contextmanager
 def _values(tensors: list[Tensor]) -> Iterator[None]:
-    """Values, gradients and requires_grad of parameters and buffers: the tensors stay, optimizers hold them."""
+    """Restore values, gradients and requires_grad in place: optimizers hold these tensors."""
     kept = [(tensor, tensor.detach().clone(), tensor.requires_grad, tensor.grad) for tensor in tensors]
     for tensor, _, _, grad in kept:
         tensor.grad = grad.clone() if grad is not None else None
@@ -220,10 +216,10 @@ def _values(tensors: list[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def _unseen(trainer: Any) -> Iterator[None]:
-    """No callback, and a logger that does nothing for each there is, since a module may call it."""
+    """Hide all callbacks; replace each logger, which a module may call, by one that does nothing."""
     callbacks, loggers, should_stop = trainer.callbacks, trainer.loggers, trainer.should_stop
     trainer.callbacks, trainer.loggers = [], [DummyLogger() for _ in loggers]
-    trainer.fit_loop.epoch_loop.update_lr_schedulers = lambda *args, **kwargs: None  # a module still finds them
+    trainer.fit_loop.epoch_loop.update_lr_schedulers = lambda *args, **kwargs: None
     try:
         yield
     finally:

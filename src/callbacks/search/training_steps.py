@@ -1,12 +1,12 @@
-"""Lightning's own training steps, one at a time, for finders to take within `snapshot.undone`."""
+"""Takes Lightning's own training steps one at a time, for finders, within `snapshot.undone`."""
 
 import copy
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -22,14 +22,16 @@ from src.core.internals import (
     set_sampler_epoch,
 )
 
-PATIENCE = 10  # steps in a row without a loss: training_step may leave out a batch by returning None
+MAX_SILENT_STEPS = 10  # steps in a row without a loss: training_step may return None to skip a batch
 
 
 def copied_loader(loader: Any) -> Any:
-    """A loader that yields what `loader` is about to yield, without moving it; both share the data.
+    """A copy that yields what `loader` would yield next; `loader` does not advance.
 
-    Its sampler, its generators and its worker processes are its own. Raises TypeError if the loader is one that cannot
-    be copied, such as a Python generator.
+    Both share the data; the copy has its own sampler, generators and worker processes.
+
+    Raises:
+        TypeError: the loader cannot be copied, such as a Python generator.
     """
     attributes = getattr(loader, "__dict__", {})
     memo: Memo = {id(leaf): leaf for leaf in leaves([loader, attributes]) if isinstance(leaf, Tensor | np.ndarray)}
@@ -47,12 +49,12 @@ def copied_loader(loader: Any) -> Any:
 
 
 class TrainingBatches:
-    """The training's batches in the training's order, over and over, without moving its loader.
+    """The training's batches in the training's order, repeated without end; its loader does not advance.
 
-    loaders: what to take in place of copies of the training's own, each in the place of one, to its last batch.
+    `loaders`, one for each of the training's, are used instead of copies of them, without a limit of batches.
     """
 
-    def __init__(self, trainer: pl.Trainer, loaders: list[Any] | None = None) -> None:
+    def __init__(self, trainer: Trainer, loaders: list[Any] | None = None) -> None:
         loader = copy.copy(combined_loader(trainer.fit_loop))
         assert loader is not None
         if loaders is not None:
@@ -64,7 +66,7 @@ class TrainingBatches:
         self._is_begun = False
 
     def begin_epoch(self) -> None:
-        """Begin anew if all batches have been seen, else go on."""
+        """Start again if all batches were used, else continue."""
         if self._is_begun and not self.fetcher.done:
             return
         for part in self.loader.flattened:
@@ -79,20 +81,25 @@ class TrainingBatches:
 
 
 def training_steps(
-    trainer: pl.Trainer,
+    trainer: Trainer,
     batches: TrainingBatches,
     before_step: Callable[[Optimizer], None] = lambda optimizer: None,
-    callbacks: Sequence[pl.Callback] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> Generator[float, None, None]:
     """Take one optimizer step at each `next`, as the training would, and yield its loss.
 
-    Accumulation, clipping, precision, closures, several optimizers and manual optimization are Lightning's: its own
-    loop runs. `before_step` is called with each optimizer before its batch, and again right before it steps; of
-    `callbacks` the hooks around batches and steps are called. The loss is that before the step, the mean over the
-    step's batches and over all ranks; with manual optimization it is what training_step returns, else the sum of what
-    it sends backward.
+    Lightning's own loop runs, with accumulation, clipping, precision, closures, several optimizers and manual
+    optimization. The loss is from before the step: the mean over its batches and over all ranks. With manual
+    optimization it is what training_step returns, or the sum of all losses sent backward.
 
-    Raises ValueError if an epoch makes no step, or if ten steps in a row tell no loss.
+    Args:
+        trainer: the trainer.
+        batches: where the batches come from.
+        before_step: called with each optimizer before its batch, and again right before it steps.
+        callbacks: their hooks around batches and steps are called.
+
+    Raises:
+        ValueError: an epoch makes no step, or ten steps in a row give no loss.
     """
     loop, watch = trainer.fit_loop.epoch_loop, _Watch(before_step)
     trainer.callbacks = [watch, *callbacks]  # pyright: ignore[reportAttributeAccessIssue]
@@ -107,22 +114,22 @@ def training_steps(
             step = trainer.global_step
             try:
                 loop.advance(batches.fetcher)
-            except StopIteration:  # the module skips the rest of the epoch, or a loader without a length ends
+            except StopIteration:  # the module skips the rest of the epoch, or a loader without length ends
                 batches.fetcher.done = True
                 break
             if trainer.global_step == step:
                 continue
-            silent = 0 if watch.is_told else silent + 1
-            if silent == PATIENCE:
+            silent = 0 if watch.has_loss else silent + 1
+            if silent == MAX_SILENT_STEPS:
                 raise ValueError("lr_finder needs the loss: let training_step return it")
-            if watch.is_told:
+            if watch.has_loss:
                 yield watch.loss(trainer)
         if trainer.global_step == start:
-            raise ValueError("an epoch makes no optimizer step, so nothing can be searched: check the training loader")
+            raise ValueError("an epoch makes no optimizer step, and nothing can be searched: check the training loader")
         forget_epoch_scores(trainer)
 
 
-def rebuild_optimizers(trainer: pl.Trainer) -> bool:
+def rebuild_optimizers(trainer: Trainer) -> bool:
     """Call configure_optimizers again before the first step, as what it depends on has changed.
 
     Returns:
@@ -143,13 +150,13 @@ def _parameter_ids(optimizers: list[Optimizer]) -> list[list[list[int]]]:
     return [[list(map(id, group["params"])) for group in optimizer.param_groups] for optimizer in optimizers]
 
 
-def mean_over_ranks(trainer: pl.Trainer, loss: Tensor) -> float:
+def mean_over_ranks(trainer: Trainer, loss: Tensor) -> float:
     """A loss, averaged over all ranks."""
     return float(trainer.strategy.reduce(loss.detach().float(), reduce_op="mean"))
 
 
-class _Watch(pl.Callback):
-    """The one callback of the search: keeps the losses of a step's batches, lets the lr be set before each step."""
+class _Watch(Callback):
+    """Keeps the losses of a step's batches and calls `before_step`."""
 
     def __init__(self, before_step: Callable[[Optimizer], None]) -> None:
         self.before_step = before_step
@@ -157,36 +164,32 @@ class _Watch(pl.Callback):
         self._sent_backward: list[Tensor] = []
 
     @property
-    def is_told(self) -> bool:
+    def has_loss(self) -> bool:
         """Whether there was a loss since the last call of `loss`."""
         return bool(self._losses)
 
-    def loss(self, trainer: pl.Trainer) -> float:
+    def loss(self, trainer: Trainer) -> float:
         """The mean over the batches since the last call, and over all ranks."""
         losses, self._losses = torch.stack(self._losses), []
         return mean_over_ranks(trainer, losses.mean())
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._sent_backward = []
         for optimizer in trainer.optimizers:
             self.before_step(optimizer)
 
-    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         self._sent_backward.append(loss.detach() / (scaler.get_scale() if scaler is not None else 1.0))
 
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         self.before_step(optimizer)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if pl_module.automatic_optimization:
-            if outputs:  # nothing if training_step returned None; a share of the mean if batches accumulate
+            if outputs:  # empty if training_step returned None; divided if batches accumulate
                 self._losses.append(outputs["loss"].detach().float() * trainer.accumulate_grad_batches)
         elif outputs and "loss" in outputs:
             self._losses.append(outputs["loss"].detach().float())

@@ -1,23 +1,29 @@
-"""Shows, after each validation, how the language model continues a few words."""
+"""Shows after each validation how the language model continues a few words."""
 
 import os
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
 
-class TextSamples(pl.Callback):
-    """Appends a continuation of each prompt to a file, with epoch and step, and gives them to the loggers of text.
+class TextSamples(Callback):
+    """Appends a continuation of each prompt to a file, with epoch and step, and sends them to loggers of text.
 
-    The datamodule turns text into tokens and back (`encode`, `decode`), the model draws them (`continued`). The draws
-    have a generator of their own: training goes on as if there were no samples. A resumed run goes on where the file
-    ended at its checkpoint; a new one begins anew.
+    The datamodule turns text into tokens and back (`encode`, `decode`); the model draws tokens (`continued`) with its
+    own generator, which leaves training unaffected. A resumed run continues the file from where it was at the
+    checkpoint; a new run starts the file again.
+
+    Args:
+        path: the file.
+        prompts: the texts to continue, at least one.
+        length: the number of tokens to draw, at least 1.
+        temperature: divides the logits.
+        top_p: draw from the most likely tokens that add up to this probability; None for all.
     """
 
     def __init__(self, *, path: str, prompts: list[str], length: int, temperature: float, top_p: float | None) -> None:
-        """Raises ValueError if there is no prompt, or if `length`, in tokens, is not positive."""
         if not prompts or length < 1:
             raise ValueError(f"text_samples needs a prompt and length >= 1, got {prompts=}, {length=}")
         self.path = Path(path)
@@ -32,7 +38,7 @@ class TextSamples(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._num_bytes = state_dict["bytes"]
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         datamodule = getattr(trainer, "datamodule", None)
         if not hasattr(datamodule, "encode") or not hasattr(pl_module, "continued"):
             raise TypeError(
@@ -41,13 +47,13 @@ class TextSamples(pl.Callback):
             )
 
     @rank_zero_only
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.path.is_file():
             os.truncate(self.path, min(self._num_bytes, self.path.stat().st_size))
         self._num_bytes = 0
 
     @rank_zero_only
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         data, model = trainer.datamodule, pl_module  # pyright: ignore[reportAttributeAccessIssue]

@@ -42,9 +42,7 @@ def test_a_size_below_one_pixel_is_refused():
 def test_a_datamodule_without_pictures_is_named():
     run = trainer()
     run.datamodule = pl.LightningDataModule()
-    with pytest.raises(
-        TypeError, match="needs a datamodule of pictures, with train_size; LightningDataModule has none"
-    ):
+    with pytest.raises(TypeError, match="needs an image datamodule with train_size; LightningDataModule has none"):
         ProgressiveResizing(sizes=[(0, 8)]).setup(run, classifier(), "fit")
 
 

@@ -4,8 +4,6 @@ import inspect
 import os
 import pty
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -24,14 +22,13 @@ from src.core.explain import readable_errors
 from src.datamodules.loader import BatchLoader
 from src.training.run import run
 from tests.support.programs import (
-    ENVIRONMENT,
-    ROOT,
     SMALL,
     checkpoint_of,
     composed,
     metrics_of,
-    program,
+    run_here,
     same,
+    started,
     train_here,
 )
 from tests.support.tiny import SPEC, TinyPictures, classifier, pictures, save_after, trainer
@@ -49,7 +46,7 @@ def curve_of(run_dir):
         return list(csv.DictReader(file))
 
 
-def test_a_run_that_finds_its_rate_leaves_its_picture_and_its_table(found):
+def test_a_run_that_finds_its_rate_leaves_its_figure_and_its_table(found):
     assert (found / "lr_finder.png").read_bytes().startswith(b"\x89PNG")
     rates = [float(row["lr"]) for row in curve_of(found)]
     assert rates == pytest.approx(np.geomspace(1e-4, 0.3, 20)[: len(rates)])
@@ -71,37 +68,31 @@ def test_the_search_counts_as_no_step_of_the_training(found):
 
 
 def test_a_terminal_shows_the_search_and_then_the_training(tmp_path):
-    terminal, stdout = pty.openpty()
-    command = [sys.executable, str(ROOT / "train.py"), f"run_dir={tmp_path}", "callbacks=lr_finder"]
-    process = subprocess.Popen(
-        [*command, "trainer.max_epochs=1"],
-        env={**os.environ, **ENVIRONMENT, "TERM": "xterm"},
-        cwd=tmp_path,
-        stdout=stdout,
-        stderr=subprocess.STDOUT,
-    )
-    os.close(stdout)
+    terminal, end = pty.openpty()
+    settings = ["callbacks=lr_finder", *SEARCH, *SMALL[1:], "trainer.max_epochs=1", f"run_dir={tmp_path}"]
+    with os.fdopen(end, "wb") as stdout:
+        process = started("train.py", *settings, cwd=tmp_path, stdout=stdout, stderr=stdout, TERM="xterm")
     shown = b""
     with contextlib.suppress(OSError):  # how a terminal ends
         while part := os.read(terminal, 4096):
             shown += part
-    assert process.wait() == 0
+    assert process.wait(60) == 0
     assert b"Traceback" not in shown
     assert re.search(r"lr finder (\x1b\[[\d;]*m)*━", shown.decode())
     assert shown.index(b"<- suggested") < shown.rindex(b"Epoch 0/0")
 
 
-def test_lr_find_writes_picture_and_table_and_stops(tmp_path):
+def test_lr_find_writes_figure_and_table_and_stops(tmp_path, capsys):
     run_dir = tmp_path / "run"
-    small = [setting for setting in SMALL if not setting.startswith("callbacks")]
-    finished = program("train.py", "callbacks=lr_find", *small, *SEARCH, f"run_dir={run_dir}", cwd=tmp_path)
-    assert (finished.returncode, finished.stderr) == (0, "")
-    files = {".lock", "config.yaml", "lr_finder.csv", "lr_finder.png", "metrics.json", "overrides.json"}
+    run_here(composed("callbacks=lr_find", *SMALL[1:], *SEARCH, f"run_dir={run_dir}"))
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    files = {"config.yaml", "lr_finder.csv", "lr_finder.png", "metrics.json"}
     assert set(os.listdir(run_dir)) == files  # no checkpoint, and not finished: a training may follow here
     metrics = metrics_of(run_dir)
     assert (metrics["train/steps"], metrics["train/epochs"]) == (0, 0)
     assert not any(name.startswith(("test/", "val/")) for name in metrics)
-    [chosen] = [line.split() for line in finished.stdout.splitlines() if line.endswith("<- suggested")]
+    [chosen] = [line.split() for line in shown.out.splitlines() if line.endswith("<- suggested")]
     assert chosen[0] == "combined"
     assert float(chosen[1]) == pytest.approx(metrics["lr/suggested"], rel=1e-6)
 
@@ -168,7 +159,7 @@ def test_the_rate_is_a_metric_and_a_hyperparameter_of_the_checkpoint(fitted):
     assert saved["callbacks"]["LRFinder"]["found"] == {0: rate}
 
 
-def test_loggers_get_the_picture(fitted):
+def test_loggers_get_the_figure(fitted):
     run, _, folder = fitted
     other, board = run.loggers
     [(name, [pixels], step)] = other.taken

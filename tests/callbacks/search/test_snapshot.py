@@ -1,9 +1,8 @@
-import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
+import tempfile
 import threading
 from functools import reduce
 from operator import getitem
@@ -12,7 +11,8 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger, Logger
 from pytorch_lightning.plugins import MixedPrecision
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, Subset, TensorDataset
 
@@ -21,7 +21,7 @@ from src.callbacks.lr_finder.finder import LRFinder
 from src.callbacks.lr_finder.held_out import held_out_batch
 from src.callbacks.search.snapshot import undone
 from src.datamodules.loader import BatchLoader
-from tests.support.programs import ENVIRONMENT, ROOT, same
+from tests.support.programs import same
 from tests.support.searched import Searching, Story, Stranger, Untidy, images, language, points, seen, stranger, tabular
 from tests.support.tiny import trainer
 
@@ -286,42 +286,47 @@ def test_an_interrupted_search_restores_everything(raised, ends_in):
     assert at_the_end.loggers == [logger]
 
 
-def test_a_killed_search_leaves_no_file_behind(tmp_path):
-    """The process writes down all files right before the search, and kills itself within."""
-    script = """
-import json, os, signal, sys
-from pathlib import Path
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger
-from src.callbacks.lr_finder.finder import LRFinder
-from tests.support.searched import Stranger, stranger
-from tests.support.tiny import trainer
-
 class Killed(Stranger):
+    """Ends its process within the search, which comes after the three batches of an epoch."""
+
     steps = 0
+
     def training_step(self, batch, batch_idx):
         self.steps += 1
         if self.steps == 3 + 5:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().training_step(batch, batch_idx)
 
-class WriteDown(pl.Callback):
-    def on_train_epoch_start(self, trainer, pl_module):
-        print(json.dumps(sorted(map(str, Path.cwd().rglob("*")))), flush=True)
 
-callbacks = [WriteDown(), LRFinder(epochs=[1], folder="run"), ModelCheckpoint("run/checkpoints")]
-run = trainer(2, *callbacks, enable_checkpointing=True, logger=CSVLogger("run"), default_root_dir="run")
-run.fit(Killed(), **stranger()[1])
-"""
+class Listing(pl.Callback):
+    """Sends the names of all files in a folder at the start of each epoch."""
+
+    def __init__(self, folder, connection):
+        self.folder, self.connection = folder, connection
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.connection.send(sorted(map(str, self.folder.rglob("*"))))
+
+
+def search_and_die(folder, connection):
+    os.chdir(folder)
+    tempfile.tempdir = str(folder / "tmp")
+    torch.set_num_threads(1)
+    callbacks = [Listing(folder, connection), LRFinder(epochs=[1], folder="run"), ModelCheckpoint("run/checkpoints")]
+    choices = {"enable_checkpointing": True, "logger": CSVLogger("run"), "default_root_dir": "run"}
+    trainer(2, *callbacks, **choices).fit(Killed(), **stranger()[1])
+
+
+def test_a_killed_search_leaves_no_file_behind(tmp_path):
     (tmp_path / "tmp").mkdir()
-    environment = os.environ | ENVIRONMENT | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")}
-    command = [sys.executable, "-W", "ignore", "-c", script]
-    killed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    there = json.loads(killed.stdout.splitlines()[-1])
-    assert any(path.endswith(".ckpt") for path in there)
-    assert sorted(map(str, tmp_path.rglob("*"))) == there
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=search_and_die, args=[tmp_path, there])
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    _, files = here.recv(), here.recv()
+    assert any(path.endswith(".ckpt") for path in files)
+    assert sorted(map(str, tmp_path.rglob("*"))) == files
 
 
 # ---- unseen ----
