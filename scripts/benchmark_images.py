@@ -35,7 +35,7 @@ from scripts.shared.processes import medians_of_turns
 from src.core.check import composed
 from src.core.output import show
 from src.datamodules.images.base import ImageData
-from src.datamodules.images.split import Images
+from src.datamodules.images.split import ImageSplit
 from src.training.trainer import Trainer
 
 NUM_CLASSES = 10
@@ -107,10 +107,10 @@ class RandomImages(ImageData):
     class_names = [str(label) for label in range(NUM_CLASSES)]
 
     def __init__(self, pixels: np.ndarray, labels: np.ndarray, **choices: Any) -> None:
-        self.whole = Images(torch.from_numpy(pixels), torch.from_numpy(labels))
+        self.whole = ImageSplit(torch.from_numpy(pixels), torch.from_numpy(labels))
         super().__init__(**choices)
 
-    def read(self) -> dict[str, Images]:
+    def read(self) -> dict[str, ImageSplit]:
         return {"train": self.whole, "valid": self.whole, "test": self.whole}
 
 

@@ -84,7 +84,7 @@ class NanGuard(Callback):
             return f"the loss of another rank is not finite at step {step}; see that rank's message"
         batch = trainer.fit_loop.epoch_loop.batch_idx - (len(losses) - 1 - bad[0])
         loader: Any = trainer.train_dataloader
-        rows = f" ({loader.in_words(batch)})" if hasattr(loader, "in_words") else ""
+        rows = f" ({loader.describe_batch(batch)})" if hasattr(loader, "describe_batch") else ""
         return (
             f"the loss is {losses[bad[0]]} at step {step}, lr {lr:.3g}, epoch {epoch}, batch {batch}{rows}; the step "
             "is not taken: lower model.lr, set trainer.gradient_clip_val, look at the rows, or skip such steps with "

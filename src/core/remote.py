@@ -72,14 +72,12 @@ class Copy:
         Returns:
             How many files the address holds.
         """
-        from rich.progress import MofNCompleteColumn, TextColumn
-
         from src.core.progress import progress_bar
 
         with self._session("read") as (files, root, moved):
             there = _list(files, root)
             changed = [n for n, stamp in there.items() if moved.get(n, [""])[0] != stamp or not self._has(n)]
-            with progress_bar(MofNCompleteColumn(), TextColumn("files")) as bar:
+            with progress_bar("files") as bar:
                 task = bar.add_task(self.address, total=len(changed))
                 for start in range(0, len(changed), FILES_PER_REQUEST):
                     names = changed[start : start + FILES_PER_REQUEST]

@@ -13,7 +13,7 @@ from pyarrow import csv, parquet
 from src.core.errors import ConfigError
 from src.core.files import staged
 from src.core.output import show
-from src.datamodules.tables.checks import columns_of
+from src.datamodules.tables.checks import get_columns
 from src.datamodules.tables.files import find_tables, read_chunks
 from src.datamodules.tables.processing import TableProcessing
 
@@ -62,7 +62,7 @@ def _numbered_chunks(path: Path, processing: TableProcessing, id_column: str | N
     start = 1
     for frame in read_chunks(path, READ_ROWS, [*processing.text_columns, *ids]):
         try:
-            columns_of(frame, [*processing.columns, *ids])
+            get_columns(frame, [*processing.columns, *ids])
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         yield frame.set_axis(pd.RangeIndex(start, start + len(frame), name=f"{path}, row"))

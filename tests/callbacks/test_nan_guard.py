@@ -46,7 +46,7 @@ def test_a_loss_that_is_no_number_stops_the_training_before_the_step(factor, los
 
 
 def test_the_message_names_the_rows_of_the_batch():
-    seen = AtBatch(lambda trainer, model: trainer.train_dataloader.in_words(1))
+    seen = AtBatch(lambda trainer, model: trainer.train_dataloader.describe_batch(1))
     with pytest.raises(ValueError) as stopped:
         fit("stop", [4], seen)
     assert f"batch 1 ({seen.values[-1]})" in str(stopped.value)

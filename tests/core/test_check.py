@@ -108,7 +108,7 @@ def test_what_the_data_refuse_is_an_error_in_words_too(tmp_path):
     finished = program("train.py", "datamodule.batch_size=2000", cwd=tmp_path)
     assert finished.returncode == 1
     assert "Traceback" not in finished.stderr
-    assert "rows give no batch: batch_size=2000" in finished.stderr
+    assert "rows are too few for a batch: batch_size=2000" in finished.stderr
 
 
 def test_each_job_of_a_multirun_names_its_own_mistake(tmp_path):

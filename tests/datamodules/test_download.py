@@ -97,14 +97,16 @@ def test_where_no_terminal_is_a_line_says_what_is_fetched(site, tmp_path, capsys
 
 def test_a_wrong_checksum_is_refused_and_nothing_is_left(site, tmp_path):
     address, _ = site
-    with pytest.raises(ValueError, match=f"a.gz gave 5 bytes with md5 {md5(b'alpha')}, 0123 was published; try again"):
+    with pytest.raises(
+        ValueError, match=f"a.gz sent 5 bytes with md5 {md5(b'alpha')}, but the published file has 0123; try again"
+    ):
         fetch(tmp_path / "data", {"a.gz": (address + "a.gz", "0123")})
     assert not list((tmp_path / "data").glob("a.gz*"))
 
 
 def test_a_file_missing_at_the_address_is_told(site, tmp_path):
     address, _ = site
-    with pytest.raises(FileNotFoundError, match=r"lacks c.gz, and fetching failed: HTTP Error 404"):
+    with pytest.raises(FileNotFoundError, match=r"lacks c.gz, and the download failed: HTTP Error 404"):
         fetch(tmp_path / "data", {"c.gz": (address + "c.gz", "")})
 
 
@@ -114,11 +116,11 @@ def test_without_a_network_the_error_says_which_files_to_put_where(tmp_path):
     with pytest.raises(FileNotFoundError) as raised:
         fetch(tmp_path, files)
     first, second = str(raised.value).split("\n")
-    assert first.startswith(f"{tmp_path} lacks a.gz, c.gz, and fetching failed: ")
-    assert second == "put there these files from http://127.0.0.1:9/set/"
+    assert first.startswith(f"{tmp_path} lacks a.gz, c.gz, and the download failed: ")
+    assert second == "put these files there yourself, from http://127.0.0.1:9/set/"
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(FileNotFoundError, match=r"lacks a.gz, and fetching failed:.*file"):
+    with pytest.raises(FileNotFoundError, match=r"lacks a.gz, and the download failed:.*file"):
         fetch(tmp_path / "file" / "set", {"a.gz": ("http://127.0.0.1:9/a.gz", "")})

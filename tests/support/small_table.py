@@ -40,7 +40,7 @@ class SmallTable(TableData):
         super().__init__(**table_data)
         self.frame = frame
 
-    def facts(self):
+    def fingerprint(self):
         return str(pd.util.hash_pandas_object(self.frame).sum())
 
     def frames(self):

@@ -1,4 +1,4 @@
-"""Random changes to a batch of pictures, as tensor work on the device that holds the batch."""
+"""Random changes to a batch of images, as tensor work on the device that holds the batch."""
 
 import torch
 import torch.nn.functional as F
@@ -6,9 +6,20 @@ from torch import Tensor, nn
 
 
 class Augmentation:
-    """Flip, crop, rotate, recolour, erase and mix a training batch; the amounts are described in conf.
+    """Flips, crops, rotates, recolours, erases and mixes a training batch.
 
-    Flip and crop, which nearly every recipe uses, are one gather of bytes; the rest is kornia's, on floats.
+    Flip and crop, which nearly every recipe uses, are one gather of bytes. The rest is kornia's, on floats.
+
+    Args:
+        flip: mirror each image with a chance of one half.
+        crop_padding: pixels by which an image is shifted at most, with its border reflected.
+        rotation: largest angle in degrees, either way.
+        translation: largest shift as a share of the side, either way.
+        scale: largest change of size; 0.1 means between 0.9 and 1.1.
+        color: largest change of brightness, contrast and saturation; 0.2 means between 0.8 and 1.2.
+        erasing: chance of erasing a rectangle of an image.
+        mixup: share of the batches that `mixup` blends.
+        cutmix: share of the batches that `cutmix` mixes.
     """
 
     def __init__(
@@ -40,9 +51,14 @@ class Augmentation:
     def __call__(self, images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """Augment one batch.
 
-        images: uint8 (batch, height, width, channels).  labels: (batch,).
-        Returns images as (batch, channels, height, width), uint8 or float within [0, 1], and labels as they came or,
-        if mixed, as probabilities (batch, num_classes).
+        Args:
+            images: uint8 (batch, height, width, channels).
+            labels: (batch,).
+            num_classes: width of the probabilities.
+
+        Returns:
+            Images (batch, channels, height, width), uint8 or float within [0, 1], and the labels: unchanged or, if the
+            batch was mixed, as probabilities (batch, num_classes).
         """
         if self.flip or self.crop_padding:
             images = flip_and_crop(images, self.flip, self.crop_padding)
@@ -59,14 +75,16 @@ class Augmentation:
 
 
 def flip_and_crop(images: Tensor, flip: bool, padding: int) -> Tensor:
-    """Mirror every second picture or so, and shift each by up to `padding` pixels with its border reflected.
+    """Mirror about half of the images, and shift each by up to `padding` pixels with its border reflected.
 
-    images: (batch, height, width, channels), any type. Returns the same shape. One gather does all three.
-    Raises ValueError if the padding is not smaller than the side.
+    One gather does all of it. Images are (batch, height, width, channels), of any type, before and after.
+
+    Raises:
+        ValueError: if the padding is not smaller than the side.
     """
     batch, height, width, _ = images.shape
     if padding >= min(height, width):
-        raise ValueError(f"crop_padding must be smaller than the picture, got {padding} for {height}x{width}")
+        raise ValueError(f"crop_padding must be smaller than the image, got {padding} for {height}x{width}")
     device = images.device
     shift = torch.randint(-padding, padding + 1, (2, batch, 1), device=device)
     rows = _reflect(torch.arange(height, device=device) + shift[0], height)
@@ -74,7 +92,7 @@ def flip_and_crop(images: Tensor, flip: bool, padding: int) -> Tensor:
     if flip:
         mirrored = torch.rand(batch, 1, device=device) < 0.5
         columns = torch.where(mirrored, width - 1 - columns, columns)
-    # Flat rows of pixels: one index for each costs a quarter of three.
+    # Over flat rows of pixels: one index for each pixel costs a quarter of three.
     first = torch.arange(batch, device=device).view(-1, 1, 1) * height
     index = (first + rows[:, :, None]) * width + columns[:, None, :]
     return images.flatten(0, 2).index_select(0, index.flatten()).view(images.shape)
@@ -88,7 +106,7 @@ def _reflect(positions: Tensor, size: int) -> Tensor:
 def _kornia_transform(
     rotation: float, translation: float, scale: float, color: float, erasing: float
 ) -> nn.Module | None:
-    # Imported when needed: kornia takes a second.
+    # kornia takes a second to import.
     steps: list[nn.Module] = []
     if rotation or translation or scale:
         from kornia.augmentation import RandomAffine
@@ -108,11 +126,17 @@ def _kornia_transform(
 
 
 def mixup(images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Blend each picture and its label with another's; the weight is uniform within [0, 1] and each row's own.
+    """Blend each image and its label with another; each row has its own weight, uniform within [0, 1].
 
-    images: (batch, channels, height, width), uint8 or float.  labels: (batch,).
-    Returns float images within [0, 1] and probabilities (batch, num_classes).
     Source: Zhang et al. 2018, arXiv:1710.09412, section 2 (alpha 1).
+
+    Args:
+        images: (batch, channels, height, width), uint8 or float.
+        labels: (batch,).
+        num_classes: width of the probabilities.
+
+    Returns:
+        Float images within [0, 1] and probabilities (batch, num_classes).
     """
     from kornia.augmentation import RandomMixUpV2
 
@@ -121,7 +145,7 @@ def mixup(images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Ten
 
 
 def cutmix(images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Paste a rectangle of another picture into each; labels in proportion to the area. Shapes as in `mixup`.
+    """Paste a rectangle of another image into each; labels are mixed by area. Shapes are those of `mixup`.
 
     Source: Yun et al. 2019, arXiv:1905.04899, section 3 (alpha 1).
     """

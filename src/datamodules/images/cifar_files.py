@@ -1,4 +1,4 @@
-"""The official files of CIFAR-10, binary or pickled, in a folder or an archive.
+"""The official files of CIFAR-10: binary or pickled, in a folder or an archive.
 
 Source: www.cs.toronto.edu/~kriz/cifar.html, "Dataset layout".
 """
@@ -14,37 +14,41 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from src.datamodules.images.split import Images
+from src.datamodules.images.split import ImageSplit
 
 PICKLED = {"train": [f"data_batch_{number}" for number in range(1, 6)], "test": ["test_batch"]}
 BINARY = {split: [f"{name}.bin" for name in names] for split, names in PICKLED.items()}
 
 
 def find_official(folder: Path) -> Path | None:
-    """The first of the official folders and archives that a folder holds."""
+    """Return the first of the official folders and archives that a folder holds."""
     return next((folder / name for name in FORMS if (folder / name).exists()), None)
 
 
-def read_official(path: Path) -> dict[str, Images]:
-    """Train and test pictures of an official folder or archive, known by its name."""
+def read_official(path: Path) -> dict[str, ImageSplit]:
+    """Return the train and test images of an official folder or archive, which is known by its name."""
     names, parse = FORMS[path.name]
     contents = read_members(path, [name for split in names.values() for name in split])
     return {split: _join([parse(contents.pop(name), name) for name in names[split]]) for split in names}
 
 
-def _join(parts: list[tuple[np.ndarray, np.ndarray]]) -> Images:
-    """One split of planes (rows, 3 * 32 * 32) and labels, as pictures with channels last."""
+def _join(parts: list[tuple[np.ndarray, np.ndarray]]) -> ImageSplit:
+    """Make one split of planes (rows, 3 * 32 * 32) and labels; its images have channels last."""
     images = np.empty((sum(len(labels) for _, labels in parts), 32, 32, 3), np.uint8)
     start = 0
     for planes, labels in parts:
         images[start : start + len(labels)] = planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         start += len(labels)
     labels = np.concatenate([labels for _, labels in parts]).astype(np.int64)
-    return Images(torch.from_numpy(images), torch.from_numpy(labels))
+    return ImageSplit(torch.from_numpy(images), torch.from_numpy(labels))
 
 
 def parse_binary(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Planes (rows, 3072) and labels (rows,) of records of one label byte and 1024 bytes each of red, green, blue."""
+    """Parse records of one label byte and 1024 bytes each of red, green and blue.
+
+    Returns:
+        Planes (rows, 3072) and labels (rows,), uint8.
+    """
     if not content or len(content) % 3073:
         raise ValueError(f"CIFAR-10's {name} must hold records of 3073 bytes, got {len(content):,} bytes")
     records = np.frombuffer(content, np.uint8).reshape(-1, 3073)
@@ -52,7 +56,7 @@ def parse_binary(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def parse_pickle(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Planes (rows, 3072) and labels (rows,) of a pickled dict of `data` and `labels`, without running its code."""
+    """Parse a pickled dict of `data` and `labels` without running its code; returns the same as `parse_binary`."""
     try:
         batch = PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
         planes, labels = batch[b"data"], np.asarray(batch[b"labels"])
@@ -70,11 +74,11 @@ def _checked(planes: np.ndarray, labels: np.ndarray, name: str) -> tuple[np.ndar
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """Builds arrays and plain types, and nothing that a pickle may call to do harm."""
+    """Builds arrays and plain types; refuses everything else that a pickle may ask for."""
 
-    # The official files know it by its module's old name, which numpy 2 answers with a warning.
+    # The official files use the old name of its module; numpy 2 warns if that is imported.
     reconstruct = np.empty(0).__reduce__()[0]
-    admitted: ClassVar[dict[tuple[str, str], Any]] = {
+    allowed: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy.core.multiarray", "_reconstruct"): reconstruct,
         ("numpy._core.multiarray", "_reconstruct"): reconstruct,
         ("numpy", "ndarray"): np.ndarray,
@@ -82,13 +86,17 @@ class PlainUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module_name: str, global_name: str) -> Any:
-        if (module_name, global_name) not in self.admitted:
-            raise pickle.UnpicklingError(f"{module_name}.{global_name} is not admitted")
-        return self.admitted[module_name, global_name]
+        if (module_name, global_name) not in self.allowed:
+            raise pickle.UnpicklingError(f"{module_name}.{global_name} is not allowed")
+        return self.allowed[module_name, global_name]
 
 
 def read_members(path: Path, names: list[str]) -> dict[str, bytes]:
-    """The content of the named files in a folder or a .tar.gz; ValueError if one lacks or the archive is damaged."""
+    """Return the content of the named files in a folder or a .tar.gz.
+
+    Raises:
+        ValueError: if a file is missing, or if the archive is damaged.
+    """
     if path.is_dir():
         contents = {name: (path / name).read_bytes() for name in names if (path / name).is_file()}
     else:
@@ -107,7 +115,7 @@ def read_members(path: Path, names: list[str]) -> dict[str, bytes]:
     return contents
 
 
-# The binary ones first: they need no unpickling.
+# The binary forms come first: they need no unpickling.
 FORMS: dict[str, tuple[dict[str, list[str]], Callable[[bytes, str], tuple[np.ndarray, np.ndarray]]]] = {
     "cifar-10-batches-bin": (BINARY, parse_binary),
     "cifar-10-binary.tar.gz": (BINARY, parse_binary),

@@ -5,11 +5,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from src.datamodules.images.base import ImageData, Images, stratified_split
+from src.datamodules.images.base import ImageData
+from src.datamodules.images.split import ImageSplit
+from src.datamodules.stratified import stratified_split
 
 
 class Digits(ImageData):
-    """1,797 handwritten digits, 8x8 grey, 10 classes (UCI, Alpaydin and Kaynak 1998; carried by scikit-learn)."""
+    """1,797 handwritten digits, 8x8 grey, 10 classes (UCI, Alpaydin and Kaynak 1998; part of scikit-learn).
+
+    Args:
+        test_fraction: share of the rows of each class to test on.
+        **image_data: arguments of ImageData.
+    """
 
     class_names = [str(digit) for digit in range(10)]
 
@@ -17,12 +24,12 @@ class Digits(ImageData):
         super().__init__(**image_data)
         self.test_fraction = test_fraction
 
-    def read(self) -> dict[str, Images]:
+    def read(self) -> dict[str, ImageSplit]:
         from sklearn.datasets import load_digits
 
         pixels, labels = map(np.asarray, load_digits(return_X_y=True))
         # 0..16 in steps of one becomes 0..255
         images = torch.from_numpy((pixels * 255 / 16).round().astype("uint8")).view(-1, 8, 8, 1)
-        whole = Images(images, torch.from_numpy(labels).long())
+        whole = ImageSplit(images, torch.from_numpy(labels).long())
         train, test = stratified_split(labels, self.test_fraction, seed=0)
         return {"train": whole.take(train), "test": whole.take(test)}

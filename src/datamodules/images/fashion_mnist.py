@@ -6,7 +6,7 @@ from src.datamodules.images.idx import IdxImages
 class FashionMNIST(IdxImages):
     """70,000 articles of clothing, 28x28 grey, 10 classes, 10,000 of them for test.
 
-    Source: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747; address, checksums and class names are those of the README
+    Source: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747. Address, checksums and class names are those of the README
     of github.com/zalandoresearch/fashion-mnist.
     """
 

@@ -1,4 +1,4 @@
-"""Picture files of any kind and size, as arrays of one kind and size."""
+"""Reads image files of any kind and size as arrays of one kind and size."""
 
 import os
 from io import BytesIO
@@ -11,8 +11,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 def list_images(folder: str | Path) -> list[str]:
-    """All picture files in a folder and the folders below it, sorted; hidden ones are left out."""
-    found = []  # text and not Path, for there may be a million
+    """Return all image files in a folder and the folders below it, sorted, without hidden ones."""
+    found = []  # text and not Path, because there may be a million
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [os.path.join(parent, n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
@@ -20,12 +20,22 @@ def list_images(folder: str | Path) -> list[str]:
 
 
 def read_image(path: str | Path, image_size: int, channels: int) -> np.ndarray:
-    """A picture file as a square: the shorter side is scaled to `image_size` pixels, the middle cut out.
+    """Read an image file as a square: scale the shorter side to `image_size` pixels, cut out the middle.
 
-    channels: 1 for grey, 3 for red, green, blue. Turned upright as its EXIF data say; transparent parts become white;
-    of 16 bits the upper 8 are kept; of an animation the first frame.
-    Returns uint8 (image_size, image_size, channels). Raises ValueError if the content is no readable picture, OSError
-    if the file cannot be opened.
+    The image is turned upright as its EXIF data say. Transparent parts become white. Of 16 bits the upper 8 are kept,
+    of an animation the first frame.
+
+    Args:
+        path: the file.
+        image_size: side of the square in pixels.
+        channels: 1 for grey, 3 for red, green and blue.
+
+    Returns:
+        uint8 (image_size, image_size, channels).
+
+    Raises:
+        ValueError: if the content is not a readable image.
+        OSError: if the file cannot be opened.
     """
     try:
         content = Path(path).read_bytes()
@@ -33,14 +43,13 @@ def read_image(path: str | Path, image_size: int, channels: int) -> np.ndarray:
         raise OSError(f"cannot open {path}: {error.strerror}") from error
     try:
         image = Image.open(BytesIO(content))
-        # JPEG can decode to a half, a quarter or an eighth; twice the size leaves enough for a good resize.
+        # JPEG can be decoded to a half, a quarter or an eighth; twice the size is enough for a good resize.
         image.draft(None, (2 * image_size, 2 * image_size))
-        # Pillow answers a broken file with errors of many types.
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-    except Exception as error:
+    except Exception as error:  # Pillow raises errors of many types for a broken file
         reason = "unknown format" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(f"{path} is no readable picture: {reason}") from error
+        raise ValueError(f"{path} is not a readable image: {reason}") from error
     image = _convert(image, "L" if channels == 1 else "RGB")
     if image.size != (image_size, image_size):
         image = ImageOps.fit(image, (image_size, image_size))
@@ -49,7 +58,7 @@ def read_image(path: str | Path, image_size: int, channels: int) -> np.ndarray:
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I"):
-        # Pillow would cut 16-bit values off at 255.
+        # Pillow would clip 16-bit values at 255.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")

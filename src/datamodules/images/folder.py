@@ -1,4 +1,4 @@
-"""Any set of pictures that lies in folders named for their classes."""
+"""Any set of images in folders that are named for their classes."""
 
 from functools import cached_property
 from pathlib import Path
@@ -6,16 +6,20 @@ from typing import Any, Literal
 
 from src.datamodules.images.base import ImageData
 from src.datamodules.images.decoded_folder import DecodedFolder
-from src.datamodules.images.split import Images, class_numbers
+from src.datamodules.images.split import ImageSplit, class_numbers
 
 
 class ImageFolder(ImageData):
-    """data_dir/folder/train/CLASS/*.jpg, the same below valid (or val, validation) and test if they exist.
+    """data_dir/folder/train/CLASS/*.jpg, and the same below valid (or val, validation) and test if they exist.
 
-    Files are jpg, jpeg, png, webp or bmp of any size. Without a valid split, one is taken from train; without a test
-    split, the validation pictures are scored as test too, and a line says so.
-    image_size: pixels of the square that all are brought to, see `image_files.read_image`.  channels: 1 grey, 3 colour.
-    on_corrupt: fail if a file cannot be read, or skip it with a warning that names it.
+    Files are jpg, jpeg, png, webp or bmp of any size. Without a valid split, one is taken from train. Without a test
+    split, the validation images are scored as test too, and a note says so.
+
+    Args:
+        image_size: side in pixels of the square that every image becomes, see `read_image`.
+        channels: 1 grey, 3 colour.
+        on_corrupt: fail if a file cannot be read, or skip it with a warning that names it.
+        **image_data: arguments of ImageData.
     """
 
     def __init__(
@@ -49,6 +53,6 @@ class ImageFolder(ImageData):
             class_numbers(self.classes, self.decoded.class_names)
         self.decoded.build()
 
-    def read(self) -> dict[str, Images]:
+    def read(self) -> dict[str, ImageSplit]:
         self.class_names = self.decoded.class_names
         return self.decoded.read()

@@ -1,4 +1,4 @@
-"""Sets in the idx format of MNIST, which others have taken over."""
+"""Image sets in the idx format of MNIST."""
 
 import gzip
 import zlib
@@ -9,15 +9,19 @@ import numpy as np
 import torch
 
 from src.datamodules.download import fetch
-from src.datamodules.images.base import ImageData, Images
+from src.datamodules.images.base import ImageData
+from src.datamodules.images.split import ImageSplit
 
 SPLITS = {"train": "train", "test": "t10k"}
 
 
 class IdxImages(ImageData):
-    """Grey pictures in four idx files. A subclass says where they lie and where they come from.
+    """Grey images in four idx files. A subclass says where they are and where they come from.
 
-    folder: below data_dir.  address: the URL that ends in a slash.  checksums: file name -> md5.
+    Attributes:
+        folder: the folder of the files below data_dir.
+        address: the URL of the files' folder, with a slash at its end.
+        checksums: file name -> md5.
     """
 
     folder: str
@@ -33,27 +37,29 @@ class IdxImages(ImageData):
             Path(self.data_dir, self.folder), {name: (self.address + name, md5) for name, md5 in self.checksums.items()}
         )
 
-    def read(self) -> dict[str, Images]:
+    def read(self) -> dict[str, ImageSplit]:
         return {split: self._read(prefix) for split, prefix in SPLITS.items()}
 
-    def _read(self, prefix: str) -> Images:
+    def _read(self, prefix: str) -> ImageSplit:
         folder = Path(self.data_dir, self.folder)
         images = read_idx(folder / f"{prefix}-images-idx3-ubyte.gz", dimensions=3)
         labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", dimensions=1)
         if len(images) != len(labels) or not len(labels) or labels.max() >= len(type(self).class_names):
             raise ValueError(
-                f"{folder}/{prefix}-* must hold a label below {len(type(self).class_names)} for each picture, "
-                f"got {len(images)} pictures and {len(labels)} labels up to {labels.max(initial=0)}"
+                f"{folder}/{prefix}-* must hold a label below {len(type(self).class_names)} for each image, "
+                f"got {len(images)} images and {len(labels)} labels up to {labels.max(initial=0)}"
             )
-        return Images(torch.from_numpy(images)[..., None], torch.from_numpy(labels).long())
+        return ImageSplit(torch.from_numpy(images)[..., None], torch.from_numpy(labels).long())
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """The uint8 array in a gzipped idx file.
+    """Read the uint8 array in a gzipped idx file.
 
-    Raises ValueError if the file is damaged or holds something else.
     Source: yann.lecun.com/exdb/mnist, "the IDX file format": two zero bytes, a type, the number of dimensions, their
     sizes as big-endian integers, the values.
+
+    Raises:
+        ValueError: if the file is damaged or holds something else.
     """
     try:
         content = gzip.decompress(path.read_bytes())
@@ -67,5 +73,5 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
             f"{path} must be an idx file of bytes in {dimensions} dimensions, got {len(content):,} bytes that begin "
             f"with {content[:4].hex(' ')}; delete it and run again to fetch it"
         )
-    # A copy, for torch wants memory that it may write to.
+    # A copy, because torch needs memory that it may write to.
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()

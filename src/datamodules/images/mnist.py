@@ -6,7 +6,7 @@ from src.datamodules.images.idx import IdxImages
 class MNIST(IdxImages):
     """70,000 handwritten digits, 28x28 grey, 10 classes, 10,000 of them for test (LeCun, Cortes and Burges 1998).
 
-    The first address refuses downloads by now; this mirror and the checksums are those that torchvision publishes
+    The original address now refuses downloads. This mirror and the checksums are those that torchvision uses
     (torchvision/datasets/mnist.py).
     """
 

@@ -1,6 +1,5 @@
-"""What all tables share: splits, processing, loaders, and the facts that a net needs."""
+"""What all tables share: splits, processing, the cache, and the spec for the net."""
 
-import hashlib
 import json
 from dataclasses import replace
 from functools import cached_property
@@ -9,35 +8,43 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from src.datamodules.loader import BatchLoader
+from src.core.output import show
+from src.datamodules.base import RowData
+from src.datamodules.cache import CacheFolder, cache_key
 from src.datamodules.tables.categories import distinct_texts
-from src.datamodules.tables.checks import columns_of, place
-from src.datamodules.tables.columns import choose_columns, print_decisions
+from src.datamodules.tables.checks import get_columns, row_label
+from src.datamodules.tables.columns import choose_columns, show_decisions
 from src.datamodules.tables.continuous import Scaling
-from src.datamodules.tables.encoded import EncodedTable, TableRows, write_table
+from src.datamodules.tables.encoded import read_table_cache, write_table
 from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.tables.splits import Splitting
 from src.datamodules.tables.targets import TargetScaling, Task
 
-VERSION = 1  # to be raised when the same table and choices give other arrays
-rank_zero_print = rank_zero_only(print)
+VERSION = 1  # raise it when the same table and choices give other arrays
 
 
-class TableData(pl.LightningDataModule):
-    """Base of the tables. A subclass has a `set_name`, and gives its rows in `frames` and their key in `facts`.
+class TableData(RowData):
+    """Base of the tables. A subclass has a `set_name`; it returns its rows in `frames` and their `fingerprint`.
 
     Batches are (categories, continuous, targets): int64 (batch, categories), float32 (batch, numbers), and int64
-    (batch,) or, for regression, float32 (batch, targets). All that is learned from the table is learned from its
-    training rows.
+    (batch,) or, for regression, float32 (batch, targets). Whatever is fitted is fitted to the training rows alone.
 
-    categorical, continuous, dates: columns, or "auto": those of all others that look so, but for the `ignored` ones.
-    on_missing_target: "raise" refuses rows without a target, "drop" leaves them out.
-    split, split_column, valid_fraction, test_fraction, valid_from, test_from: see table_splits.
-    The others: see table_processing.
+    The spec has `task`, `category_sizes` (the number of codes of each category), `num_continuous`, `num_outputs`,
+    `class_names`; `continuous_bins` (for each number, the edges of bins with equally many training rows) and, for
+    regression, `target_range` (the lowest and highest scaled value of each target in training); `processing` (the
+    state of TableProcessing).
+
+    Args:
+        cache_dir: the encoded rows are written below it.
+        categorical: columns, or "auto": the other columns that look like it, except the ignored ones.
+        continuous: the same for numbers.
+        dates: the same for dates.
+        ignored: columns that "auto" does not choose.
+        on_missing_target: "raise" refuses rows without a target, "drop" leaves them out.
+        split: how rows are divided; see Splitting, also for `split_column` and all up to `test_from`.
+        **row_data: arguments of RowData. All other arguments are those of TableProcessing.
     """
 
     set_name: str
@@ -65,12 +72,9 @@ class TableData(pl.LightningDataModule):
         test_fraction: float,
         valid_from: str | float | None,
         test_from: str | float | None,
-        batch_size: int,
-        drop_last: bool,
-        keep_on_device: bool,
-        seed: int,
+        **row_data: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**row_data)
         self.cache_dir = cache_dir
         self.target = [target] if isinstance(target, str) else target
         self.columns: dict[str, list[str] | Literal["auto"]] = {
@@ -91,32 +95,26 @@ class TableData(pl.LightningDataModule):
         }
         self.on_missing_target = on_missing_target
         self.splitting = Splitting(
-            split, split_column, valid_fraction, test_fraction, valid_from, test_from, date_format, seed
+            split, split_column, valid_fraction, test_fraction, valid_from, test_from, date_format, self.seed
         )
-        self.batch_size = batch_size
-        self.drop_last = drop_last
-        self.keep_on_device = keep_on_device
-        self.seed = seed
-        self.splits: dict[str, TableRows] = {}
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        """The table `train`, from which the splits are taken that are not here: `valid` and `test`."""
+        """Return the table `train`; also `valid` and `test`, if they are not to be taken from `train`."""
         raise NotImplementedError
 
-    def facts(self) -> str:
-        """What changes with the table, found without reading it."""
+    def fingerprint(self) -> str:
+        """Return a text that changes when the table changes, without reading the table."""
         raise NotImplementedError
 
     @cached_property
-    def encoded(self) -> EncodedTable:
-        """The rows as arrays in cache_dir, under a key made of all that changes them."""
+    def cache(self) -> CacheFolder:
+        """The encoded rows; the name of the folder has a key of everything that changes them."""
         choices = [self.choices, self.columns, self.ignored, self.on_missing_target, repr(self.splitting)]
-        facts = f"{VERSION}\0{json.dumps(choices, sort_keys=True)}\0{self.facts()}"
-        key = hashlib.sha256(facts.encode()).hexdigest()[:16]
-        return EncodedTable(Path(self.cache_dir, "tables", f"{self.set_name}-{key}"))
+        key = cache_key([str(VERSION), json.dumps(choices, sort_keys=True), self.fingerprint()])
+        return CacheFolder(Path(self.cache_dir, "tables", f"{self.set_name}-{key}"))
 
     def prepare_data(self) -> None:
-        self.encoded.build(self._write)
+        self.cache.build(self._write)
 
     def _write(self, folder: Path) -> None:
         splits = self._divide({name: self._with_target(frame) for name, frame in self.frames().items()})
@@ -125,22 +123,22 @@ class TableData(pl.LightningDataModule):
         spec = write_table(folder, splits, processing)
         rows = ", ".join(f"{name} {len(positions):,}" for name, (_, positions) in splits.items())
         inputs = f"{len(spec['category_sizes'])} categorical and {spec['num_continuous']} continuous inputs"
-        print(f"{self.set_name}: {rows} rows, {inputs}", flush=True)
+        show(f"{self.set_name}: {rows} rows, {inputs}")
 
     def _with_target(self, frame: pd.DataFrame) -> pd.DataFrame:
-        columns = columns_of(frame, self.target)
+        columns = get_columns(frame, self.target)
         missing = np.logical_or.reduce([column.isna() for column in columns])
         if not missing.any():
             return frame
         if self.on_missing_target == "raise":
             raise ValueError(
                 f"{missing.sum():,} of {len(frame):,} rows have no {' or '.join(self.target)}, such as "
-                f"{place(columns[0], int(missing.argmax()))}; set datamodule.on_missing_target=drop"
+                f"{row_label(columns[0], int(missing.argmax()))}; set datamodule.on_missing_target=drop"
             )
         return frame.loc[~missing]
 
     def _divide(self, frames: dict[str, pd.DataFrame]) -> dict[str, tuple[pd.DataFrame, np.ndarray]]:
-        """The table of each split, and the positions of its rows there."""
+        """Return the table of each split, and the positions of its rows in that table."""
         splitting, train = self.splitting, frames["train"]
         if "valid" in frames:
             splitting = replace(splitting, valid_fraction=0, valid_from=None)
@@ -151,7 +149,7 @@ class TableData(pl.LightningDataModule):
         found = {name: (train, positions) for name, positions in splitting.divide(train, classes).items()}
         found |= {name: (frame, np.arange(len(frame))) for name, frame in frames.items() if name != "train"}
         if "valid" not in found:
-            raise ValueError("there are no rows to validate on: set datamodule.valid_fraction, or name them")
+            raise ValueError("there are no rows to validate on: set datamodule.valid_fraction or name such files")
         return found
 
     def _fit(self, train: pd.DataFrame) -> TableProcessing:
@@ -160,61 +158,25 @@ class TableData(pl.LightningDataModule):
         return processing
 
     def _choose(self, train: pd.DataFrame) -> dict[str, Any]:
-        """The columns of each kind; those that are chosen here are printed."""
+        """Return the columns of each kind, and show those that "auto" chose."""
         chosen = {kind: [] if columns == "auto" else [*columns] for kind, columns in self.columns.items()}
         automatic = [kind for kind, columns in self.columns.items() if columns == "auto"]
         if automatic:
             apart = [*self.target, *self.ignored, *(name for names in chosen.values() for name in names)]
             if self.splitting.kind in ("group", "column") and self.splitting.column:
-                apart.append(self.splitting.column)  # the names of groups and splits tell nothing of rows to come
-            columns_of(train, apart)
+                apart.append(self.splitting.column)  # names of groups and splits say nothing about new rows
+            get_columns(train, apart)
             decisions = choose_columns(train, apart, self.choices["date_format"])
             decisions = [decision for decision in decisions if decision.kind in (*automatic, "left out")]
-            print_decisions(decisions)
+            show_decisions(decisions)
             for kind in automatic:
                 chosen[kind] = [decision.column for decision in decisions if decision.kind == kind]
         return chosen
 
-    def setup(self, stage: str) -> None:
-        if self.splits:
-            return
-        self._spec, self.splits = self.encoded.read()
-        if "test" not in self.splits:
-            self.splits["test"] = self.splits["valid"]
-            rank_zero_print("there is no test split: the test scores will be those of the validation rows")
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """Facts for the net and for prediction, plain data; valid after `setup`.
-
-        `task`, `category_sizes` (codes of each category), `num_continuous`, `num_outputs`, `class_names`;
-        `continuous_bins` (for each number the edges of bins with as many training rows each) and `target_range` (the
-        lowest and highest of each scaled target in training, for regression); `processing` (of TableProcessing).
-        """
-        return self._spec
-
-    def train_dataloader(self) -> BatchLoader:
-        return self._loader("train", shuffle=True, drop_last=self.drop_last)
-
-    def val_dataloader(self) -> BatchLoader:
-        return self._loader("valid")
-
-    def test_dataloader(self) -> BatchLoader:
-        return self._loader("test")
-
-    def _loader(self, split: str, shuffle: bool = False, drop_last: bool = False) -> BatchLoader:
-        trainer = self.trainer
-        if self.keep_on_device and trainer is not None:
-            self.splits[split] = self.splits[split].to(trainer.strategy.root_device)
-        return BatchLoader(
-            *self.splits[split],
-            batch_size=self.batch_size,
-            shuffle=shuffle,
-            seed=self.seed,
-            drop_last=drop_last,
-            rank=trainer.global_rank if trainer is not None else 0,
-            world_size=trainer.world_size if trainer is not None else 1,
-        )
+    def load(self) -> dict[str, Any]:
+        spec, splits = read_table_cache(self.cache)
+        self.use_splits(splits)
+        return spec
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, ...], dataloader_idx: int) -> tuple[Tensor, ...]:
         categories, continuous, targets = batch

@@ -6,17 +6,17 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
+from src.core.output import show_rich
 from src.datamodules.tables.categories import distinct_texts
 from src.datamodules.tables.dates import parse_times
 
-MOST_CATEGORIES = 20  # of whole numbers; above, they count as quantities
-ROWS_PER_CATEGORY = 5  # fewer on average, and whole numbers count as quantities
-NAMES_SHARE = 0.95  # of text values that differ; above, they name the rows
+MAX_CATEGORIES = 20  # different whole numbers; if there are more, they count as quantities
+MIN_ROWS_PER_CATEGORY = 5  # on average; with fewer, whole numbers count as quantities
+MAX_DIFFERENT = 0.95  # share of the texts that differ; if it is larger, they name the rows
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-PRINTED_WIDTH = 80
+WIDTH = 80  # characters
 
 
 class Decision(NamedTuple):
@@ -28,9 +28,10 @@ class Decision(NamedTuple):
 
 
 def choose_columns(frame: pd.DataFrame, apart: Collection[str], date_format: str | None) -> list[Decision]:
-    """A decision for each column but those apart: the target, and what the user has named.
+    """Decide for each column of the training rows, except those `apart`: the target, and what the user has named.
 
-    frame: the training rows.  date_format: of dates that are text; None for ISO 8601.
+    Args:
+        date_format: of dates that are text; None means ISO 8601.
     """
     return [_choose(values, date_format) for name, values in frame.items() if name not in apart]
 
@@ -54,7 +55,7 @@ def _choose_number(name: str, values: pd.Series) -> Decision:
         return Decision(name, "left out", f"always {different[0]:g}")
     if not np.isfinite(different).all() or (different % 1).any():
         return Decision(name, "continuous", "numbers with fractions")
-    if size <= MOST_CATEGORIES and size * ROWS_PER_CATEGORY <= len(present):
+    if size <= MAX_CATEGORIES and size * MIN_ROWS_PER_CATEGORY <= len(present):
         return Decision(name, "categorical", f"{size} different whole numbers")
     if size == len(values) and different[-1] - different[0] == size - 1:
         return Decision(name, "left out", "numbers the rows")
@@ -68,7 +69,7 @@ def _choose_text(name: str, values: pd.Series, date_format: str | None) -> Decis
         return Decision(name, "left out", f"always {texts[0]}")
     if _are_dates(texts, date_format):
         return Decision(name, "dates", f"text such as {texts[0]}")
-    if len(texts) > NAMES_SHARE * present:
+    if len(texts) > MAX_DIFFERENT * present:
         return Decision(name, "left out", f"{len(texts):,} different texts in {present:,} rows: names the rows")
     return Decision(name, "categorical", f"{len(texts):,} different values")
 
@@ -79,9 +80,9 @@ def _are_dates(texts: list[str], date_format: str | None) -> bool:
     return not parse_times(texts, date_format).hasnans
 
 
-def print_decisions(decisions: list[Decision]) -> None:
-    """Print what was decided for each column, and why, within 80 columns."""
-    table = Table("column", "is used as", "because of", title="columns that auto chose")
+def show_decisions(decisions: list[Decision]) -> None:
+    """Show what each column is used for, and why, within 80 characters."""
+    table = Table("column", "is used as", "because of", title="columns chosen by auto")
     for decision in decisions:
         table.add_row(*decision)
-    Console(width=PRINTED_WIDTH).print(table)
+    show_rich(table, width=WIDTH)

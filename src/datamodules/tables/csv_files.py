@@ -1,4 +1,4 @@
-"""Reads CSV files, plain, .gz, .xz or .zip, as Arrow tables; says at which line one is broken."""
+"""Reads CSV files (plain, .gz, .xz or .zip) as Arrow tables, and names the line at which one is broken."""
 
 import csv
 import gzip
@@ -18,24 +18,30 @@ from rich.progress import Progress
 
 SUFFIXES = (".csv", ".csv.gz", ".csv.xz", ".csv.zip")
 DAMAGES = (pa.ArrowInvalid, EOFError, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error)
-# What a column of text may turn out to be: the first that fits.
+# The types that a column of text may have: the first that fits.
 KINDS = (pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("s"))
 
 
 def is_csv(path: Path) -> bool:
-    """Whether the file is named as a CSV is."""
+    """Whether the file has the name of a CSV."""
     return path.name.lower().endswith(SUFFIXES)
 
 
 def read_csv(path: Path, text: Collection[str], bar: Progress) -> pa.Table:
-    """The whole table. A column is a number, a date or text by all its values, but text if it is named there.
+    """Read the whole table. All values of a column decide whether it is numbers, dates or text.
 
-    Raises ValueError for a file that is broken, with the line, or not UTF-8.
+    Args:
+        path: the file.
+        text: columns that stay text.
+        bar: shows the bytes that are read.
+
+    Raises:
+        ValueError: for a file that is not UTF-8 or is broken; the message has the line.
     """
     options = _options(path, text)
-    with _opened(path, bar) as file, _faults_told(path):
+    with _opened(path, bar) as file, _name_broken_line(path):
         table = arrow_csv.read_csv(file, **options)
-    # A quote that nobody closes takes all that follows it into the last row; what is no UTF-8 is read as bytes.
+    # An open quote takes everything after it into the last row; text that is not UTF-8 is read as bytes.
     if any("\n" in str(value) for row in table[-1:].to_pylist() for value in row.values()) or any(
         pa.types.is_binary(kind) for kind in table.schema.types
     ):
@@ -44,14 +50,14 @@ def read_csv(path: Path, text: Collection[str], bar: Progress) -> pa.Table:
 
 
 def csv_batches(path: Path, bar: Progress) -> Iterator[pa.RecordBatch]:
-    """The table piece by piece, all of it text; the same errors as for `read_csv`."""
+    """Read the table piece by piece, all of it as text. Raises the same errors as `read_csv`."""
     options = _options(path, None)
-    with _opened(path, bar) as file, _faults_told(path):
+    with _opened(path, bar) as file, _name_broken_line(path):
         yield from arrow_csv.open_csv(file, **options)
 
 
 def typed(table: pa.Table, text: Collection[str]) -> pa.Table:
-    """The table with each column of text as a number or date if all its values are, but for those named."""
+    """Turn each column of text into numbers or dates if all its values are; `text` names those that stay text."""
     pairs = zip(table.column_names, table.columns, strict=True)
     return pa.table([column if name in text else _typed(column) for name, column in pairs], table.column_names)
 
@@ -66,8 +72,8 @@ def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 @contextmanager
-def damage_told(path: Path) -> Iterator[None]:
-    """Turns what a reader says of a damaged file into a ValueError that names it."""
+def name_damage(path: Path) -> Iterator[None]:
+    """Turn the error of a damaged file into a ValueError that names the file."""
     try:
         yield
     except DAMAGES as error:
@@ -76,8 +82,8 @@ def damage_told(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _opened(path: Path, bar: Progress | None = None) -> Iterator[IO[bytes]]:
-    """The content of a file, decompressed; the bar counts the bytes on disk."""
-    with path.open("rb") as raw, damage_told(path):
+    """Open a file, decompressed; the bar counts the bytes on disk."""
+    with path.open("rb") as raw, name_damage(path):
         file: Any = raw
         if bar is not None:
             file = bar.wrap_file(raw, total=path.stat().st_size, description=f"reading {path.name}")
@@ -93,8 +99,8 @@ def _opened(path: Path, bar: Progress | None = None) -> Iterator[IO[bytes]]:
 
 
 def _header(path: Path) -> tuple[str, list[str]]:
-    """The separator, which is the most frequent one in the first line, and the names of the columns."""
-    with _opened(path) as file, _encoding_told(path):
+    """Return the separator, which is the most frequent one in the first line, and the names of the columns."""
+    with _opened(path) as file, _name_wrong_byte(path):
         lines = io.TextIOWrapper(file, "utf-8-sig", newline="")
         line = lines.readline()
         separator = max(",;\t|", key=line.count)
@@ -102,7 +108,7 @@ def _header(path: Path) -> tuple[str, list[str]]:
 
 
 def _options(path: Path, text: Collection[str] | None) -> dict[str, Any]:
-    """What pyarrow has to know. text: the columns of text, all if None."""
+    """Return what pyarrow has to know; `text` names the columns of text, None means all."""
     separator, names = _header(path)
     if not names:
         raise empty(path)
@@ -114,21 +120,21 @@ def _options(path: Path, text: Collection[str] | None) -> dict[str, Any]:
 
 
 def empty(path: Path) -> ValueError:
-    """The error of a file without rows."""
+    """Return the error for a file without rows."""
     return ValueError(f"{path} is empty: a table has a header and rows")
 
 
 @contextmanager
-def _faults_told(path: Path) -> Iterator[None]:
+def _name_broken_line(path: Path) -> Iterator[None]:
     try:
         yield
     except pa.ArrowInvalid as error:
         _check_rows(path)
-        raise ValueError(f"{path} is no CSV that can be read: {error}") from error
+        raise ValueError(f"{path} is not a readable CSV: {error}") from error
 
 
 @contextmanager
-def _encoding_told(path: Path) -> Iterator[None]:
+def _name_wrong_byte(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
@@ -139,9 +145,9 @@ def _encoding_told(path: Path) -> Iterator[None]:
 
 
 def _check_rows(path: Path) -> None:
-    """Raise ValueError with the line at which the first row begins that is broken."""
+    """Raise ValueError with the line at which the first broken row begins."""
     separator, names = _header(path)
-    with _opened(path) as file, _encoding_told(path):
+    with _opened(path) as file, _name_wrong_byte(path):
         rows = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""), delimiter=separator, strict=True)
         line = 1
         try:

@@ -1,4 +1,4 @@
-"""Takes dates apart: year, month, day of week and the like as categories, elapsed days as a number."""
+"""Splits dates into parts: year, month, day of week and so on as categories, elapsed days as a number."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from src.datamodules.tables.categories import distinct_texts
-from src.datamodules.tables.checks import nearest, place
+from src.datamodules.tables.checks import did_you_mean, row_label
 
 CATEGORY_PARTS: dict[str, Callable[[pd.DatetimeIndex], Any]] = {
     "year": lambda times: times.year,
@@ -31,25 +31,31 @@ PARTS = CATEGORY_PARTS | CONTINUOUS_PARTS
 
 
 def check_parts(parts: list[str]) -> list[str]:
-    """Raises ValueError if one of them is none of PARTS, or there twice."""
+    """Return the parts. Raises ValueError if one is not in PARTS or is named twice."""
     for part in parts:
         if part not in PARTS:
-            raise ValueError(f"there is no date part {part!r}{nearest(part, PARTS)}; there are {', '.join(PARTS)}")
+            raise ValueError(f"there is no date part {part!r}{did_you_mean(part, PARTS)}; there are {', '.join(PARTS)}")
     if len(set(parts)) < len(parts):
-        raise ValueError(f"datamodule.date_parts must all differ, got {', '.join(parts)}")
+        raise ValueError(f"datamodule.date_parts must name each part once, got {', '.join(parts)}")
     return list(parts)
 
 
 def part_name(column: str, part: str) -> str:
-    """The name of the column that holds this part of a date."""
+    """Return the name of the column that holds this part of a date."""
     return f"{column}_{part}"
 
 
 def split_dates(values: pd.Series, parts: list[str], date_format: str | None) -> Iterator[pd.Series]:
-    """Each part of a column of dates: floats named COLUMN_PART, NaN where the date is missing.
+    """Yield each part of a column of dates: floats named COLUMN_PART, NaN where the date is missing.
 
-    date_format: of dates that are text, as for strptime; None for ISO 8601 (2013-01-31, 20130131, 2013-01-31T17:05).
-    Times that name a zone count in UTC. Raises ValueError for what is no date.
+    Args:
+        values: the dates; times with a zone are converted to UTC.
+        parts: names in PARTS.
+        date_format: of dates that are text, as for strptime; None means ISO 8601 (2013-01-31, 20130131,
+            2013-01-31T17:05).
+
+    Raises:
+        ValueError: if a value is not a date.
     """
     rows, times = _distinct_times(values, date_format)
     for part in parts:
@@ -67,14 +73,14 @@ def _distinct_times(values: pd.Series, date_format: str | None) -> tuple[np.ndar
         row = int(np.flatnonzero(np.isin(rows, np.flatnonzero(times.isna())))[0])
         raise ValueError(
             f"the date column {values.name!r} must hold dates such as {date_format or '2013-01-31'}: "
-            f"{place(values, row)} has {texts[rows[row]]!r}; empty it, or set datamodule.date_format"
+            f"{row_label(values, row)} has {texts[rows[row]]!r}; leave it empty, or set datamodule.date_format"
         )
     return rows, times
 
 
 def parse_times(texts: list[str], date_format: str | None) -> pd.DatetimeIndex:
-    """The times that texts name, NaT for what is none."""
-    if date_format is None:  # pandas takes "now" and "today", too
+    """Return the times that texts name, NaT for a text that is not a time."""
+    if date_format is None:  # pandas also accepts "now" and "today"
         texts = [text if text[:1].isdigit() else "" for text in texts]
     times = pd.to_datetime(pd.Index(texts, dtype=object), format=date_format or "ISO8601", errors="coerce", utc=True)
     return times.tz_convert(None)

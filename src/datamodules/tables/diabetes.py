@@ -10,12 +10,12 @@ from src.datamodules.tables.base import TableData
 class Diabetes(TableData):
     """442 patients: how far their diabetes progressed in a year, 25 to 346, from age, sex and eight measurements.
 
-    In real units (Efron et al. 2004; carried by scikit-learn).
+    All values are in their real units (Efron et al. 2004; part of scikit-learn).
     """
 
     set_name = "diabetes"
 
-    def facts(self) -> str:
+    def fingerprint(self) -> str:
         return "442 rows"
 
     def frames(self) -> dict[str, pd.DataFrame]:

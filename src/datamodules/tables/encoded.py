@@ -1,63 +1,60 @@
-"""The rows of a table as a net reads them: arrays in files, made once, that all later runs read."""
+"""The rows of a table as a net reads them: arrays in files, which are made once and read by all later runs."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from rich.progress import MofNCompleteColumn, ProgressColumn, Task
-from rich.text import Text
 from torch import Tensor
 
-from src.core.files import make_whole
 from src.core.progress import progress_bar
+from src.datamodules.cache import CacheFolder
 from src.datamodules.tables.processing import TableProcessing
 
-CHUNK = 1 << 18  # rows that are encoded at once
+CHUNK = 1 << 18  # rows that are encoded at a time
 MAX_BINS = 48
 
 
 class TableRows(NamedTuple):
     """The rows of a split.
 
-    categories: the smallest integers that hold the codes, (rows, categories): a quarter of the memory of int64, and
-    2.5 times as fast to draw rows from.  continuous: float32 (rows, numbers).
-    targets: int64 (rows,), or float32 (rows, targets) for regression.
+    Attributes:
+        categories: (rows, categories), the smallest integers that hold the codes: at most a quarter of the memory of
+            int64, and rows are drawn 2.5 times as fast.
+        continuous: float32 (rows, numbers).
+        targets: int64 (rows,), or float32 (rows, targets) for regression.
     """
 
     categories: Tensor
     continuous: Tensor
     targets: Tensor
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors of a batch."""
+        return tuple(self)
+
+    @property
+    def rows(self) -> None:
+        """None: all rows are the split's own."""
+
     def to(self, device: torch.device) -> "TableRows":
-        """The rows on a device."""
+        """Copy the rows to a device."""
         return TableRows(*(tensor.to(device) for tensor in self))
 
 
-class EncodedTable:
-    """A folder of `spec.json` and the arrays of each split; it is there wholly or not at all."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def build(self, write: Callable[[Path], object]) -> None:
-        """Let `write` fill the folder, unless it is there."""
-        make_whole(self.folder, write)
-
-    def read(self) -> tuple[dict[str, Any], dict[str, TableRows]]:
-        """The spec, and the rows of each split, in memory maps. Raises FileNotFoundError before `build`."""
-        if not self.folder.is_dir():
-            raise FileNotFoundError(f"{self.folder} does not exist: call prepare_data before setup")
-        spec = json.loads((self.folder / "spec.json").read_text())
-        splits = [split for split in ("train", "valid", "test") if (self.folder / split).is_dir()]
-        return spec, {split: _read(self.folder / split) for split in splits}
+def read_table_cache(cache: CacheFolder) -> tuple[dict[str, Any], dict[str, TableRows]]:
+    """Return the spec and the rows of each split, in memory maps. Raises FileNotFoundError if nothing was built."""
+    spec = cache.read_json("spec.json")
+    splits = [split for split in ("train", "valid", "test") if cache.file(split).is_dir()]
+    return spec, {split: _read(cache.file(split)) for split in splits}
 
 
 def _read(folder: Path) -> TableRows:
-    # Copy on write, for torch wants memory that may be written.
+    # Copy on write, because torch needs memory that it may write to.
     arrays = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in TableRows._fields)
     return TableRows(*map(torch.from_numpy, arrays))
 
@@ -65,11 +62,14 @@ def _read(folder: Path) -> TableRows:
 def write_table(
     folder: Path, splits: dict[str, tuple[pd.DataFrame, np.ndarray]], processing: TableProcessing
 ) -> dict[str, Any]:
-    """Encode rows in chunks into files; returns the spec, which is written beside them.
+    """Encode rows in chunks into files; return the spec, which is written beside them.
 
-    splits: each a table and the positions of the split's rows in it.
+    Args:
+        folder: where the files are written.
+        splits: for each split, a table and the positions of the split's rows in it.
+        processing: fitted to the training rows.
     """
-    with progress_bar(MofNCompleteColumn(), RowsPerSecond()) as bar:
+    with progress_bar("rows") as bar:
         for split, (frame, positions) in splits.items():
             (folder / split).mkdir()
             task = bar.add_task(f"encoding {split}", total=len(positions))
@@ -83,7 +83,7 @@ def write_table(
 def _encode_into(
     folder: Path, frame: pd.DataFrame, positions: np.ndarray, processing: TableProcessing
 ) -> Iterator[int]:
-    """Yields the number of rows of each chunk that is written."""
+    """Yield the number of rows of each chunk that is written."""
     arrays: dict[str, np.ndarray] = {}
     for start in range(0, len(positions), CHUNK):
         chunk = positions[start : start + CHUNK]
@@ -97,7 +97,7 @@ def _encode_into(
 
 def _encode(frame: pd.DataFrame, processing: TableProcessing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     categories, continuous = processing.encode(frame)
-    smallest = np.min_scalar_type(-max(processing.category_sizes, default=1))  # with a sign: torch has no other
+    smallest = np.min_scalar_type(-max(processing.category_sizes, default=1))  # signed: torch has no unsigned ones
     return categories.astype(smallest), continuous, processing.encode_target(frame)
 
 
@@ -116,14 +116,6 @@ def _spec(processing: TableProcessing, train: TableRows) -> dict[str, Any]:
 
 
 def edges_of_bins(values: np.ndarray) -> list[float]:
-    """The edges of at most MAX_BINS bins with as many of the values each; at least one bin."""
+    """Return the edges of up to MAX_BINS bins, at least one, that hold equally many of the values."""
     edges = np.unique(np.quantile(values, np.linspace(0, 1, MAX_BINS + 1)).astype(np.float32))
     return (edges if len(edges) > 1 else np.append(edges, edges + 1)).tolist()
-
-
-class RowsPerSecond(ProgressColumn):
-    """How fast the last rows were encoded."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} rows/s", style="cyan")

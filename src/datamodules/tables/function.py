@@ -1,4 +1,4 @@
-"""Points of a function that you choose: what a net can learn of it is seen at a glance."""
+"""Points of a function that you choose, to see at a glance what a net can learn of it."""
 
 import ast
 import operator
@@ -27,10 +27,17 @@ OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 
 class Function(TableData):
-    """`y` at `rows` places `x`, drawn evenly between `low` and `high`, with normal noise of deviation `noise`.
+    """Points (x, y): x is uniform between `low` and `high`, y is the function of x plus normal noise.
 
-    Tested on as many places at even distances, without noise: test/rmse is the distance from the function itself.
-    function: a formula in x, such as "sin(3*x) + 0.5*abs(x)"; see `values_of`.
+    The test points are evenly spaced and have no noise: test/rmse is the distance from the function itself.
+
+    Args:
+        function: a formula in x, such as "sin(3*x) + 0.5*abs(x)"; see `values_of`.
+        low: smallest x.
+        high: largest x.
+        noise: standard deviation of the noise.
+        rows: points to train and validate on, and as many to test on.
+        **table_data: arguments of TableData.
     """
 
     set_name = "function"
@@ -46,13 +53,13 @@ class Function(TableData):
         values_of(function, np.linspace(low, high, rows))
         self.function, self.low, self.high, self.noise, self.rows = function, low, high, noise, rows
 
-    def facts(self) -> str:
+    def fingerprint(self) -> str:
         return repr((self.function, self.low, self.high, self.noise, self.rows))
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        draw = np.random.default_rng(self.seed)
-        x, even = draw.uniform(self.low, self.high, self.rows), np.linspace(self.low, self.high, self.rows)
-        y = values_of(self.function, x) + draw.normal(0, self.noise, self.rows)
+        random = np.random.default_rng(self.seed)
+        x, even = random.uniform(self.low, self.high, self.rows), np.linspace(self.low, self.high, self.rows)
+        y = values_of(self.function, x) + random.normal(0, self.noise, self.rows)
         return {
             "train": pd.DataFrame({"x": x, "y": y}),
             "test": pd.DataFrame({"x": even, "y": values_of(self.function, even)}),
@@ -60,9 +67,10 @@ class Function(TableData):
 
 
 def values_of(function: str, x: np.ndarray) -> np.ndarray:
-    """The values of a formula made of x, numbers, + - * / % **, brackets, NAMES and FUNCTIONS; nothing else is run.
+    """Evaluate a formula made of x, numbers, + - * / % **, brackets, NAMES and FUNCTIONS; nothing else is run.
 
-    Raises ValueError if it holds anything else, or is not finite somewhere.
+    Raises:
+        ValueError: if the formula has anything else in it, or is not finite at some x.
     """
     try:
         formula = ast.parse(function.strip(), mode="eval").body
@@ -93,4 +101,4 @@ def _evaluated(node: ast.AST, x: np.ndarray) -> Any:
         case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
             return FUNCTIONS[name](_evaluated(argument, x))
     known = ", ".join(["x", *NAMES, *FUNCTIONS])
-    raise ValueError(f"datamodule.function is made of numbers, + - * / % ** and {known}, got {ast.unparse(node)!r}")
+    raise ValueError(f"datamodule.function may use numbers, + - * / % ** and {known}, got {ast.unparse(node)!r}")

@@ -1,19 +1,24 @@
-"""Your own table, in files."""
+"""A table in your own files."""
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from src.datamodules.cache import fingerprint_all
 from src.datamodules.tables.base import TableData
-from src.datamodules.tables.files import facts_of, find_tables, read_table
+from src.datamodules.tables.files import find_tables, read_table
 
 
 class Table(TableData):
-    """CSV (plain, .gz, .xz or .zip), Parquet or Feather files; several are one table.
+    """CSV (plain, .gz, .xz or .zip), Parquet or Feather files; several files of a split are one table.
 
-    train_files, valid_files, test_files: names or patterns (`sales/*.csv`) below data_dir, or with a whole path. Splits
-    that have no files are taken from the rows of train_files; files of other splits are left out there.
+    Args:
+        data_dir: names and patterns are below it, unless they are whole paths.
+        train_files: names or patterns (`sales/*.csv`). Files that other splits name are left out.
+        valid_files: None takes the validation rows from `train_files`.
+        test_files: None takes the test rows from `train_files`.
+        **table_data: arguments of TableData.
     """
 
     def __init__(
@@ -29,7 +34,9 @@ class Table(TableData):
         self.data_dir = data_dir
         files = {"train": train_files, "valid": valid_files, "test": test_files}
         if self.splitting.kind == "column" and (valid_files or test_files):
-            raise ValueError("datamodule.split=column and valid_files or test_files both name held-out rows: give one")
+            raise ValueError(
+                "datamodule.split=column and valid_files or test_files both name held-out rows: choose one"
+            )
         self.files = {name: [f] if isinstance(f, str) else f for name, f in files.items() if f is not None}
         self.set_name = Path(self.files["train"][0]).name.split(".")[0].strip("*") or "table"
 
@@ -38,8 +45,8 @@ class Table(TableData):
         held_out = {path for name, paths in found.items() if name != "train" for path in paths}
         return found | {"train": [path for path in found["train"] if path not in held_out]}
 
-    def facts(self) -> str:
-        return "\0\0".join(f"{name}\0{facts_of(paths)}" for name, paths in self._paths().items())
+    def fingerprint(self) -> str:
+        return "\0\0".join(f"{name}\0{fingerprint_all(paths)}" for name, paths in self._paths().items())
 
     def frames(self) -> dict[str, pd.DataFrame]:
         paths = self._paths()

@@ -1,4 +1,4 @@
-"""Turns rows of a table into a net's inputs, as fitted on the training rows."""
+"""Turns the rows of a table into the inputs of a net, as fitted to the training rows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from src.datamodules.tables.categories import UNNAMED, encode_categories, fit_categories, is_text
-from src.datamodules.tables.checks import columns_of
+from src.datamodules.tables.checks import get_columns
 from src.datamodules.tables.continuous import Scaling, check_scaling, encode_continuous, fit_continuous
 from src.datamodules.tables.dates import CATEGORY_PARTS, CONTINUOUS_PARTS, check_parts, part_name, split_dates
 from src.datamodules.tables.targets import (
@@ -21,15 +21,22 @@ from src.datamodules.tables.targets import (
 
 
 class TableProcessing:
-    """Categories to codes, dates to parts, numbers scaled, targets to what a net learns.
+    """Turns categories into codes and dates into parts, scales numbers, and encodes targets.
 
-    target: a column, for regression one or more.  categorical, continuous, dates: the columns that are used, each once.
-    min_freq: categories that are rarer in the training rows are unknown.
-    continuous_scaling: `standardise`, or `quantile` to a normal distribution by rank.
-    target_scaling: for regression; see table_targets.  positive: the class that binary scores are of; see there.
-    date_parts, date_format: see table_dates.
+    `fit` sees the training rows; nothing else changes the state.
 
-    `fit` sees the training rows, and nothing else changes the state.
+    Args:
+        target: a column; for regression one or more.
+        task: binary, multiclass or regression.
+        categorical: the columns that are used in this way; each column is named once.
+        continuous: the same for numbers.
+        dates: the same for dates.
+        min_freq: categories that are rarer in the training rows are unknown.
+        continuous_scaling: `standardise`, or `quantile` to a normal distribution by rank.
+        target_scaling: for regression: none, standardise, log or log1p; see `fit_target`.
+        date_parts: parts that a date is split into; see `split_dates`.
+        date_format: of dates that are text; None means ISO 8601.
+        positive: the class that binary scores refer to; None means the last one.
     """
 
     def __init__(
@@ -72,61 +79,63 @@ class TableProcessing:
         repeated = [name for name in names if names.count(name) > 1]
         if repeated:
             raise ValueError(
-                f"the column {repeated[0]!r} is used twice: name it once, as target or under categorical, continuous "
-                "or dates; the parts of a date are named COLUMN_PART"
+                f"the column {repeated[0]!r} is used twice: name it once, as the target or under categorical, "
+                "continuous or dates; the parts of a date are named COLUMN_PART"
             )
 
     @property
     def columns(self) -> list[str]:
-        """The columns that inputs are made of, as the table names them."""
+        """The columns that inputs are made from, as the table names them."""
         return [*self.categorical, *self.continuous, *self.dates]
 
     def fit(self, frame: pd.DataFrame) -> None:
         """Learn categories, scales and classes from the training rows.
 
-        Raises ValueError for a table that does not fit the choices, with column, row and value.
+        Raises:
+            ValueError: for a table that does not fit the choices; the message has column, row and value.
         """
-        columns_of(frame, [*self.target, *self.columns])
+        get_columns(frame, [*self.target, *self.columns])
         if frame.empty:
             raise ValueError("the table has no training rows")
         self.fitted = {
-            "text_columns": [v.name for v in columns_of(frame, self.categorical) if is_text(v)],
+            "text_columns": [v.name for v in get_columns(frame, self.categorical) if is_text(v)],
             "categories": {v.name: fit_categories(v, self.min_freq) for v in self._category_columns(frame)},
             "continuous": {v.name: fit_continuous(v, self.continuous_scaling) for v in self._number_columns(frame)},
             "target": fit_target(
-                columns_of(frame, self.target), task=self.task, scaling=self.target_scaling, positive=self.positive
+                get_columns(frame, self.target), task=self.task, scaling=self.target_scaling, positive=self.positive
             ),
         }
 
     def _category_columns(self, frame: pd.DataFrame) -> Iterator[pd.Series]:
-        yield from columns_of(frame, self.categorical)
+        yield from get_columns(frame, self.categorical)
         parts = [part for part in self.date_parts if part in CATEGORY_PARTS]
-        for values in columns_of(frame, self.dates):
+        for values in get_columns(frame, self.dates):
             yield from split_dates(values, parts, self.date_format)
 
     def _number_columns(self, frame: pd.DataFrame) -> Iterator[pd.Series]:
-        yield from columns_of(frame, self.continuous)
+        yield from get_columns(frame, self.continuous)
         parts = [part for part in self.date_parts if part in CONTINUOUS_PARTS]
-        for values in columns_of(frame, self.dates):
+        for values in get_columns(frame, self.dates):
             yield from split_dates(values, parts, self.date_format)
 
     def encode(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Category codes, int64 (rows, categories), and scaled numbers, float32 (rows, numbers), finite.
+        """Return category codes, int64 (rows, categories), and scaled numbers, float32 (rows, numbers), finite.
 
-        Raises ValueError for a missing column, a non-number or no date.
+        Raises:
+            ValueError: if a column is missing, or a value is not a number or date where it must be one.
         """
-        columns_of(frame, self.columns)
+        get_columns(frame, self.columns)
         return self.codes(frame), self.numbers(frame)
 
     def codes(self, frame: pd.DataFrame) -> np.ndarray:
-        """The category codes alone, from a table that may lack the continuous columns."""
+        """Return only the category codes, of a table that may lack the continuous columns."""
         categories = np.empty((len(frame), len(self.category_names)), np.int64)
         for number, values in enumerate(self._category_columns(frame)):
             categories[:, number] = encode_categories(values, self.fitted["categories"][values.name])
         return categories
 
     def numbers(self, frame: pd.DataFrame) -> np.ndarray:
-        """The scaled numbers alone, from a table that may lack the categorical columns."""
+        """Return only the scaled numbers, of a table that may lack the categorical columns."""
         continuous = np.empty((len(frame), len(self.continuous_names)), np.float32)
         number = 0
         for values in self._number_columns(frame):
@@ -136,64 +145,57 @@ class TableProcessing:
         return continuous
 
     def encode_target(self, frame: pd.DataFrame) -> np.ndarray:
-        """Class numbers, int64 (rows,), or scaled values, float32 (rows, targets).
-
-        Raises ValueError for a missing target, an unseen class or a value that the scaling cannot take.
-        """
-        return encode_target(columns_of(frame, self.target), self.fitted["target"])
+        """Return the targets of a table as in `targets.encode_target`."""
+        return encode_target(get_columns(frame, self.target), self.fitted["target"])
 
     def decode_target(self, values: np.ndarray) -> np.ndarray:
-        """Class names of class numbers, or values in original units, float64, of scaled ones (rows, targets)."""
+        """Return class names or values in original units, as in `targets.decode_target`."""
         return decode_target(values, self.fitted["target"])
-
-    # ---- what was found ----
 
     @property
     def text_columns(self) -> list[str]:
-        """The categorical columns that were text: a reader that guesses types must leave them so, "007" among them."""
+        """The categorical columns that were text. A reader that guesses types must keep them as text: "007" is one."""
         return self.fitted["text_columns"]
 
     @property
     def category_names(self) -> list[str]:
-        """The names of the codes' columns."""
+        """The names of the columns of codes."""
         return list(self.fitted["categories"])
 
     @property
     def category_sizes(self) -> list[int]:
-        """How many codes each of them has."""
+        """The number of codes in each of them."""
         return [len(self.categories(name)) for name in self.category_names]
 
     def categories(self, column: str) -> list[str]:
-        """The texts of a column's codes."""
+        """Return the texts of a column's codes."""
         return [*UNNAMED, *self.fitted["categories"][column]]
 
     @property
     def continuous_names(self) -> list[str]:
-        """The names of the numbers' columns; COLUMN_missing flags what was missing in COLUMN."""
+        """The names of the columns of numbers; COLUMN_missing flags what is missing in COLUMN."""
         found = self.fitted["continuous"].items()
         return [f"{name}{suffix}" for name, f in found for suffix in ["", "_missing"][: 1 + f["missing"]]]
 
     @property
     def class_names(self) -> list[str]:
-        """The classes in the order of their numbers; none for regression."""
+        """The classes in the order of their numbers; empty for regression."""
         return self.fitted["target"].get("class_names", [])
 
     @property
     def num_outputs(self) -> int:
-        """One for binary, the classes for multiclass, the targets for regression."""
+        """1 for binary, the number of classes for multiclass, the number of targets for regression."""
         return len(self.class_names) if self.task == "multiclass" else len(self.target)
-
-    # ---- plain data ----
 
     @property
     def state(self) -> dict[str, Any]:
-        """Everything as plain data, for `from_state`; valid after `fit`."""
+        """All choices and what was fitted, as plain data for `from_state`; valid after `fit`."""
         choices = {name: value for name, value in vars(self).items() if name != "fitted"}
         return {"choices": choices, **self.fitted}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "TableProcessing":
-        """The processing that a state is of."""
+        """Make the processing that a state was taken from."""
         processing = cls(**state["choices"])
         processing.fitted = {name: fitted for name, fitted in state.items() if name != "choices"}
         return processing

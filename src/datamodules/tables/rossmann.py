@@ -1,13 +1,14 @@
-"""Rossmann: what does a drugstore sell on a day?"""
+"""Rossmann: how much does a drugstore sell on a day?"""
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from src.datamodules.cache import fingerprint_all
 from src.datamodules.tables.base import TableData
 from src.datamodules.tables.csv_files import SUFFIXES
-from src.datamodules.tables.files import facts_of, read_table
+from src.datamodules.tables.files import read_table
 
 ORIGINS = {
     "train": "train.csv from https://www.kaggle.com/c/rossmann-store-sales/data",
@@ -22,8 +23,8 @@ ORIGINS = {
 class Rossmann(TableData):
     """Sales of German drugstores by store and day (Kaggle 2015), on days with sales.
 
-    The files train.csv, store.csv and, for the column State, store_states.csv (each also .gz, .xz or .zip) in
-    data_dir/folder. All their columns may be chosen; but Customers is known no sooner than Sales.
+    The files train.csv, store.csv and, for the column State, store_states.csv (each also .gz, .xz or .zip) are read
+    from data_dir/folder. All their columns may be chosen, but Customers is not known before Sales.
     Source of the columns that conf chooses: Guo and Berkhahn 2016, arXiv:1604.06737, section 4.
     """
 
@@ -41,10 +42,10 @@ class Rossmann(TableData):
         for suffix in SUFFIXES:
             if (self.folder / f"{name}{suffix}").is_file():
                 return self.folder / f"{name}{suffix}"
-        raise FileNotFoundError(f"{self.folder} lacks {name}.csv; put there {ORIGINS[name]}")
+        raise FileNotFoundError(f"{self.folder} lacks {name}.csv; put it there: {ORIGINS[name]}")
 
-    def facts(self) -> str:
-        return facts_of(self._paths().values())
+    def fingerprint(self) -> str:
+        return fingerprint_all(self._paths().values())
 
     def frames(self) -> dict[str, pd.DataFrame]:
         days, *stores = (read_table([path]) for path in self._paths().values())

@@ -1,4 +1,4 @@
-"""Divides the rows of a table into those to train on and those held out: by chance, time, group or a column."""
+"""Divides the rows of a table into training, validation and test rows: by chance, time, group or a column."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -6,7 +6,8 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from src.datamodules.tables.checks import columns_of, place
+from src.datamodules.stratified import shuffle_by_class
+from src.datamodules.tables.checks import get_columns, row_label
 from src.datamodules.tables.continuous import read_numbers
 from src.datamodules.tables.dates import split_dates
 
@@ -19,11 +20,15 @@ NUMBERS = {"train": 0, "valid": 1, "val": 1, "validation": 1, "test": 2}
 class Splitting:
     """How rows are divided.
 
-    kind: `random`, which keeps the shares of classes; `time`, the last rows by `column` are held out; `group`, rows
-    with one value of `column` stay together; `column`, whose values are train, valid (val, validation) and test.
-    valid_fraction, test_fraction: shares of the rows; with 0 there is no such split.
-    valid_from, test_from: for `time`, the value at which the split begins, in place of its fraction.
-    date_format: of dates that are text; None for ISO 8601.  seed: of the chance in `random` and `group`.
+    Attributes:
+        kind: `random` keeps the shares of the classes; `time` holds out the last rows by `column`; `group` keeps rows
+            with the same value of `column` together; `column` has the values train, valid (val, validation) and test.
+        valid_fraction: share of the rows; 0 means no such split.
+        test_fraction: the same.
+        valid_from: for `time`, the value at which the split begins, instead of its fraction.
+        test_from: the same.
+        date_format: of dates that are text; None means ISO 8601.
+        seed: of the chance in `random` and `group`.
     """
 
     kind: Kind
@@ -42,27 +47,31 @@ class Splitting:
             raise ValueError(f"datamodule.split={self.kind} needs datamodule.split_column, the name of a column")
         if min(self.valid_fraction, self.test_fraction) < 0 or self.valid_fraction + self.test_fraction >= 1:
             raise ValueError(
-                "datamodule.valid_fraction and test_fraction must be 0 or more and leave something to train on, "
+                "datamodule.valid_fraction and test_fraction must be 0 or more and leave rows to train on, "
                 f"got {self.valid_fraction} and {self.test_fraction}"
             )
 
     def divide(self, frame: pd.DataFrame, classes: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """The positions of the rows of `train` and of the other splits that have any, in the table's order.
+        """Return the positions of the rows of `train`, and of the other splits that have rows, in the table's order.
 
-        classes: (rows,), what is to have the same share in each split, for `random`.
-        Raises ValueError if `train`, or a split that was asked for, would be empty.
+        Args:
+            frame: the table.
+            classes: (rows,), which `random` gives the same shares in each split.
+
+        Raises:
+            ValueError: if `train`, or a split that was asked for, would be empty.
         """
         if self.kind == "random":
             parts = self._by_chance(np.zeros(len(frame)) if classes is None else classes)
         else:
             assert self.column is not None
-            (values,) = columns_of(frame, [self.column])
+            (values,) = get_columns(frame, [self.column])
             parts = {"time": self._by_time, "group": self._by_group, "column": _by_name}[self.kind](values)
         rows = {name: np.flatnonzero(parts == part) for part, name in enumerate(NAMES)}
         for name in self._asked():
             if not len(rows[name]):
                 raise ValueError(
-                    f"datamodule.split={self.kind} leaves no row of {len(frame):,} to {name}; change "
+                    f"datamodule.split={self.kind} gives none of {len(frame):,} rows to {name}; change "
                     f"datamodule.split_column ({self.column}), valid_fraction or test_fraction"
                 )
         return {name: found for name, found in rows.items() if len(found)}
@@ -74,27 +83,24 @@ class Splitting:
         return [name for name, share in shares.items() if share]
 
     def _by_chance(self, classes: np.ndarray) -> np.ndarray:
-        """The same share of each class to each split, as near as whole numbers get; a class's only row to train."""
-        order = np.random.default_rng(self.seed).permutation(len(classes))
-        order = order[np.argsort(classes[order], kind="stable")]
-        _, starts = np.unique(classes[order], return_index=True)
+        """Give each split its share of each class, to the nearest whole number; train on the only row of a class."""
         parts = np.zeros(len(classes), np.int8)
-        for rows in np.split(order, starts[1:]):
+        for rows in shuffle_by_class(classes, self.seed):
             parts[rows[self._cut(len(rows), self.valid_fraction + self.test_fraction) :]] = 1
             parts[rows[self._cut(len(rows), self.test_fraction) :]] = 2
         return parts
 
     @staticmethod
     def _cut(num_rows: int, share: float) -> int:
-        """The position from which on the rows are this share of all."""
+        """Return the position after which the rows are this share of all."""
         return round(num_rows * (1 - share))
 
     def _by_time(self, values: pd.Series) -> np.ndarray:
-        """Rows of one time are in one split."""
+        """Hold out the last rows; rows of the same time are in the same split."""
         times = _times(values, self.date_format)
         if np.isnan(times).any():
-            row = place(values, int(np.isnan(times).argmax()))
-            raise ValueError(f"datamodule.split=time needs {values.name!r} in every row, {row} has none; fill it")
+            row = row_label(values, int(np.isnan(times).argmax()))
+            raise ValueError(f"datamodule.split=time needs {values.name!r} in every row, but {row} has none; add it")
         ordered = np.append(np.sort(times), np.inf)
         parts = np.zeros(len(times), np.int8)
         held_out = ((self.valid_from, self.valid_fraction + self.test_fraction), (self.test_from, self.test_fraction))
@@ -104,7 +110,7 @@ class Splitting:
         return parts
 
     def _by_group(self, values: pd.Series) -> np.ndarray:
-        """Groups in random order, until a split has its share of the rows; rows without a group are one."""
+        """Take groups in random order until a split has its share of the rows; rows without a group form one group."""
         groups, names = pd.factorize(values, use_na_sentinel=False)
         order = np.random.default_rng(self.seed).permutation(len(names))
         sizes = np.bincount(groups)[order]
@@ -120,21 +126,21 @@ def _by_name(values: pd.Series) -> np.ndarray:
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(
-            f"datamodule.split=column needs train, valid or test in {values.name!r}, {place(values, row)} has "
+            f"datamodule.split=column needs train, valid or test in {values.name!r}, {row_label(values, row)} has "
             f"{values.iloc[row]!r}"
         )
     return names.map(NUMBERS).to_numpy(np.int8)
 
 
 def _times(values: pd.Series, date_format: str | None) -> np.ndarray:
-    """Numbers as they are, dates as days; NaN where there is none."""
+    """Return numbers unchanged and dates as days, NaN where a value is missing."""
     if pd.api.types.is_numeric_dtype(values):
         return read_numbers(values)
     return next(split_dates(values, ["elapsed"], date_format)).to_numpy()
 
 
 def _time(begin: str | float, values: pd.Series) -> float:
-    """valid_from or test_from on the scale of the column's values."""
+    """Return valid_from or test_from on the scale of the column's values."""
     named = pd.Series([begin], name="datamodule.valid_from or test_from", dtype=object)
     is_number = pd.api.types.is_numeric_dtype(values)
     return float((read_numbers(named) if is_number else _times(named, None))[0])

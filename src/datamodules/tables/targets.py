@@ -1,4 +1,4 @@
-"""Turns targets into what a net learns: class numbers, or scaled values, and back."""
+"""Turns targets into what a net learns, class numbers or scaled values, and back."""
 
 from collections.abc import Callable
 from typing import Any, Literal, get_args
@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from src.datamodules.tables.categories import distinct_texts, text_of
-from src.datamodules.tables.checks import nearest, place
+from src.datamodules.tables.categories import category_text, distinct_texts
+from src.datamodules.tables.checks import did_you_mean, row_label
 from src.datamodules.tables.continuous import mean_and_std, read_numbers
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -18,7 +18,7 @@ ABOVE = {"log": 0.0, "log1p": -1.0}
 
 
 def check_target(columns: list[str], task: Task, scaling: TargetScaling, positive: Any) -> None:
-    """Raises ValueError for choices that no target can meet."""
+    """Raise ValueError for choices that fit no target."""
     if task not in get_args(Task):
         raise ValueError(f"datamodule.task must be binary, multiclass or regression, got {task}")
     if scaling not in get_args(TargetScaling):
@@ -30,13 +30,16 @@ def check_target(columns: list[str], task: Task, scaling: TargetScaling, positiv
 
 
 def fit_target(columns: list[pd.Series], *, task: Task, scaling: TargetScaling, positive: Any) -> dict[str, Any]:
-    """What `encode_target` and `decode_target` need.
+    """Return what `encode_target` and `decode_target` need.
 
-    Classes: `class_names`, sorted as numbers if they all are, else as text whatever the case; of two, the last is the
-    positive one unless `positive` names it, hence 1, True, yes, >50K.
-    Regression: `kind` (the scaling), `mean` and `std` of each column. `log` (positive targets) and `log1p` (above -1)
-    take the logarithm and then standardise; a value in original units is inverse(scaled * std + mean).
-    Raises ValueError for missing targets, a class alone, more than two for binary, a target without a logarithm.
+    For classes: `class_names`, sorted as numbers if they all are numbers, otherwise as text whatever the case. Of two,
+    the last is the positive one (1, True, yes, >50K), unless `positive` names it.
+
+    For regression: `kind` (the scaling), `mean` and `std` of each column. `log` (positive targets) and `log1p` (targets
+    above -1) take the logarithm and then standardise. A value in original units is inverse(scaled * std + mean).
+
+    Raises:
+        ValueError: for missing targets, a single class, more than two for binary, a target without a logarithm.
     """
     if task != "regression":
         return {"class_names": _class_names(columns[0], task, positive)}
@@ -57,9 +60,9 @@ def _class_names(values: pd.Series, task: Task, positive: Any) -> list[str]:
         )
     if positive is None:
         return names
-    if text_of(positive) not in names:
+    if category_text(positive) not in names:
         raise ValueError(f"datamodule.positive must be {names[0]!r} or {names[1]!r}, got {positive!r}")
-    return sorted(names, key=text_of(positive).__eq__)
+    return sorted(names, key=category_text(positive).__eq__)
 
 
 def _in_order(names: list[str]) -> list[str]:
@@ -77,7 +80,7 @@ def _require(values: pd.Series, present: np.ndarray) -> None:
     if not present.all():
         raise ValueError(
             f"the target {values.name!r} is missing in {np.count_nonzero(~present):,} of {len(values):,} rows, first "
-            f"in {place(values, int(present.argmin()))}; leave such rows out of the table"
+            f"in {row_label(values, int(present.argmin()))}; leave such rows out of the table"
         )
 
 
@@ -87,7 +90,7 @@ def _statistics(values: pd.Series, scaling: TargetScaling) -> dict[str, float]:
 
 
 def _numbers(values: pd.Series, scaling: str) -> np.ndarray:
-    """The numbers to standardise: their logarithms if the scaling says so."""
+    """Return the numbers to standardise: the targets or, for a logarithmic scaling, their logarithms."""
     numbers = read_numbers(values)
     _require(values, ~np.isnan(numbers))
     if scaling not in FORWARD:
@@ -97,15 +100,16 @@ def _numbers(values: pd.Series, scaling: str) -> np.ndarray:
         row = int(low.argmax())
         raise ValueError(
             f"target_scaling={scaling} needs targets above {ABOVE[scaling]:g}: {values.name!r} is {numbers[row]:g} in "
-            f"{place(values, row)}; leave such rows out, or choose {'log1p' if scaling == 'log' else 'standardise'}"
+            f"{row_label(values, row)}; leave such rows out, or choose {'log1p' if scaling == 'log' else 'standardise'}"
         )
     return FORWARD[scaling](numbers)
 
 
 def encode_target(columns: list[pd.Series], fitted: dict[str, Any]) -> np.ndarray:
-    """Class numbers, int64 (rows,), or scaled values, float32 (rows, targets).
+    """Return class numbers, int64 (rows,), or scaled values, float32 (rows, targets).
 
-    Raises ValueError for a missing target, a class that the training rows lack, a value without a logarithm.
+    Raises:
+        ValueError: for a missing target, a class that the training rows lack, or a value without a logarithm.
     """
     if "class_names" in fitted:
         return _class_numbers(columns[0], fitted["class_names"])
@@ -121,14 +125,14 @@ def _class_numbers(values: pd.Series, names: list[str]) -> np.ndarray:
         row = int(np.array(unknown)[positions].argmax())
         value = texts[positions[row]]
         raise ValueError(
-            f"the target {values.name!r} is {value!r} in {place(values, row)}, a class that the training rows "
-            f"lack{nearest(value, names)}; they have {_some(names)}"
+            f"the target {values.name!r} is {value!r} in {row_label(values, row)}, a class that the training rows "
+            f"lack{did_you_mean(value, names)}; they have {_some(names)}"
         )
     return np.array([names.index(text) for text in texts], dtype=np.int64)[positions]
 
 
 def decode_target(values: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:
-    """Class numbers to class names; scaled values to float64 in original units."""
+    """Return the class names of class numbers, or scaled values in original units, float64."""
     if "class_names" in fitted:
         return np.array(fitted["class_names"], dtype=object)[values]
     numbers = np.asarray(values, dtype=np.float64) * fitted["std"] + fitted["mean"]

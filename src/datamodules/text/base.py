@@ -1,30 +1,38 @@
-"""What all text sets share: tokens, loaders, and the facts that a language model needs."""
+"""What all text sets share: tokens, loaders, and the spec for a language model."""
 
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import pytorch_lightning as pl
 
+from src.datamodules.base import DataModule
 from src.datamodules.text.bptt_loader import BPTTLoader
-from src.datamodules.text.documents import NOWHERE, check_pattern
+from src.datamodules.text.documents import NO_MATCH, check_pattern
 from src.datamodules.text.source import TextSource
 from src.datamodules.text.token_streams import TokenStreams
 from src.datamodules.text.tokenization import check_name, decode, encode
 from src.datamodules.text.vocabulary import check_vocab
 
 
-class TextData(pl.LightningDataModule):
+class TextData(DataModule):
     """Base of the text sets. A subclass has a `set_name` and finds its texts in `sources`.
 
-    Batches are (tokens, targets), int64 (time, batch): see BPTTLoader. Validation and test see every token; of the
-    targets there, those that only fill the last window are -100.
+    Batches are (tokens, targets), int64 (time, batch), see BPTTLoader. Validation and test see every token. Their last
+    window is padded; the targets there are -100.
 
-    batch_size, eval_batch_size: tracks per device, for training and for the rest.  bptt: tokens of a window; may be set
-    at any time and holds for loaders made from then on.  vary_bptt: windows of random length while training.
-    documents: batches have a third part, bool: where a document begins, that the net may begin anew. Each file begins
-    one, and so does each match of document_start: see documents.
-    tokenizer: see tokenization.  vocab, min_freq, max_vocab_size, specials: see vocabulary.
+    The spec has `vocab_size`, `vocabulary` and `tokenizer`.
+
+    Args:
+        cache_dir: the encoded tokens are written below it.
+        batch_size: tracks per device in training.
+        eval_batch_size: tracks per device in validation and test.
+        bptt: tokens of a window. It may be set at any time; loaders that are made later use it.
+        vary_bptt: train on windows of random length.
+        documents: batches have a third part, bool: where a document begins, so that the net can reset its state.
+        document_start: a pattern; each match begins a document, see `cut_at_documents`. Each file begins one too.
+        tokenizer: see the module tokenization.
+        vocab: see `build_spec`, also for `min_freq`, `max_vocab_size` and `specials`.
+        seed: of the random window lengths.
     """
 
     set_name: str
@@ -57,7 +65,7 @@ class TextData(pl.LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.bptt = self._chosen_bptt = bptt
         self.vary_bptt = vary_bptt
-        self.document_start = check_pattern(document_start or NOWHERE) if documents else None
+        self.document_start = check_pattern(document_start or NO_MATCH) if documents else None
         self.tokenizer = check_name(tokenizer)
         self.vocab = check_vocab(vocab, tokenizer)
         self.vocabulary = {"min_freq": min_freq, "max_vocab_size": max_vocab_size, "specials": list(specials)}
@@ -66,7 +74,7 @@ class TextData(pl.LightningDataModule):
         self.starts: dict[str, np.ndarray] = {}
 
     def sources(self) -> dict[str, TextSource]:
-        """The texts of the splits `train`, `valid` and `test`."""
+        """Return the texts of the splits `train`, `valid` and `test`."""
         raise NotImplementedError
 
     @cached_property
@@ -84,27 +92,32 @@ class TextData(pl.LightningDataModule):
     def prepare_data(self) -> None:
         self.streams.build()
 
-    def setup(self, stage: str) -> None:
-        if not self.tokens:
-            self._spec, self.tokens = self.streams.read()
-            self.starts = self.streams.starts()
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """`vocab_size`, `vocabulary` and `tokenizer`, for the net and for generation; valid after `setup`."""
-        return self._spec
+    def load(self) -> dict[str, Any]:
+        spec, self.tokens = self.streams.read()
+        self.starts = self.streams.starts()
+        return spec
 
     def encode(self, text: str) -> list[int]:
-        """The numbers of a text's tokens; valid after `setup`."""
+        """Return the numbers of a text's tokens; valid after `setup`."""
         return encode(text, self.spec)
 
     def decode(self, tokens: list[int]) -> str:
-        """The text of token numbers; valid after `setup`."""
+        """Return the text of token numbers; valid after `setup`."""
         return decode(tokens, self.spec)
 
-    def train_dataloader(self) -> BPTTLoader:
-        loader = self._loader("train", self.batch_size, vary=self.vary_bptt)
-        if loader.track_length < self.bptt:
+    def loader(self, split: str) -> BPTTLoader:
+        is_train = split == "train"
+        loader = BPTTLoader(
+            self.tokens[split],
+            starts=self.starts.get(split),
+            batch_size=self.batch_size if is_train else self.eval_batch_size,
+            bptt=self.bptt,
+            vary=is_train and self.vary_bptt,
+            keep_tail=not is_train,
+            seed=self.seed,
+            **self.ranks(),
+        )
+        if is_train and loader.track_length < self.bptt:
             raise ValueError(
                 f"the training text is shorter than one window: {len(self.tokens['train']):,} tokens in "
                 f"{loader.num_tracks} tracks are {loader.track_length:,} each; lower datamodule.batch_size or bptt "
@@ -112,30 +125,10 @@ class TextData(pl.LightningDataModule):
             )
         return loader
 
-    def val_dataloader(self) -> BPTTLoader:
-        return self._loader("valid", self.eval_batch_size, keep_tail=True)
-
-    def test_dataloader(self) -> BPTTLoader:
-        return self._loader("test", self.eval_batch_size, keep_tail=True)
-
-    def _loader(self, split: str, batch_size: int, vary: bool = False, keep_tail: bool = False) -> BPTTLoader:
-        trainer = self.trainer
-        return BPTTLoader(
-            self.tokens[split],
-            starts=self.starts.get(split),
-            batch_size=batch_size,
-            bptt=self.bptt,
-            vary=vary,
-            keep_tail=keep_tail,
-            seed=self.seed,
-            rank=trainer.global_rank if trainer is not None else 0,
-            world_size=trainer.world_size if trainer is not None else 1,
-        )
-
     def state_dict(self) -> dict[str, int]:
         return {"bptt": self.bptt, "chosen_bptt": self._chosen_bptt}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        # What a search found goes on; what the config now says otherwise than before holds.
+        # Keep what a search found, unless the config has changed since.
         if state_dict["chosen_bptt"] == self._chosen_bptt:
             self.bptt = state_dict["bptt"]

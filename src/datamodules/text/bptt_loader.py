@@ -1,4 +1,4 @@
-"""Cuts one long stream of tokens into tracks and yields window after window of all of them."""
+"""Cuts one long stream of tokens into parallel tracks and yields them window by window."""
 
 import copy
 from collections.abc import Iterator
@@ -8,28 +8,39 @@ import numpy as np
 import torch
 from torch import Tensor
 
-IGNORED = -100  # torch's own mark of a target that no loss counts
-LEAST = 5  # tokens of a varied window
+from src.datamodules.resumable_loader import ResumableLoader
+
+IGNORED = -100  # torch's mark of a target that no loss counts
+MIN_LENGTH = 5  # tokens of a varied window
 
 
-class BPTTLoader:
+class BPTTLoader(ResumableLoader):
     """Yields (tokens, targets), both int64 (time, batch): targets[t] is the token after tokens[t].
 
-    With `starts`, the places of documents' first tokens, it yields (tokens, targets, is_start), the last bool: where
-    one is in tokens, that the net may begin anew before it. It is a target all the same, after another document's end.
+    With `starts` it yields (tokens, targets, is_start). The third part is bool: whether a token is the first of a
+    document, so that the net can reset its state before it. Such a token is still the target of the one before it.
 
-    The stream is cut into batch_size * world_size tracks of one length, of which this rank reads batch_size. A batch
-    goes on where the one before it stopped, so a hidden state can be carried over; an epoch begins at the tracks'
-    beginnings. Every token is seen once an epoch, but for a tail of fewer tokens than there are tracks. Its state is
-    its place in the epoch, as BatchLoader's is.
-
-    vary: windows of random length: around `bptt`, or half of it once in 20 times, with a deviation of 5, and no shorter
-    than 5. They may be longer than `bptt`. Fixed windows have `bptt` tokens, the last one what is left.
-    keep_tail: see the tail, too: the last track is padded, and targets that are padding are -100 (IGNORED), which
-    torch's losses leave out. Count the targets that are not, to get a mean that is exact over the stream.
+    The stream is cut into batch_size * world_size tracks of equal length; this rank reads batch_size of them. A batch
+    continues where the one before it stopped, so a hidden state can be carried over. An epoch starts at the beginning
+    of the tracks. It has every token once, except a tail of fewer tokens than there are tracks.
 
     Source: Merity et al. 2017, arXiv:1708.02182, section 5.
+
+    Args:
+        tokens: (length,), of any integer type, in memory or in a memory map, which is read window by window.
+        starts: (documents,), the positions of the documents' first tokens, in rising order.
+        batch_size: tracks that this rank reads.
+        bptt: tokens of a window; the last window has what is left.
+        vary: use windows of random length: around `bptt`, or around half of it once in 20 times, with a deviation of
+            5, and at least 5. They may be longer than `bptt`.
+        keep_tail: yield the tail too. The last track is padded, and targets that are padding are -100 (IGNORED), which
+            torch's losses leave out. For an exact mean over the stream, count the other targets.
+
+    Raises:
+        ValueError: if there are too few tokens for every track to have one and its target.
     """
+
+    kept = "text, bptt and batch_size"
 
     def __init__(
         self,
@@ -44,11 +55,7 @@ class BPTTLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        """tokens: (length,), of any integer type, in memory or in a memory map, which is read window by window.
-
-        starts: (documents,), in rising order.
-        Raises ValueError if there are too few tokens for every track to have one and its target.
-        """
+        super().__init__()
         if tokens.ndim != 1:
             raise ValueError(f"tokens must be one stream, got the shape {tuple(tokens.shape)}")
         if batch_size < 1:
@@ -62,19 +69,16 @@ class BPTTLoader:
         num_pairs = len(self.tokens) - 1  # of a token and the one after it
         if num_pairs < self.num_tracks:
             raise ValueError(
-                f"{len(self.tokens)} tokens give no window: {batch_size=}, {world_size=} need {self.num_tracks + 1} or "
-                "more; lower batch_size"
+                f"{len(self.tokens)} tokens are too few for a window: {batch_size=}, {world_size=} need "
+                f"{self.num_tracks + 1} or more; lower batch_size"
             )
         self.track_length = -(-num_pairs // self.num_tracks) if keep_tail else num_pairs // self.num_tracks
         self._first = (rank * batch_size + np.arange(batch_size)) * self.track_length
         self.bptt = bptt
-        self.epoch = -1
-        self.next_batch = 0
-        self._resumed = False
 
     @property
     def bptt(self) -> int:
-        """How many tokens of a track a window has; to be set between epochs."""
+        """The number of tokens of a track in a window; set it between epochs."""
         return self._bptt
 
     @bptt.setter
@@ -85,7 +89,7 @@ class BPTTLoader:
         self._lengths = self._varied_lengths() if self.vary else self._fixed_lengths()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "BPTTLoader":
-        # Nothing in it is changed in place: the copy has a place of its own in the same tokens.
+        # Nothing in it is changed in place: the copy has its own position in the same tokens.
         return copy.copy(self)
 
     def __len__(self) -> int:
@@ -93,17 +97,14 @@ class BPTTLoader:
         return len(self._lengths)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        # Here and not after the last window: Lightning stops at len() and never runs what comes after it.
-        if not self._resumed:
-            self.epoch += 1
-            self.next_batch = 0
-        self._resumed = False
-        stops = np.cumsum(self._lengths_of_epoch())
-        while self.next_batch < len(stops):
-            start = stops[self.next_batch - 1] if self.next_batch else 0
-            stop = stops[self.next_batch]
-            self.next_batch += 1
-            yield self._window(start, stop)
+        self._start_epoch()
+        bounds = self._bounds()
+        for batch in self._batches_left():
+            yield self._window(bounds[batch], bounds[batch + 1])
+
+    def _bounds(self) -> np.ndarray:
+        """The positions in a track at which the windows of the epoch begin, and the end of the last."""
+        return np.append(0, np.cumsum(self._lengths_of_epoch()))
 
     def _window(self, start: int, stop: int) -> tuple[Tensor, ...]:
         places = np.arange(start, stop)[:, None] + self._first
@@ -123,15 +124,15 @@ class BPTTLoader:
         return np.array([self.bptt] * full + [rest] * (rest > 0))
 
     def _varied_lengths(self) -> np.ndarray:
-        least = min(LEAST, self.bptt)
+        min_length = min(MIN_LENGTH, self.bptt)
         random = np.random.default_rng(self.seed)
-        most = -(-self.track_length // least)
-        centre = np.where(random.random(most) < 0.05, self.bptt / 2, self.bptt)
-        lengths = np.maximum(random.normal(centre, 5).astype(np.int64), least)
+        max_windows = -(-self.track_length // min_length)
+        centre = np.where(random.random(max_windows) < 0.05, self.bptt / 2, self.bptt)
+        lengths = np.maximum(random.normal(centre, 5).astype(np.int64), min_length)
         stops = np.cumsum(lengths)
         lengths = lengths[: np.searchsorted(stops, self.track_length) + 1]
         lengths[-1] -= stops[len(lengths) - 1] - self.track_length
-        if lengths[-1] < least and len(lengths) > 1:
+        if lengths[-1] < min_length and len(lengths) > 1:
             lengths[-2] += lengths[-1]
             lengths = lengths[:-1]
         return lengths
@@ -139,34 +140,15 @@ class BPTTLoader:
     def _lengths_of_epoch(self) -> np.ndarray:
         if not self.vary:
             return self._lengths
-        # Differs from the paper: one draw of lengths, in another order each epoch. Lightning asks for len() once, and
-        # a schedule has to know its number of steps.
+        # Differs from the paper: lengths are drawn once, and each epoch has them in another order. Lightning asks for
+        # len() once, and a schedule must know its number of steps.
         return np.random.default_rng([self.seed, self.epoch]).permutation(self._lengths)
 
-    def in_words(self, batch: int) -> str:
-        """Which tokens batch number `batch` of the epoch has, for messages."""
-        stops = np.cumsum(self._lengths_of_epoch())
-        return f"tokens {stops[batch - 1] if batch else 0} to {stops[batch]} of each track"
+    def describe_batch(self, batch: int) -> str:
+        """Name the tokens that batch number `batch` of the epoch has, for messages."""
+        bounds = self._bounds()
+        return f"tokens {bounds[batch]} to {bounds[batch + 1]} of each track"
 
-    def _shape(self) -> dict[str, Any]:
+    def _layout(self) -> dict[str, Any]:
         cut = {"num_tokens": len(self.tokens), "num_tracks": self.num_tracks, "bptt": self.bptt}
         return {**cut, "varied_by_seed": self.seed if self.vary else None}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "next_batch": self.next_batch, "num_batches": len(self), **self._shape()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken; after the last window of an epoch, with the next epoch.
-
-        Raises ValueError in mid-epoch if the stream is another or cut otherwise: tokens would be skipped or repeated.
-        """
-        resumed = state["epoch"] >= 0 and state["next_batch"] < state["num_batches"]
-        saved = {key: state[key] for key in self._shape()}
-        if resumed and saved != self._shape():
-            raise ValueError(
-                "a run stopped in mid-epoch goes on with the same text, bptt and batch_size times devices, "
-                f"got {self._shape()}, {saved} before"
-            )
-        self.epoch = state["epoch"]
-        self.next_batch = state["next_batch"]
-        self._resumed = resumed

@@ -1,17 +1,17 @@
-"""Finds where the documents of a text begin: articles, plays, rows."""
+"""Finds where the documents of a text begin, such as articles, plays or rows."""
 
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
 
-from src.datamodules.text.source import LONGEST_LINE
+from src.datamodules.text.source import MAX_LINE
 
-SPAN = 3  # lines that a pattern may match together
-NOWHERE = "(?!)"  # matches nothing: documents begin with files alone
+MAX_LINES = 3  # that a match may span
+NO_MATCH = "(?!)"  # a pattern that never matches: only files begin documents
 
 
 def check_pattern(pattern: str) -> str:
-    """Raises ValueError if the pattern is no regular expression."""
+    """Return the pattern. Raises ValueError if it is not a regular expression."""
     try:
         re.compile(pattern)
     except re.error as error:
@@ -20,10 +20,13 @@ def check_pattern(pattern: str) -> str:
 
 
 def cut_at_documents(texts: Iterable[tuple[str, bool]], pattern: str) -> Iterator[tuple[str, bool]]:
-    """The same text, cut before each document: (text, whether a document begins with it).
+    """Cut a text before each document, and yield each part with whether a document begins with it.
 
-    texts: pieces, and whether a file begins with each. A document begins with the first piece, with each file, and
-    where the pattern matches.  pattern: a regular expression for up to 3 lines, whose ^ and $ are a line's ends.
+    A document begins with the first piece, with each file, and where the pattern matches.
+
+    Args:
+        texts: pieces of the text, and whether a file begins with each.
+        pattern: a regular expression for up to 3 lines; ^ and $ match at the ends of a line.
     """
     matches = re.compile(pattern, re.MULTILINE)
     held, begins = "", True
@@ -39,15 +42,15 @@ def cut_at_documents(texts: Iterable[tuple[str, bool]], pattern: str) -> Iterato
 
 
 def _stop(text: str) -> int:
-    """Up to where all matches are seen: the last lines may be the beginning of one that goes on in the next piece."""
-    head, *lines = text.rsplit("\n", SPAN)
-    if len(lines) == SPAN:
+    """Return the position up to which all matches are known; a match in the last lines may go on in the next piece."""
+    head, *lines = text.rsplit("\n", MAX_LINES)
+    if len(lines) == MAX_LINES:
         return len(head) + 1
-    return len(text) if len(text) > LONGEST_LINE else 0
+    return len(text) if len(text) > MAX_LINE else 0
 
 
 def _cut(text: str, stop: int, begins: bool, matches: re.Pattern[str]) -> Iterator[tuple[str, bool]]:
-    """What stands before `stop`, in parts; the first one begins a document if `begins` says so."""
+    """Yield the text before `stop` in parts; `begins` says whether the first one begins a document."""
     places = {match.start() for match in matches.finditer(text)} | ({0} if begins else set())
     for first, last in pairwise(sorted({0, stop, *(place for place in places if place < stop)})):
         yield text[first:last], first in places

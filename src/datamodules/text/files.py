@@ -1,26 +1,31 @@
-"""Any text that lies in files: benchmark sets by their published file names, and your own."""
+"""Any text in files: published sets by the names of their files, and your own."""
 
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
+from src.core.output import note
 from src.datamodules.download import fetch
 from src.datamodules.text.base import TextData
-from src.datamodules.text.source import TextFile, TextSource, find_texts, split
-
-rank_zero_print = rank_zero_only(print)
+from src.datamodules.text.source import TextFile, TextSource, find_texts, split_by_size
 
 
 class TextFiles(TextData):
-    """Files in data_dir/folder, by name or pattern: plain, .gz, .xz, or within a .zip that lies there.
+    """Files in data_dir/folder, by name or pattern: plain, .gz, .xz, or inside a .zip in that folder.
 
-    train_files, valid_files, test_files: names or patterns (`**/*.txt`), read in the order of their names. Without
-    valid_files and test_files, the end of the training text is held out: valid_fraction and, last, test_fraction.
-    column: the files are .csv, and this column's cells are the lines.
-    address, checksums: where missing files come from; those with an md5 checksum are fetched.
-    published: the token counts of `train`, `valid` and `test` and the `vocab_size` that the set is known to have with
-    the `tokenizer` named there; a line says so if the files give others.
+    Args:
+        train_files: names or patterns (`**/*.txt`), read in the order of their names.
+        valid_files: None holds out the end of the training text, and then test_files must be None too.
+        test_files: the same.
+        valid_fraction: share of the text to validate on, before the test part.
+        test_fraction: share of the text to test on, the end of it.
+        column: the files are .csv, and the cells of this column are the lines.
+        address: where missing files come from; those with a checksum are fetched.
+        checksums: file name -> md5.
+        published: the token counts of `train`, `valid` and `test` and the `vocab_size` that are published for this
+            set and the `tokenizer` named there. A note says so if the files give others.
+        **text_data: arguments of TextData.
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class TextFiles(TextData):
                 fetch(self.folder, {name: (f"{self.address}{name}", md5) for name, md5 in self.checksums.items()})
             except FileNotFoundError as error:
                 names = ", ".join(self._missing())
-                raise FileNotFoundError(f"{error}\nor what they hold: {names}, plain, .gz or .xz") from error
+                raise FileNotFoundError(f"{error}\nor put there what they hold: {names}, plain, .gz or .xz") from error
         super().prepare_data()
         self._compare()
 
@@ -72,7 +77,7 @@ class TextFiles(TextData):
         exact = self.tokenizer == "byte"
         found = {name: self._find(patterns) for name, patterns in self.files.items() if patterns is not None}
         if len(found) == 1:
-            return split(found["train"], *self.fractions, exact)
+            return split_by_size(found["train"], *self.fractions, exact)
         held_out = {*found["valid"], *found["test"]}
         found["train"] = [file for file in found["train"] if file not in held_out]
         return {name: TextSource(files, exact=exact) for name, files in found.items()}
@@ -90,7 +95,7 @@ class TextFiles(TextData):
         return list(dict.fromkeys(found))
 
     def _compare(self) -> None:
-        """Say so if these are not the files that published scores are of."""
+        """Say so if these are not the files that published scores refer to."""
         if self.published is None or self.published["tokenizer"] != self.tokenizer:
             return
         counts = {split: count["tokens"] for split, count in self.streams.counts().items()}
@@ -98,6 +103,6 @@ class TextFiles(TextData):
             counts["vocab_size"] = self.streams.read()[0]["vocab_size"]
         wrong = [f"{n} {c:,} (not {self.published[n]:,})" for n, c in counts.items() if c != self.published[n]]
         if wrong:
-            rank_zero_print(
-                f"{self.set_name} is not the published set, nor are its scores comparable: {', '.join(wrong)}"
+            rank_zero_only(note)(
+                f"{self.set_name} is not the published set, and its scores cannot be compared: {', '.join(wrong)}"
             )

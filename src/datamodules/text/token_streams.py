@@ -1,6 +1,5 @@
-"""Encodes the texts of a set once, each into one long memory map of token numbers that all later runs read."""
+"""Encodes each text of a set once, into one long memory map of token numbers that all later runs read."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -9,26 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import DownloadColumn, Progress, ProgressColumn, Task
-from rich.text import Text
+from rich.progress import Progress
 
-from src.core.files import make_whole
+from src.core.output import show
 from src.core.progress import progress_bar
+from src.datamodules.cache import CacheFolder, cache_key
 from src.datamodules.text.documents import cut_at_documents
 from src.datamodules.text.source import TextSource
 from src.datamodules.text.tokenization import UNKNOWN, encoder, without_torchtext
 from src.datamodules.text.vocabulary import build_spec
 
-VERSION = 1  # to be raised when the same text and choices give other tokens
+VERSION = 1  # raise it when the same text and choices give other tokens
 
 
 class TokenStreams:
-    """One stream of tokens for each of the sources; the vocabulary is that of `train`.
+    """One stream of tokens for each of the sources, with the vocabulary of `train`, in a folder of the cache.
 
-    Lies in a folder in cache_dir, which is there wholly or not at all. Its name has a key made of all that changes its
-    content: the choices, and each file's name, size and time of change. Needs memory for a piece of the text and for
-    the vocabulary, however long the text. vocabulary: the arguments of `build_spec`.
-    document_start: with it, the numbers of the documents' first tokens are kept, too (see `cut_at_documents`).
+    The key of the folder has the choices, and the name, size and time of change of each file. Memory holds a piece of
+    the text and the vocabulary, however long the text.
+
+    Args:
+        name: of the set, for messages and the folder.
+        sources: split -> text.
+        vocabulary: arguments of `build_spec`.
+        document_start: a pattern; if given, the positions of the documents' first tokens are stored too, see
+            `cut_at_documents`.
     """
 
     def __init__(
@@ -46,44 +50,42 @@ class TokenStreams:
         self.tokenizer = tokenizer
         self.vocabulary = vocabulary
         self.document_start = document_start
-        self.folder = Path(cache_dir, "text", f"{name}-{tokenizer}-{self._key()}")
+        self.cache = CacheFolder(Path(cache_dir, "text", f"{name}-{tokenizer}-{self._key()}"))
 
     def _key(self) -> str:
         library = version("tokenizers") if self.tokenizer == "bpe" else ""
-        facts = [f"{VERSION} {library}", self.tokenizer, json.dumps(self.vocabulary, sort_keys=True)]
-        facts += [f"{split}\0{source.facts()}" for split, source in self.sources.items()]
-        facts += [] if self.document_start is None else [f"documents\0{self.document_start}"]
-        return hashlib.sha256("\0\0".join(facts).encode()).hexdigest()[:16]
+        parts = [f"{VERSION} {library}", self.tokenizer, json.dumps(self.vocabulary, sort_keys=True)]
+        parts += [f"{split}\0{source.fingerprint()}" for split, source in self.sources.items()]
+        parts += [] if self.document_start is None else [f"documents\0{self.document_start}"]
+        return cache_key(parts)
 
     def build(self) -> None:
-        """Encode, unless that is done.
+        """Encode all texts, unless the cache has them.
 
-        Raises ValueError for a split without text, text that is not UTF-8 (but for tokenizer=byte), or a training text
-        that should have documents and is one.
+        Raises:
+            ValueError: for a split without text, for text that is not UTF-8 (except with tokenizer=byte), or for a
+                training text that should have documents and has only one.
         """
-        make_whole(self.folder, self._build)
+        self.cache.build(self._write)
 
-    def _build(self, folder: Path) -> None:
-        with progress_bar(DownloadColumn(), MegabytesPerSecond()) as bar:
-            self._write(folder, bar)
-
-    def _write(self, folder: Path, bar: Progress) -> None:
-        texts = (text for text, _ in self._texts("train", bar, f"{self.name}: vocabulary"))
-        spec = build_spec(self.tokenizer, texts, **self.vocabulary)
-        counts = {split: self._encode(split, spec, folder, bar) for split in self.sources}
+    def _write(self, folder: Path) -> None:
+        with progress_bar("bytes") as bar:
+            texts = (text for text, _ in self._texts("train", bar, f"{self.name}: vocabulary"))
+            spec = build_spec(self.tokenizer, texts, **self.vocabulary)
+            counts = {split: self._encode(split, spec, folder, bar) for split in self.sources}
         (folder / "spec.json").write_text(json.dumps(without_torchtext(spec)))
         (folder / "counts.json").write_text(json.dumps(counts))
         numbers = ", ".join(f"{split} {count['tokens']:,}" for split, count in counts.items())
-        print(f"{self.name}: {numbers} tokens, {spec['vocab_size']:,} different ones", flush=True)
+        show(f"{self.name}: {numbers} tokens, {spec['vocab_size']:,} different ones")
         if self.document_start is not None:
             numbers = ", ".join(f"{split} {count['documents']:,}" for split, count in counts.items())
-            print(f"{self.name}: {numbers} documents", flush=True)
+            show(f"{self.name}: {numbers} documents")
 
     def _texts(self, split: str, bar: Progress, description: str) -> Iterator[tuple[str, bool]]:
-        """The text in pieces, and whether a file begins with each."""
+        """Read the text in pieces, and whether a file begins with each."""
         task = bar.add_task(description, total=None)
         for piece in self.sources[split].pieces():
-            # Any byte is fine for tokenizer=byte: what is no UTF-8 passes through as surrogates.
+            # tokenizer=byte takes any byte: those that are not UTF-8 pass through as surrogates.
             text = piece.content.decode("utf-8", "surrogateescape") if self.tokenizer == "byte" else piece.text
             yield text, piece.offset == 0
             bar.advance(task, len(piece.content))
@@ -106,7 +108,7 @@ class TokenStreams:
             raise ValueError(f"the {split} text is empty: {self.sources[split]}")
         if split == "train" and counts.get("documents") == 1:
             raise ValueError(
-                "datamodule.documents=true needs a text of several, and the training text begins but one: "
+                "datamodule.documents=true needs several documents, but the training text is only one: "
                 f"{self.sources[split]}; correct datamodule.document_start, or choose documents=false"
             )
         return counts
@@ -118,36 +120,26 @@ class TokenStreams:
         return cut_at_documents(texts, self.document_start)
 
     def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The spec, and each split's tokens, in a memory map. Raises FileNotFoundError before `build`."""
-        if not self.folder.is_dir():
-            raise FileNotFoundError(f"{self.folder} does not exist: call prepare_data before setup")
-        spec = json.loads((self.folder / "spec.json").read_text())
+        """Return the spec, and the tokens of each split in a memory map. Raises FileNotFoundError before `build`."""
+        spec = self.cache.read_json("spec.json")
         tokens = {}
         for split, count in self.counts().items():
-            path = self.folder / f"{split}.bin"
+            path = self.cache.file(f"{split}.bin")
             if path.stat().st_size != count["tokens"] * _dtype(spec)().itemsize:
-                raise ValueError(f"{path} should hold {count['tokens']:,} tokens; delete {self.folder} to encode again")
+                raise ValueError(f"{path} should hold {count['tokens']:,} tokens; delete {path.parent} to encode again")
             tokens[split] = np.memmap(path, _dtype(spec), "r")
         return spec, tokens
 
     def starts(self) -> dict[str, np.ndarray]:
-        """The numbers of the documents' first tokens in each split, in a memory map; {} unless they were asked for."""
+        """Return the positions of the documents' first tokens in each split, in a memory map; {} if not asked for."""
         if self.document_start is None:
             return {}
-        return {split: np.memmap(self.folder / f"{split}.starts", np.int64, "r") for split in self.sources}
+        return {split: np.memmap(self.cache.file(f"{split}.starts"), np.int64, "r") for split in self.sources}
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """For each split its `tokens`, how many of them are `unknown`, and its `documents` if asked; after `build`."""
-        return json.loads((self.folder / "counts.json").read_text())
+        """Return, for each split, the numbers of `tokens`, of `unknown` ones, and of `documents` if asked for."""
+        return self.cache.read_json("counts.json")
 
 
 def _dtype(spec: dict[str, Any]) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if spec["vocab_size"] <= 1 << 16 else np.uint32
-
-
-class MegabytesPerSecond(ProgressColumn):
-    """How fast the last pieces were read."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed / 1e6:.1f} MB/s", style="cyan")

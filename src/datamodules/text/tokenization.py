@@ -1,12 +1,12 @@
-"""Turns text into token numbers and back, with nothing but the plain data that a checkpoint holds.
+"""Turns text into token numbers and back, using only the plain data that a checkpoint holds.
 
 A `spec` is {"vocab_size": int, "vocabulary": list of str, "tokenizer": {"name": str, ...}}. The tokenizers:
-whitespace     words between white space, for text that was tokenized before; <eos> ends each line
-basic_english  lower case, punctuation apart or dropped, as torchtext's tokenizer of that name; <eos> ends each line
-torchtext      torchtext's own basic_english, the same tokens; loads only with torch 2.3
-char           characters, line ends among them
-byte           the bytes of the text in UTF-8; any file will do
-bpe            pairs of bytes merged by frequency, trained on the text, by the library `tokenizers`; nothing is unknown
+whitespace     words between white space, for text that is already tokenized; <eos> ends each line
+basic_english  lower case, punctuation separated or dropped, like torchtext's tokenizer; <eos> ends each line
+torchtext      torchtext's own basic_english, the same tokens; works only with torch 2.3
+char           characters, including line ends
+byte           the bytes of the text in UTF-8; the file may hold anything
+bpe            byte pairs merged by frequency, learned from the text by the library `tokenizers`; nothing is unknown
 """
 
 import io
@@ -30,14 +30,15 @@ Encoder = Callable[[str], np.ndarray]  # any integer type
 
 
 def encode(text: str, spec: dict[str, Any]) -> list[int]:
-    """The numbers of a text's tokens. A line end in it is a token, too; its end is none."""
+    """Return the numbers of a text's tokens. A line end is a token; the end of the text is not."""
     return encoder(spec)(text).tolist()
 
 
 def decode(ids: Iterable[int], spec: dict[str, Any]) -> str:
-    """The text of token numbers: exactly the encoded one for char, byte and bpe, spaced words for the others.
+    """Return the text of token numbers: the exact text for char, byte and bpe, words with spaces for the others.
 
-    Raises ValueError if a number is none of the vocabulary's.
+    Raises:
+        ValueError: if a number is not in the vocabulary.
     """
     numbers = [int(number) for number in ids]
     outside = [number for number in numbers if not 0 <= number < spec["vocab_size"]]
@@ -55,9 +56,10 @@ def decode(ids: Iterable[int], spec: dict[str, Any]) -> str:
 
 
 def encoder(spec: dict[str, Any]) -> Encoder:
-    """A function from text to token numbers. What follows a line end does not depend on what went before it.
+    """Return a function from text to token numbers. Tokens after a line end do not depend on the text before it.
 
-    Raises ValueError if the tokenizer is unknown.
+    Raises:
+        ValueError: if the tokenizer is unknown.
     """
     name = check_name(spec["tokenizer"]["name"])
     numbers = {token: number for number, token in enumerate(spec["vocabulary"])}
@@ -72,7 +74,7 @@ def encoder(spec: dict[str, Any]) -> Encoder:
 
 
 def check_name(name: str) -> TokenizerName:
-    """Raises ValueError if there is no tokenizer of that name, or it needs torchtext, which cannot be imported."""
+    """Return the name. Raises ValueError if no tokenizer has it, or if torchtext is needed and cannot be imported."""
     if name == "torchtext":
         torchtext("data")
     for known in TOKENIZERS:
@@ -82,15 +84,12 @@ def check_name(name: str) -> TokenizerName:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines with their ends; str.splitlines would end them at other characters, too."""
+    """Return the lines with their ends; str.splitlines would split at other characters too."""
     return list(io.StringIO(text, newline="\n"))
 
 
-# ---- words ----
-
-
 def split_words(text: str, name: str) -> list[str]:
-    """The words of a text, with <eos> for each line end."""
+    """Return the words of a text, with <eos> for each line end."""
     text = text.replace("\n", f" {LINE_END} ")
     if name == "torchtext":
         return torchtext("data").get_tokenizer("basic_english")(text)
@@ -109,14 +108,14 @@ def _encode_words(name: str, numbers: dict[str, int], unknown: int, text: str) -
 
 
 def torchtext(part: Literal["data", "vocab"]) -> Any:
-    """A part of the library torchtext. Raises ValueError, with the versions, where it cannot be imported."""
+    """Import a part of the library torchtext. Raises ValueError, with the versions, if that fails."""
     try:
         import_module("torchtext").disable_torchtext_deprecation_warning()
         return import_module(f"torchtext.{part}")
-    except (ImportError, OSError) as error:  # OSError: its compiled part was made for another torch
+    except (ImportError, OSError) as error:  # OSError: its compiled part was built for another torch
         raise ValueError(
             f"torchtext cannot be imported (found {_version('torch')}, {_version('torchtext')}): its last "
-            "release, 0.18.0, loads only with torch 2.3, which `make test-torchtext` installs on the side; "
+            "release, 0.18.0, works only with torch 2.3, which `make test-torchtext` installs in its own environment; "
             "datamodule.tokenizer=basic_english and datamodule.vocab=own give the same tokens without it"
         ) from error
 
@@ -129,21 +128,18 @@ def _version(package: str) -> str:
 
 
 def without_torchtext(spec: dict[str, Any]) -> dict[str, Any]:
-    """The spec with our own tokenizer in torchtext's place: it gives the same tokens, and loads anywhere."""
+    """Return the spec with our own tokenizer instead of torchtext's: the same tokens, without the library."""
     is_torchtext = spec["tokenizer"]["name"] == "torchtext"
     return spec | {"tokenizer": {"name": "basic_english"}} if is_torchtext else spec
 
 
-# ---- characters and bytes ----
-
-
 def code_points(text: str) -> np.ndarray:
-    """The characters' numbers in Unicode."""
+    """Return the Unicode numbers of the characters."""
     return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 def _char_table(vocabulary: Sequence[str], unknown: int) -> np.ndarray:
-    """Unicode number -> token number."""
+    """Return a table from Unicode number to token number."""
     table = np.full(0x110000, unknown, np.uint32)
     for number, token in enumerate(vocabulary):
         if len(token) == 1:
@@ -156,11 +152,8 @@ def _encode_chars(table: np.ndarray, text: str) -> np.ndarray:
 
 
 def _encode_bytes(text: str) -> np.ndarray:
-    # Bytes that are no UTF-8 come as surrogates: see TokenStreams.
+    # Bytes that are not UTF-8 come as surrogates: see TokenStreams.
     return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
-
-
-# ---- byte pairs ----
 
 
 def _bpe(spec: dict[str, Any]) -> Any:

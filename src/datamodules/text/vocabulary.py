@@ -1,4 +1,4 @@
-"""Finds the vocabulary of a text: which tokens it has, and the number of each."""
+"""Builds the vocabulary of a text: its tokens and their numbers."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ VocabName = Literal["own", "torchtext"]
 
 
 def check_vocab(vocab: VocabName, tokenizer: str) -> VocabName:
-    """Raises ValueError for another name, a tokenizer that brings its tokens, or where torchtext cannot be imported."""
+    """Return the name. Raises ValueError for another one, or if torchtext does not fit or cannot be imported."""
     if vocab not in get_args(VocabName):
         raise ValueError(f"datamodule.vocab must be own or torchtext, got {vocab}")
     if vocab == "torchtext":
@@ -39,12 +39,18 @@ def build_spec(
     max_vocab_size: int | None,
     specials: list[str],
 ) -> dict[str, Any]:
-    """A spec (see tokenization) for texts: special tokens, then the most frequent first, equals in Unicode's order.
+    """Build a spec (see tokenization): special tokens, then the most frequent, equally frequent ones by Unicode.
 
-    vocab: `own`, or torchtext's build_vocab_from_iterator, which finds the same.
-    min_freq: tokens that are rarer become <unk>.  max_vocab_size: so many at most, specials among them; `bpe` merges
-    until it has as many.  specials: tokens to add that the text may lack. Bytes are always the 256 that there are.
-    Raises ValueError if the tokenizer is unknown, the limits leave no room, or torchtext cannot be imported.
+    Args:
+        tokenizer: its name; `byte` always has 256 tokens.
+        texts: pieces of the training text.
+        vocab: `own`, or torchtext's build_vocab_from_iterator, which finds the same.
+        min_freq: rarer tokens become <unk>.
+        max_vocab_size: the largest size, including specials; None means no limit. `bpe` merges until it is reached.
+        specials: tokens to add even if the text lacks them.
+
+    Raises:
+        ValueError: if the tokenizer is unknown, the limits leave no room, or torchtext cannot be imported.
     """
     name = check_name(tokenizer)
     check_vocab(vocab, name)
@@ -52,9 +58,7 @@ def build_spec(
         raise ValueError(f"datamodule.min_freq must be positive, got {min_freq}")
     if name == "byte":
         if max_vocab_size is not None or specials:
-            raise ValueError(
-                "tokenizer=byte has 256 tokens, no more and no less: leave max_vocab_size and specials out"
-            )
+            raise ValueError("tokenizer=byte always has 256 tokens: leave out datamodule.max_vocab_size and specials")
         return _spec([f"<0x{byte:02X}>" for byte in range(256)], {"name": name})
     if name == "bpe":
         return _bpe_spec(texts, min_freq, max_vocab_size, specials)
@@ -79,7 +83,7 @@ def _spec(vocabulary: list[str], tokenizer: dict[str, Any]) -> dict[str, Any]:
 def _torchtext_tokens(
     pieces: Iterable[Iterable[str]], first: list[str], min_freq: int, max_size: int | None
 ) -> list[str]:
-    # Without the special tokens: those in the text would take up room below max_tokens a second time.
+    # Without the special tokens: torchtext would count those in the text towards max_tokens a second time.
     apart = set(first)
     others = ([token for token in piece if token not in apart] for piece in pieces)
     build = torchtext("vocab").build_vocab_from_iterator
@@ -102,12 +106,12 @@ def _count_characters(texts: Iterable[str]) -> Counter[str]:
 
 
 def _bpe_spec(texts: Iterable[str], min_freq: int, max_vocab_size: int | None, specials: list[str]) -> dict[str, Any]:
-    """Byte pairs merged within words, a word beginning with its space (Radford et al. 2019, GPT-2, section 2.2)."""
+    """Merge byte pairs within words; a word begins with its space (Radford et al. 2019, GPT-2, section 2.2)."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    least = 256 + len(specials)
-    if max_vocab_size is None or max_vocab_size <= least:
-        raise ValueError(f"tokenizer=bpe merges up to datamodule.max_vocab_size, above {least}, got {max_vocab_size}")
+    min_size = 256 + len(specials)
+    if max_vocab_size is None or max_vocab_size <= min_size:
+        raise ValueError(f"tokenizer=bpe needs datamodule.max_vocab_size above {min_size}, got {max_vocab_size}")
     model = Tokenizer(models.BPE())
     model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore
     model.decoder = decoders.ByteLevel()  # pyright: ignore

@@ -181,7 +181,7 @@ class _Frame(TableData):
         super().__init__(**table_data)
         self.frame = frame
 
-    def facts(self) -> str:
+    def fingerprint(self) -> str:
         return ""  # its cache serves one training
 
     def frames(self) -> dict[str, pd.DataFrame]:

@@ -31,7 +31,7 @@ def shifted(image, down, right, mirrored):
     return cut.flip(1) if mirrored else cut
 
 
-def test_flip_and_crop_gives_each_picture_one_of_the_shifts_and_flips(images):
+def test_flip_and_crop_gives_each_image_one_of_the_shifts_and_flips(images):
     for image, changed in zip(images, flip_and_crop(images, True, 2), strict=True):
         choices = [
             shifted(image, down, right, mirrored)
@@ -42,7 +42,7 @@ def test_flip_and_crop_gives_each_picture_one_of_the_shifts_and_flips(images):
         assert any(torch.equal(changed, choice) for choice in choices)
 
 
-def test_flip_mirrors_about_half_of_the_pictures():
+def test_flip_mirrors_about_half_of_the_images():
     torch.manual_seed(0)
     row = torch.arange(3).view(1, 1, 3, 1).repeat(1000, 2, 1, 1)
     mirrored = (flip_and_crop(row, True, 0)[:, 0, 0, 0] == 2).float()
@@ -61,7 +61,7 @@ def test_every_shift_up_to_the_padding_occurs():
     assert flip_and_crop(ramp, False, 2)[:, 0, 3, 0].unique().tolist() == [1, 2, 3, 4, 5]
 
 
-def test_pictures_of_a_batch_move_on_their_own():
+def test_images_of_a_batch_move_on_their_own():
     torch.manual_seed(0)
     ramp = torch.arange(7).view(1, 1, 7, 1).repeat(20, 7, 1, 1)
     assert len(flip_and_crop(ramp, False, 2)[:, 0, 3, 0].unique()) > 1
@@ -89,7 +89,7 @@ def test_each_change_keeps_shape_and_range(images, name, channels):
 
 
 @pytest.mark.parametrize("name", ["rotation", "translation", "scale", "color", "erasing", "mixup", "cutmix"])
-def test_each_change_changes_pictures(images, name):
+def test_each_change_changes_images(images, name):
     torch.manual_seed(1)
     out, _ = augmentation(**{name: 30.0 if name == "rotation" else 0.9})(images, LABELS, 3)
     assert not torch.allclose(out, images.permute(0, 3, 1, 2) / 255)
@@ -139,8 +139,8 @@ def test_the_seed_decides_what_comes_out(images):
     assert torch.equal(changing(images, LABELS, 3)[0], first)
 
 
-def test_a_padding_as_large_as_the_picture_is_refused(images):
-    with pytest.raises(ValueError, match="crop_padding must be smaller than the picture, got 5 for 6x5"):
+def test_a_padding_as_large_as_the_image_is_refused(images):
+    with pytest.raises(ValueError, match="crop_padding must be smaller than the image, got 5 for 6x5"):
         flip_and_crop(images, False, 5)
 
 

@@ -3,7 +3,7 @@ import pytorch_lightning as pl
 import torch
 
 from src.datamodules.images.base import ImageData, resize
-from src.datamodules.images.split import Images
+from src.datamodules.images.split import ImageSplit
 from tests.support.make_data import image_settings, make_labels, make_pictures
 
 
@@ -17,7 +17,7 @@ class Shapes(ImageData):
     def read(self):
         rows = {"train": 24, **({"valid": 6} if self.with_valid else {}), **({"test": 9} if self.with_test else {})}
         return {
-            split: Images(
+            split: ImageSplit(
                 torch.from_numpy(make_pictures(make_labels(count, 3), 5, 6, 2, seed=count)),
                 torch.from_numpy(make_labels(count, 3)),
             )
@@ -58,11 +58,11 @@ def test_a_valid_split_of_its_own_is_used():
     assert sizes(shapes(with_valid=True)) == {"train": 24, "valid": 6, "test": 9}
 
 
-def test_without_a_test_split_validation_pictures_are_scored_and_a_line_says_so(capsys):
+def test_without_a_test_split_validation_rows_are_scored_and_a_note_says_so(capsys):
     data = shapes(with_test=False)
     data.setup("test")
     assert data.splits["test"] is data.splits["valid"]
-    assert capsys.readouterr().out.count("there is no test split") == 1
+    assert capsys.readouterr().err.count("there is no test split") == 1
 
 
 def test_the_spec_tells_what_a_net_must_know():
@@ -89,7 +89,7 @@ def test_kept_classes_name_and_number_all_splits():
     assert labels_of(data, "test") == [1, 0, 1, 0, 1, 0]  # circle, star, and so on
 
 
-def test_a_kept_class_has_its_own_pictures():
+def test_a_kept_class_has_its_own_images():
     data = shapes(classes=["star", "circle"])
     stars = data.splits["test"].images[data.splits["test"].rows][data.splits["test"].own_labels == 0]
     assert torch.equal(stars, shapes().splits["test"].images[2::3])
@@ -114,7 +114,7 @@ def test_batches_in_memory_have_channels_last_and_bytes():
     assert labels.dtype == torch.int64
 
 
-def test_each_picture_comes_with_its_own_label():
+def test_each_image_comes_with_its_own_label():
     whole = Shapes(**image_settings()).read()["train"]
     label_of = {
         image.numpy().tobytes(): label for image, label in zip(whole.images, whole.labels.tolist(), strict=True)
@@ -155,7 +155,7 @@ def test_only_training_batches_are_augmented(trainer):
     assert data.on_after_batch_transfer(batch, 0)[0].sum() == 0
 
 
-def test_training_pictures_are_scaled_to_train_size(trainer):
+def test_training_images_are_scaled_to_train_size(trainer):
     data = shapes()
     data.trainer = trainer
     trainer.state.stage = pl.trainer.states.RunningStage.TRAINING
@@ -180,7 +180,7 @@ def test_digits_may_be_given_as_numbers():
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.5])
 def test_a_valid_fraction_beyond_0_and_1_is_refused(fraction):
-    with pytest.raises(ValueError, match="valid_fraction must lie between 0 and 1"):
+    with pytest.raises(ValueError, match="valid_fraction must be between 0 and 1"):
         Shapes(**image_settings(valid_fraction=fraction))
 
 
@@ -196,5 +196,5 @@ def test_drawing_more_rows_than_there_are_is_refused():
 
 def test_a_class_too_small_to_split_is_named(monkeypatch):
     monkeypatch.setattr(Shapes, "class_names", ["circle", "square", "star", "cross"])
-    with pytest.raises(ValueError, match=r"two classes and 2 pictures of each, got cross \(0\)"):
+    with pytest.raises(ValueError, match=r"two classes and 2 images of each, got cross \(0\)"):
         shapes()

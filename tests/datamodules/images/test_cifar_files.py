@@ -14,7 +14,7 @@ PLANES = np.arange(3 * 3072, dtype=np.uint8).reshape(3, 3072)
 
 @pytest.mark.parametrize("archive", [False, True])
 @WRITERS
-def test_pictures_and_labels_come_back_as_they_were_written(tmp_path, write, archive):
+def test_images_and_labels_come_back_as_they_were_written(tmp_path, write, archive):
     write(tmp_path, train_rows=20, test_rows=3, archive=archive)
     splits = read_official(find_official(tmp_path))
     for split, rows, seed in (("train", 20, 0), ("test", 3, 1)):
@@ -57,7 +57,7 @@ class Harmful:
 @pytest.mark.parametrize("key", [b"data", b"labels", b"batch_label"])
 def test_a_pickle_that_calls_functions_is_refused_and_calls_none(tmp_path, key):
     batch = {b"data": PLANES, b"labels": [0, 1, 2], key: Harmful(tmp_path / "made")}
-    with pytest.raises(ValueError, match=r"posix.mkdir is not admitted"):
+    with pytest.raises(ValueError, match=r"posix.mkdir is not allowed"):
         parse_pickle(pickle.dumps(batch), "data_batch_1")
     assert not (tmp_path / "made").exists()
 

@@ -20,7 +20,7 @@ def colours():
     return np.stack([x * 4, y * 6, (x + y) * 2], axis=2).astype(np.uint8)
 
 
-def test_pictures_are_found_at_any_depth_in_order(tmp_path):
+def test_images_are_found_at_any_depth_in_order(tmp_path):
     for name in ("b.png", "a/z.JPG", "a/b/c.webp", "d.jpeg", "e.bmp"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -35,7 +35,7 @@ def test_hidden_files_and_other_files_are_left_out(tmp_path):
     assert list_images(tmp_path) == []
 
 
-def test_a_picture_of_the_right_size_comes_as_it_is(tmp_path, colours):
+def test_a_image_of_the_right_size_comes_as_it_is(tmp_path, colours):
     path = saved(tmp_path / "a.png", colours[:40, :40])
     assert np.array_equal(read_image(path, 40, 3), colours[:40, :40])
 
@@ -48,12 +48,12 @@ def test_each_format_is_read(tmp_path, colours, suffix):
     assert difference.max() <= (12 if suffix.startswith("j") else 0)
 
 
-def test_the_middle_of_a_wide_picture_is_cut_out(tmp_path):
+def test_the_middle_of_a_wide_image_is_cut_out(tmp_path):
     wide = np.repeat(np.array([[9, 9, 50, 60, 9, 9]], np.uint8), 2, axis=0)
     assert read_image(saved(tmp_path / "a.png", wide), 2, 1)[..., 0].tolist() == [[50, 60], [50, 60]]
 
 
-def test_the_middle_of_a_high_picture_is_cut_out(tmp_path):
+def test_the_middle_of_a_high_image_is_cut_out(tmp_path):
     high = np.repeat(np.array([[9, 9, 50, 60, 9, 9]], np.uint8), 2, axis=0).T
     assert read_image(saved(tmp_path / "a.png", high), 2, 1)[..., 0].tolist() == [[50, 50], [60, 60]]
 
@@ -76,7 +76,7 @@ def test_a_large_jpeg_decoded_small_looks_like_one_decoded_whole(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_a_picture_lying_on_its_side_is_turned_upright(tmp_path, suffix):
+def test_a_image_lying_on_its_side_is_turned_upright(tmp_path, suffix):
     image = Image.fromarray(np.repeat(np.array([[0] * 8 + [255] * 8], np.uint8), 16, axis=0)).convert("RGB")
     exif = image.getexif()
     exif[0x0112] = 6  # to be turned by a quarter, clockwise: the left edge becomes the top
@@ -142,20 +142,20 @@ def test_a_file_cut_short_is_told_by_name(tmp_path, suffix):
     Image.fromarray(noise).save(content, {"jpg": "jpeg"}.get(suffix, suffix))
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
-    with pytest.raises(ValueError, match=f"{re.escape(str(path))} is no readable picture: "):
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))} is not a readable image: "):
         read_image(path, 8, 3)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x89PNG\r\n\x1a\n" + bytes(50), b"\xff\xd8\xff\xe0" + bytes(50)])
-def test_what_is_no_picture_is_told(tmp_path, content):
+def test_what_is_no_image_is_told(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(ValueError, match=r"a.png is no readable picture: "):
+    with pytest.raises(ValueError, match=r"a.png is not a readable image: "):
         read_image(tmp_path / "a.png", 8, 3)
 
 
 def test_an_unknown_format_is_called_so(tmp_path):
     (tmp_path / "a.png").write_bytes(b"<html>")
-    with pytest.raises(ValueError, match=r"a.png is no readable picture: unknown format$"):
+    with pytest.raises(ValueError, match=r"a.png is not a readable image: unknown format$"):
         read_image(tmp_path / "a.png", 8, 3)
 
 

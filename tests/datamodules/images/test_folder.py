@@ -31,7 +31,7 @@ def test_classes_are_the_folders_in_alphabetical_order(image_folder, tmp_path):
     assert image_folder().spec["class_names"] == ["cat", "dog", "emu"]
 
 
-def test_pictures_have_the_size_and_channels_asked_for(image_folder, tmp_path):
+def test_images_have_the_size_and_channels_asked_for(image_folder, tmp_path):
     write(tmp_path, train=4, test=2)
     spec = image_folder(image_size=5, channels=1).spec
     assert spec["image_size"] == [5, 5]
@@ -50,10 +50,10 @@ def test_a_valid_split_of_its_own_is_used(image_folder, tmp_path):
     assert sizes(image_folder()) == {"train": 12, "valid": 3, "test": 6}
 
 
-def test_without_a_test_split_a_line_says_what_is_scored(image_folder, tmp_path, capsys):
+def test_without_a_test_split_a_note_says_what_is_scored(image_folder, tmp_path, capsys):
     write(tmp_path, train=4, val=1)
     assert sizes(image_folder()) == {"train": 12, "valid": 3, "test": 3}
-    assert "the test scores will be those of the validation pictures" in capsys.readouterr().out
+    assert "the test scores are those of the validation rows" in capsys.readouterr().err
 
 
 def test_some_classes_can_be_kept(image_folder, tmp_path):
@@ -68,21 +68,21 @@ def test_a_wrong_class_fails_before_anything_is_decoded(image_folder, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_class_of_one_picture_cannot_be_split(image_folder, tmp_path):
+def test_a_class_of_one_image_cannot_be_split(image_folder, tmp_path):
     write(tmp_path, train=4, test=2)
     write_image_folder(tmp_path / "pets", classes=("fox",), rows={"train": 1})
-    with pytest.raises(ValueError, match=r"two classes and 2 pictures of each, got fox \(1\)"):
+    with pytest.raises(ValueError, match=r"two classes and 2 images of each, got fox \(1\)"):
         image_folder()
 
 
-def test_a_class_of_one_picture_will_do_beside_a_valid_split(image_folder, tmp_path):
+def test_a_class_of_one_image_will_do_beside_a_valid_split(image_folder, tmp_path):
     write(tmp_path, train=1, valid=1, test=1)
     assert sizes(image_folder()) == {"train": 3, "valid": 3, "test": 3}
 
 
 def test_a_single_class_is_refused(image_folder, tmp_path):
     write_image_folder(tmp_path / "pets", classes=("cat",), rows={"train": 4})
-    with pytest.raises(ValueError, match=r"training needs two classes and 2 pictures of each, got \['cat'\]"):
+    with pytest.raises(ValueError, match=r"training needs two classes and 2 images of each, got \['cat'\]"):
         image_folder()
 
 

@@ -39,7 +39,7 @@ def test_what_is_read_may_be_written_to(tmp_path):
     assert read_idx(tmp_path / "a.gz", dimensions=1).flags.writeable
 
 
-def test_a_set_has_grey_pictures_with_their_labels(letters):
+def test_a_set_has_grey_images_with_their_labels(letters):
     letters.prepare_data()
     letters.setup("fit")
     assert letters.spec["in_chans"] == 1
@@ -79,17 +79,15 @@ def test_other_dimensions_are_told(tmp_path):
         read_idx(tmp_path / "a.gz", dimensions=3)
 
 
-def test_fewer_labels_than_pictures_are_told(letters, tmp_path):
+def test_fewer_labels_than_images_are_told(letters, tmp_path):
     write_idx(tmp_path / "letters" / "train-labels-idx1-ubyte.gz", np.zeros(23, np.uint8))
-    with pytest.raises(ValueError, match="got 24 pictures and 23 labels up to 0"):
+    with pytest.raises(ValueError, match="got 24 images and 23 labels up to 0"):
         letters.setup("fit")
 
 
 def test_a_label_beyond_the_classes_is_told(letters, tmp_path):
     write_idx(tmp_path / "letters" / "t10k-labels-idx1-ubyte.gz", np.full(9, 3, np.uint8))
-    with pytest.raises(
-        ValueError, match="must hold a label below 3 for each picture, got 9 pictures and 9 labels up to 3"
-    ):
+    with pytest.raises(ValueError, match="must hold a label below 3 for each image, got 9 images and 9 labels up to 3"):
         letters.setup("fit")
 
 

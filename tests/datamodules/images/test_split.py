@@ -3,12 +3,11 @@ import pytest
 import torch
 
 from src.datamodules.images.split import (
-    Images,
+    ImageSplit,
     channel_statistics,
     class_numbers,
     draw_per_class,
     keep_classes,
-    stratified_split,
 )
 
 # 4 rows of class 0, 7 of class 1, 10 of class 2, mixed
@@ -16,7 +15,7 @@ LABELS = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [4, 7, 10]))
 
 
 def split_of(labels):
-    return Images(torch.arange(len(labels) * 6, dtype=torch.uint8).view(-1, 1, 2, 3), torch.tensor(labels))
+    return ImageSplit(torch.arange(len(labels) * 6, dtype=torch.uint8).view(-1, 1, 2, 3), torch.tensor(labels))
 
 
 def test_a_split_taken_of_a_split_keeps_to_its_rows():
@@ -25,7 +24,7 @@ def test_a_split_taken_of_a_split_keeps_to_its_rows():
     assert len(rows) == 2
 
 
-def test_splits_share_the_pictures_memory():
+def test_splits_share_the_images_memory():
     whole = split_of([0, 1, 2])
     assert whole.take(np.array([1])).images.data_ptr() == whole.images.data_ptr()
 
@@ -35,32 +34,6 @@ def test_a_split_moves_with_its_own_rows_alone():
     assert moved.images[:, 0, 0, 0].tolist() == [18, 6]
     assert moved.labels.tolist() == [3, 1]
     assert moved.rows.tolist() == [0, 1]
-
-
-def test_a_stratified_split_holds_out_the_nearest_number_of_each_class():
-    _, held_out = stratified_split(LABELS, 0.25, seed=0)
-    assert np.bincount(LABELS[held_out]).tolist() == [1, 2, 2]  # of 1, 1.75 and 2.5, which rounds to even
-
-
-def test_a_stratified_split_deals_out_every_row_once():
-    kept, held_out = stratified_split(LABELS, 0.25, seed=0)
-    assert sorted([*kept, *held_out]) == list(range(21))
-
-
-def test_a_stratified_split_holds_out_and_keeps_one_of_each_class_at_least():
-    for fraction in (0.01, 0.99):
-        for rows in stratified_split(LABELS, fraction, seed=0):
-            assert set(LABELS[rows]) == {0, 1, 2}
-
-
-def test_a_stratified_split_depends_on_the_seed_alone():
-    first, again, other = (stratified_split(LABELS, 0.25, seed)[1].tolist() for seed in (0, 0, 1))
-    assert first == again != other
-
-
-def test_a_class_with_one_row_cannot_be_split():
-    with pytest.raises(ValueError, match="needs 2 rows of each class, got one of class 7"):
-        stratified_split(np.array([3, 3, 7, 3]), 0.5, seed=0)
 
 
 def test_so_many_rows_of_each_class_are_drawn():
@@ -112,12 +85,12 @@ def test_fewer_than_two_classes_or_one_twice_are_refused(classes):
 
 def test_statistics_of_one_channel_by_hand():
     pixels = torch.tensor([0, 255, 255, 0], dtype=torch.uint8).view(2, 1, 2, 1)
-    assert channel_statistics(Images(pixels, torch.zeros(2))) == ([0.5], [0.5])
+    assert channel_statistics(ImageSplit(pixels, torch.zeros(2))) == ([0.5], [0.5])
 
 
 def test_statistics_are_numpys_for_each_channel():
     images = torch.randint(0, 256, (70, 3, 5, 2), dtype=torch.uint8)
-    mean, std = channel_statistics(Images(images, torch.zeros(70)))
+    mean, std = channel_statistics(ImageSplit(images, torch.zeros(70)))
     pixels = images.numpy() / 255
     np.testing.assert_allclose(mean, pixels.mean((0, 1, 2)), atol=1e-6)
     np.testing.assert_allclose(std, pixels.std((0, 1, 2)), atol=1e-6)
@@ -125,15 +98,18 @@ def test_statistics_are_numpys_for_each_channel():
 
 def test_statistics_are_of_the_splits_own_rows():
     images = torch.tensor([0, 255, 51], dtype=torch.uint8).view(3, 1, 1, 1)
-    assert channel_statistics(Images(images, torch.zeros(3), torch.tensor([2]))) == ([0.2], [1.0])
+    assert channel_statistics(ImageSplit(images, torch.zeros(3), torch.tensor([2]))) == ([0.2], [1.0])
 
 
 def test_a_channel_without_variation_has_deviation_one():
-    assert channel_statistics(Images(torch.full((2, 1, 1, 1), 51, dtype=torch.uint8), torch.zeros(2))) == ([0.2], [1.0])
+    assert channel_statistics(ImageSplit(torch.full((2, 1, 1, 1), 51, dtype=torch.uint8), torch.zeros(2))) == (
+        [0.2],
+        [1.0],
+    )
 
 
 @pytest.mark.parametrize("limits", [{"max_rows": 3}, {"max_pixels": 6}])
 def test_statistics_of_many_rows_are_of_some_spread_evenly(limits):
     images = torch.zeros(9, 2, 1, 1, dtype=torch.uint8)
     images[::3] = 51
-    assert channel_statistics(Images(images, torch.zeros(9)), **limits) == ([0.2], [1.0])
+    assert channel_statistics(ImageSplit(images, torch.zeros(9)), **limits) == ([0.2], [1.0])

@@ -34,7 +34,7 @@ class People(TableData):
         super().__init__(**table_data)
         self.given = frames
 
-    def facts(self):
+    def fingerprint(self):
         return str({name: pd.util.hash_pandas_object(frame).sum() for name, frame in self.given.items()})
 
     def frames(self):
@@ -126,11 +126,11 @@ def test_splits_of_their_own_are_used_and_the_others_taken_from_train(make):
     assert sizes(make(frames={"valid": people(5), "test": people(6)})) == {"train": 80, "valid": 5, "test": 6}
 
 
-def test_without_a_test_split_validation_rows_are_scored_and_a_line_says_so(make, capsys):
+def test_without_a_test_split_validation_rows_are_scored_and_a_note_says_so(make, capsys):
     data = make(test_fraction=0)
     data.setup("test")
     assert data.splits["test"] is data.splits["valid"]
-    assert capsys.readouterr().out.count("there is no test split") == 1
+    assert capsys.readouterr().err.count("there is no test split") == 1
 
 
 def test_a_split_by_time_holds_the_last_days_out(make):
@@ -208,7 +208,7 @@ def test_setup_before_prepare_data_says_so(tmp_path):
 
 def test_everything_that_changes_the_rows_changes_the_key(tmp_path):
     def folder(rows=80, **changes):
-        return People({"train": people(rows)}, cache_dir=str(tmp_path), **table_settings(**changes)).encoded.folder
+        return People({"train": people(rows)}, cache_dir=str(tmp_path), **table_settings(**changes)).cache.path
 
     changes = [{}, {"rows": 81}, {"min_freq": 2}, {"ignored": ["size"]}, {"dates": []}, {"positive": "no"}]
     changes += [{"on_missing_target": "drop"}, {"split": "group", "split_column": "group"}, {"seed": 1}]

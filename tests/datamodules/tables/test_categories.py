@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from src.datamodules.tables.categories import (
     MISSING,
     UNKNOWN,
+    category_text,
     distinct_texts,
     encode_categories,
     fit_categories,
     is_text,
-    text_of,
 )
 
 
@@ -111,7 +111,7 @@ def test_an_integer_column_is_the_same_after_a_nan_made_it_float():
 
 
 def test_text_is_kept_to_the_letter_otherwise():
-    assert [text_of(text) for text in ("01", " 1", "1.50", "1.", "v1.0", "-2.0")] == [
+    assert [category_text(text) for text in ("01", " 1", "1.50", "1.", "v1.0", "-2.0")] == [
         "01",
         " 1",
         "1.50",
@@ -186,7 +186,7 @@ def test_every_value_has_a_code_whose_text_is_its_own(seen, new, min_freq):
         assert (found.dtype, found.shape) == (np.int64, values.shape)
         for value, code in zip(values, found.tolist(), strict=True):
             if isinstance(value, str | bytes | tuple) or not pd.isna(value):
-                text = text_of(value if values.dtype != "float32" else np.float32(value))
+                text = category_text(value if values.dtype != "float32" else np.float32(value))
                 assert code == (known.index(text) + 2 if text in known else UNKNOWN if text else MISSING)
             else:
                 assert code == MISSING

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.datamodules.tables.columns import Decision, choose_columns, print_decisions
+from src.datamodules.tables.columns import Decision, choose_columns, show_decisions
 
 ROWS = 200
 NUMBERS = np.arange(ROWS)
@@ -64,7 +64,7 @@ def test_columns_apart_are_left_alone():
 
 
 def test_decisions_are_printed_within_80_columns(capsys):
-    print_decisions([Decision("x" * 50, "categorical", "why " * 30), Decision("price", "left out", "always [3]")])
+    show_decisions([Decision("x" * 50, "categorical", "why " * 30), Decision("price", "left out", "always [3]")])
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert any("price" in line and "left out" in line and "always [3]" in line for line in lines)

@@ -108,7 +108,7 @@ def test_parts_are_named_after_their_column():
     ("parts", "message"),
     [
         (["weak"], "no date part 'weak'; did you mean 'week'\\?; there are year, month"),
-        (["day", "day"], "must all differ"),
+        (["day", "day"], "must name each part once"),
     ],
 )
 def test_wrong_parts_are_refused(parts, message):

@@ -1,13 +1,11 @@
-import multiprocessing
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-import src.datamodules.tables.encoded as encoded_table
-from src.datamodules.tables.encoded import EncodedTable, write_table
+from src.datamodules.cache import CacheFolder
+from src.datamodules.tables import encoded
+from src.datamodules.tables.encoded import edges_of_bins, read_table_cache, write_table
 from src.datamodules.tables.processing import TableProcessing
 
 
@@ -31,9 +29,9 @@ def written(folder, frame, **changes):
     """Of `frame`, rows 1, 3, 4 and so on are to train on, 2 and 0 to validate on."""
     made = processing(frame, **changes)
     splits = {"train": (frame, np.array([1, *range(3, len(frame))])), "valid": (frame, np.array([2, 0]))}
-    table = EncodedTable(folder / "cache" / "table")
-    table.build(lambda folder: write_table(folder, splits, made))
-    return table.read()
+    cache = CacheFolder(folder / "cache" / "table")
+    cache.build(lambda folder: write_table(folder, splits, made))
+    return read_table_cache(cache)
 
 
 def test_each_split_has_its_own_rows_in_their_order(tmp_path):
@@ -44,7 +42,7 @@ def test_each_split_has_its_own_rows_in_their_order(tmp_path):
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 100])
 def test_rows_encoded_in_chunks_are_those_encoded_at_once(tmp_path, monkeypatch, rows):
-    monkeypatch.setattr(encoded_table, "CHUNK", rows)
+    monkeypatch.setattr(encoded, "CHUNK", rows)
     frame = table()
     _, splits = written(tmp_path, frame)
     categories, continuous = processing(frame).encode(frame.iloc[[1, 3, 4, 5, 6, 7, 8]])
@@ -83,6 +81,10 @@ def test_bins_hold_as_many_training_rows_each(tmp_path):
     assert counts.tolist() == [20] * 48
 
 
+def test_repeated_numbers_share_a_bin():
+    assert edges_of_bins(np.array([0.0] * 90 + [1.0] * 10)) == [0, 1]
+
+
 def test_a_number_that_never_varies_has_one_bin(tmp_path):
     spec, _ = written(tmp_path, table().assign(size=7.0))
     assert spec["continuous_bins"] == [[0, 1]]
@@ -101,47 +103,3 @@ def test_classes_are_whole_numbers_and_have_no_range(tmp_path):
     assert (spec["num_outputs"], spec["class_names"], spec["target_range"]) == (3, ["0", "1", "2"], [])
     assert splits["train"].targets.tolist() == [1, 0, 1, 2, 0, 1, 2]
     assert splits["train"].targets.dtype == torch.int64
-
-
-# ---- the folder ----
-
-
-def interrupt(folder):
-    (folder / "spec.json").write_text("{}")
-    raise KeyboardInterrupt
-
-
-def test_an_interrupted_building_leaves_nothing_and_is_begun_anew(tmp_path):
-    table = EncodedTable(tmp_path / "table")
-    with pytest.raises(KeyboardInterrupt):
-        table.build(interrupt)
-    with pytest.raises(FileNotFoundError, match="call prepare_data before setup"):
-        table.read()
-    table.build(lambda folder: (folder / "spec.json").write_text('{"task": "binary"}'))
-    assert table.read() == ({"task": "binary"}, {})
-
-
-def ask(folder, asks):
-    asks.set()
-    EncodedTable(folder).build(refuse)
-    assert EncodedTable(folder).read() == ({"task": "binary"}, {})
-
-
-def refuse(_):
-    raise AssertionError("the table is built twice")
-
-
-def test_of_several_processes_one_builds_and_the_others_wait(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    asks = context.Event()
-    other = context.Process(target=ask, args=(tmp_path / "table", asks))
-
-    def write(folder):
-        other.start()
-        assert asks.wait(60)
-        time.sleep(0.2)
-        (folder / "spec.json").write_text('{"task": "binary"}')
-
-    EncodedTable(tmp_path / "table").build(write)
-    other.join()
-    assert other.exitcode == 0

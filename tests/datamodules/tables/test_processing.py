@@ -208,7 +208,7 @@ def test_tables_that_do_not_fit_are_refused(frame, message):
 
 
 def test_all_columns_that_new_rows_lack_are_named():
-    with pytest.raises(ValueError, match="no column 'open'; 'size' neither"):
+    with pytest.raises(ValueError, match="no column 'open'; it also lacks 'size'"):
         fitted().encode(FRAME.drop(columns=["open", "size"]))
 
 

@@ -63,5 +63,5 @@ def test_without_states_all_else_can_be_used(folder):
 
 
 def test_missing_files_are_named_with_their_origin(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"stores lacks train\.csv; put there train\.csv from .*kaggle\.com"):
+    with pytest.raises(FileNotFoundError, match=r"stores lacks train\.csv; put it there: train\.csv from .*kaggle"):
         rossmann(tmp_path).prepare_data()

@@ -82,7 +82,7 @@ def test_the_splits_may_begin_at_given_values(values, begin):
 
 
 def test_a_row_without_a_time_is_refused():
-    with pytest.raises(ValueError, match="split=time needs 'key' in every row, row 2 has none"):
+    with pytest.raises(ValueError, match="split=time needs 'key' in every row, but row 2 has none"):
         divided(["2020-01-01", "2020-01-02", None], "time")
 
 
@@ -145,7 +145,7 @@ def test_an_unknown_column_is_named_with_the_one_that_was_meant():
     ],
 )
 def test_a_split_without_rows_is_refused(name, values, kind, changes):
-    with pytest.raises(ValueError, match=rf"split={kind} leaves no row of {len(values)} to {name}; change .*\(key\)"):
+    with pytest.raises(ValueError, match=rf"split={kind} gives none of {len(values)} rows to {name}; change .*\(key\)"):
         divided(values, kind, **changes)
 
 
@@ -161,5 +161,5 @@ def test_an_unknown_way_to_split_is_refused():
 
 @pytest.mark.parametrize("fractions", [(-0.1, 0.1), (0.5, 0.5)])
 def test_fractions_must_leave_rows_to_train_on(fractions):
-    with pytest.raises(ValueError, match="must be 0 or more and leave something to train on, got"):
+    with pytest.raises(ValueError, match="must be 0 or more and leave rows to train on, got"):
         splitting(valid_fraction=fractions[0], test_fraction=fractions[1])

@@ -143,7 +143,7 @@ def test_a_text_shorter_than_one_window_is_refused(make):
 
 
 def test_a_text_with_fewer_tokens_than_tracks_is_refused(make):
-    with pytest.raises(ValueError, match="24 tokens give no window: batch_size=24"):
+    with pytest.raises(ValueError, match="24 tokens are too few for a window: batch_size=24"):
         make(eval_batch_size=24).test_dataloader()
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 import src.datamodules.text.documents as documents
-from src.datamodules.text.documents import NOWHERE, check_pattern, cut_at_documents
+from src.datamodules.text.documents import NO_MATCH, check_pattern, cut_at_documents
 from src.datamodules.text.source import TextFile, TextSource
 from tests.support.programs import composed
 
@@ -47,7 +47,7 @@ def test_each_line_may_be_a_document():
 
 def test_each_file_is_a_document_and_so_is_the_first_piece():
     texts = [("act 2\n", False), ("act 3\n", False), ("act 1\n", True), ("act 2\n", False)]
-    assert cut(texts, NOWHERE) == ["act 2\nact 3\n", "act 1\nact 2\n"]
+    assert cut(texts, NO_MATCH) == ["act 2\nact 3\n", "act 1\nact 2\n"]
 
 
 def test_a_match_does_not_reach_into_the_next_file():
@@ -60,7 +60,7 @@ def test_no_document_is_empty():
 
 
 def test_text_without_line_ends_is_not_held_in_memory(monkeypatch):
-    monkeypatch.setattr(documents, "LONGEST_LINE", 10)
+    monkeypatch.setattr(documents, "MAX_LINE", 10)
     parts = [text for text, _ in cut_at_documents([("abcd", False)] * 20, "x")]
     assert max(map(len, parts)) <= 14
     assert "".join(parts) == "abcd" * 20
@@ -70,7 +70,7 @@ def test_a_part_of_a_text_begins_with_a_document_and_knows_where_the_next_files_
     for name in "abc":
         (tmp_path / name).write_text(f"{name} 1\n{name} 2\n")
     source = TextSource([TextFile(tmp_path / name) for name in "abc"], start=0.1)
-    assert cut(((piece.text, piece.offset == 0) for piece in source.pieces()), NOWHERE) == [
+    assert cut(((piece.text, piece.offset == 0) for piece in source.pieces()), NO_MATCH) == [
         "a 2\n",
         "b 1\nb 2\n",
         "c 1\nc 2\n",

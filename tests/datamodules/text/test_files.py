@@ -117,17 +117,17 @@ def test_a_set_as_published_says_nothing(make, folder, capsys):
     published = {split: len(tokens) for split, tokens in make(**WIKITEXT).tokens.items()} | {"vocab_size": 40}
     capsys.readouterr()
     make(**WIKITEXT, published={"tokenizer": "whitespace", **published})
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
 
 
 def test_counts_other_than_published_are_told(make, folder, capsys):
     write_wikitext(folder)
     make(**WIKITEXT, published={**PUBLISHED, "train": 9999})
-    out = capsys.readouterr().out
-    assert "texts is not the published set, nor are its scores comparable: train 3,1" in out
+    out = capsys.readouterr().err
+    assert "texts is not the published set, and its scores cannot be compared: train 3,1" in out
     assert "(not 9,999)" in out
     make(**WIKITEXT, published={**PUBLISHED, "train": 9999}, tokenizer="char")
-    assert "published" not in capsys.readouterr().out
+    assert "published" not in capsys.readouterr().err
 
 
 # ---- mistakes ----
@@ -143,7 +143,9 @@ def test_missing_files_that_cannot_be_fetched_are_named(make, folder, monkeypatc
         raise urllib.error.URLError("no route")
 
     monkeypatch.setattr("urllib.request.urlopen", unreachable)
-    message = r"lacks a\.zip, .*no route.*\n.*from http://some\.where/\nor what they hold: wiki\.train\.tokens, .*plain"
+    message = (
+        r"lacks a\.zip, .*no route.*\n.*from http://some\.where/\nor put there what they hold: wiki\.train\.tok.*plain"
+    )
     with pytest.raises(FileNotFoundError, match=message):
         make(**WIKITEXT, address="http://some.where/", checksums={"a.zip": "0"})
 

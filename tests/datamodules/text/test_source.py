@@ -4,8 +4,8 @@ import zipfile
 
 import pytest
 
-import src.datamodules.text.source as text_source
-from src.datamodules.text.source import TextFile, TextSource, find_texts, split
+from src.datamodules.text import source as text_source
+from src.datamodules.text.source import TextFile, TextSource, find_texts, split_by_size
 
 TEXT = "one two\n\nthrée four\nfive\n"
 
@@ -13,8 +13,8 @@ TEXT = "one two\n\nthrée four\nfive\n"
 @pytest.fixture
 def tiny_pieces(monkeypatch):
     """Blocks of 4 bytes; lines longer than 12 are cut."""
-    monkeypatch.setattr(text_source, "PIECE", 4)
-    monkeypatch.setattr(text_source, "LONGEST_LINE", 12)
+    monkeypatch.setattr(text_source, "BLOCK", 4)
+    monkeypatch.setattr(text_source, "MAX_LINE", 12)
 
 
 def write(path, content):
@@ -81,11 +81,11 @@ def test_a_mark_at_the_beginning_is_no_text(tmp_path):
 
 @pytest.mark.parametrize("piece", [3, 7, 1000])
 def test_parts_cover_the_text_once_and_end_with_lines(tmp_path, monkeypatch, piece):
-    monkeypatch.setattr(text_source, "PIECE", piece)
+    monkeypatch.setattr(text_source, "BLOCK", piece)
     text = "".join(f"line {number}\n" for number in range(40))
     files = [write(tmp_path / "a", text[:100]), write(tmp_path / "b", text[100:])]
     whole = read(TextSource(files))
-    parts = {name: read(source) for name, source in split(files, 0.1, 0.2, exact=False).items()}
+    parts = {name: read(source) for name, source in split_by_size(files, 0.1, 0.2, exact=False).items()}
     assert "".join(parts.values()) == whole
     assert all(part.endswith("\n") for part in parts.values())
     assert len(parts["valid"]) == pytest.approx(0.1 * len(text), abs=9)
@@ -93,15 +93,15 @@ def test_parts_cover_the_text_once_and_end_with_lines(tmp_path, monkeypatch, pie
 
 
 def test_exact_parts_are_cut_at_the_byte(tmp_path, tiny_pieces):
-    parts = split([write(tmp_path / "a", "0123\n56789" * 10)], 0.05, 0.05, exact=True)
+    parts = split_by_size([write(tmp_path / "a", "0123\n56789" * 10)], 0.05, 0.05, exact=True)
     assert [len(read(part)) for part in parts.values()] == [90, 5, 5]
     assert read(parts["valid"]) == "0123\n"
 
 
 @pytest.mark.parametrize("fractions", [(0, 0.1), (0.1, 0), (0.5, 0.5)])
 def test_fractions_that_leave_nothing_are_refused(fractions):
-    with pytest.raises(ValueError, match="positive and leave something to train on, got valid_fraction="):
-        split([], *fractions, exact=False)
+    with pytest.raises(ValueError, match="positive and leave text to train on, got valid_fraction="):
+        split_by_size([], *fractions, exact=False)
 
 
 # ---- columns ----
@@ -154,9 +154,13 @@ def test_a_damaged_file_is_named(tmp_path):
             read(TextSource([write(tmp_path / name, damaged)]))
 
 
-def test_facts_change_with_name_content_and_part(tmp_path):
+def test_a_fingerprint_changes_with_name_content_and_part(tmp_path):
     file = write(tmp_path / "a", TEXT)
-    known = {TextSource([file]).facts(), TextSource([file], 0, 0.5).facts(), TextSource([file], exact=True).facts()}
+    known = {
+        TextSource([file]).fingerprint(),
+        TextSource([file], 0, 0.5).fingerprint(),
+        TextSource([file], exact=True).fingerprint(),
+    }
     write(tmp_path / "a", TEXT + "more\n")
-    known |= {TextSource([file]).facts(), TextSource([write(tmp_path / "b", TEXT)]).facts()}
+    known |= {TextSource([file]).fingerprint(), TextSource([write(tmp_path / "b", TEXT)]).fingerprint()}
     assert len(known) == 5

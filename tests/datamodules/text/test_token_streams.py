@@ -1,8 +1,6 @@
 import json
-import multiprocessing
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +54,7 @@ def test_tokens_are_counted_and_so_are_unknown_ones(folder):
 
 
 def test_the_stream_is_what_encode_gives_for_the_whole_text(folder, monkeypatch):
-    monkeypatch.setattr("src.datamodules.text.source.PIECE", 50)
+    monkeypatch.setattr("src.datamodules.text.source.BLOCK", 50)
     text = "".join(f"Line {number}, naïve.\n" for number in range(200))
     (folder / "train.txt").write_text(text)
     for tokenizer in ("whitespace", "basic_english", "char", "byte", "bpe"):
@@ -86,7 +84,7 @@ def test_bytes_may_be_anything(folder):
 
 @pytest.mark.parametrize("tokenizer", ["whitespace", "basic_english", "char", "byte", "bpe"])
 def test_the_first_tokens_of_documents_are_known_and_the_tokens_are_the_same(folder, tokenizer, monkeypatch):
-    monkeypatch.setattr("src.datamodules.text.source.PIECE", 50)
+    monkeypatch.setattr("src.datamodules.text.source.BLOCK", 50)
     documents = [f"= {number}\nnaïve.\n" for number in range(200)]
     (folder / "train.txt").write_text("".join(documents))
     limit = {"max_vocab_size": 300} if tokenizer == "bpe" else {}
@@ -106,7 +104,7 @@ def test_the_first_tokens_of_documents_are_known_and_the_tokens_are_the_same(fol
 def test_without_documents_there_are_neither_starts_nor_files_of_them(folder):
     made = built(folder)
     assert made.starts() == {}
-    assert sorted(path.suffix for path in made.folder.iterdir()) == [".bin"] * 3 + [".json"] * 2
+    assert sorted(path.suffix for path in made.cache.path.iterdir()) == [".bin"] * 3 + [".json"] * 2
 
 
 def test_the_number_of_documents_is_told(folder, capsys):
@@ -115,7 +113,7 @@ def test_the_number_of_documents_is_told(folder, capsys):
 
 
 def test_documents_that_are_not_found_are_an_error(folder):
-    with pytest.raises(ValueError, match=r"the training text begins but one: .*train\.txt; correct datamodule\.docum"):
+    with pytest.raises(ValueError, match=r"the training text is only one: .*train\.txt; correct datamodule\.docum"):
         built(folder, document_start="^= ")
 
 
@@ -125,15 +123,15 @@ def test_documents_that_are_not_found_are_an_error(folder):
 def test_encoding_is_done_once(folder, monkeypatch):
     first = built(folder)
     monkeypatch.setattr(token_streams, "build_spec", None)
-    assert built(folder).folder == first.folder
+    assert built(folder).cache.path == first.cache.path
 
 
 def test_everything_that_changes_the_tokens_changes_the_key(folder):
-    folders = [streams(folder).folder, streams(folder, "char").folder, streams(folder, min_freq=2).folder]
-    folders += [streams(folder, max_vocab_size=4).folder, streams(folder, specials=["<pad>"]).folder]
-    folders += [streams(folder, document_start="^").folder, streams(folder, document_start="a").folder]
+    folders = [streams(folder).cache.path, streams(folder, "char").cache.path, streams(folder, min_freq=2).cache.path]
+    folders += [streams(folder, max_vocab_size=4).cache.path, streams(folder, specials=["<pad>"]).cache.path]
+    folders += [streams(folder, document_start="^").cache.path, streams(folder, document_start="a").cache.path]
     (folder / "valid.txt").write_text("a\n")
-    folders.append(streams(folder).folder)
+    folders.append(streams(folder).cache.path)
     assert len(set(folders)) == len(folders)
 
 
@@ -151,32 +149,9 @@ def test_an_interrupted_encoding_leaves_nothing_and_is_begun_anew(folder, monkey
     assert built(folder).read()[1]["test"].tolist() == [2, 1]
 
 
-def build_slowly(folder, encoded):
-    def encode(self, split, *arguments, original=TokenStreams._encode):
-        time.sleep(0.05)
-        encoded.put(split)
-        return original(self, split, *arguments)
-
-    TokenStreams._encode = encode
-    built(folder)
-
-
-def test_of_several_processes_one_encodes(folder):
-    context = multiprocessing.get_context("spawn")
-    encoded = context.SimpleQueue()
-    processes = [context.Process(target=build_slowly, args=(folder, encoded)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert sorted(encoded.get() for _ in range(3)) == ["test", "train", "valid"]
-    assert encoded.empty()
-
-
 def test_a_stream_of_another_length_is_refused(folder):
     made = built(folder)
-    (made.folder / "train.bin").write_bytes(b"\0\0")
+    (made.cache.path / "train.bin").write_bytes(b"\0\0")
     with pytest.raises(ValueError, match=r"train\.bin should hold 7 tokens; delete .* to encode again"):
         made.read()
 

@@ -96,7 +96,7 @@ def test_where_it_cannot_be_imported_versions_and_ways_out_are_told(monkeypatch,
 
     monkeypatch.setattr("src.datamodules.text.tokenization.import_module", import_module)
     monkeypatch.setattr("src.datamodules.text.tokenization.version", {"torchtext": "0.18.0", "torch": "2.13.0"}.get)
-    told = r"\(found torch 2.13.0, torchtext 0.18.0\).* loads only with torch 2.3.*make test-torchtext.*vocab=own"
+    told = r"\(found torch 2.13.0, torchtext 0.18.0\).* works only with torch 2.3.*make test-torchtext.*vocab=own"
     for tokenizer, vocab in (("torchtext", "own"), ("whitespace", "torchtext")):
         with pytest.raises(ValueError, match=told):
             build_spec(tokenizer, ["a"], vocab=vocab, **LIMITS)

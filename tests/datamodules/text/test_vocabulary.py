@@ -50,9 +50,9 @@ def test_bpe_has_all_bytes_its_specials_and_as_many_merges_as_fit():
     [
         ("whitespace", {"min_freq": 0}, "min_freq must be positive, got 0"),
         ("whitespace", {"max_vocab_size": 2}, "max_vocab_size must be above 2, got 2"),
-        ("byte", {"max_vocab_size": 100}, "byte has 256 tokens, no more and no less"),
-        ("byte", {"specials": ["<pad>"]}, "byte has 256 tokens, no more and no less"),
-        ("bpe", {}, "merges up to datamodule.max_vocab_size, above 256, got None"),
+        ("byte", {"max_vocab_size": 100}, "byte always has 256 tokens"),
+        ("byte", {"specials": ["<pad>"]}, "byte always has 256 tokens"),
+        ("bpe", {}, "bpe needs datamodule.max_vocab_size above 256, got None"),
         ("bpe", {"max_vocab_size": 257, "specials": ["<pad>"]}, "above 257, got 257"),
         ("spacy", {}, "datamodule.tokenizer must be one of whitespace, .* got spacy"),
     ],

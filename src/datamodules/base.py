@@ -1,0 +1,94 @@
+"""What the data of all domains share: the spec for the net, when data are read, and how loaders are made."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_only
+
+from src.core.output import note
+from src.datamodules.loader import BatchLoader
+
+
+class DataModule(pl.LightningDataModule):
+    """Base of all data. A subclass reads them in `load` and makes the loader of a split in `loader`.
+
+    What is derived from files is written to the cache in `prepare_data`, which one process of a node runs, and only
+    read in `load`, which every process runs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._spec: dict[str, Any] = {}
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What the data tell the net and later predictions: plain numbers, lists and strings; valid after `setup`."""
+        return self._spec
+
+    def load(self) -> dict[str, Any]:
+        """Read the splits `train`, `valid` and `test`, and return the spec."""
+        raise NotImplementedError
+
+    def loader(self, split: str) -> Any:
+        """Make a new loader of a split."""
+        raise NotImplementedError
+
+    def setup(self, stage: str) -> None:
+        if not self._spec:
+            self._spec = self.load()
+
+    def train_dataloader(self) -> Any:
+        return self.loader("train")
+
+    def val_dataloader(self) -> Any:
+        return self.loader("valid")
+
+    def test_dataloader(self) -> Any:
+        return self.loader("test")
+
+    def ranks(self) -> dict[str, int]:
+        """The arguments of a loader that say which part of each step this process reads."""
+        trainer = self.trainer
+        if trainer is None:
+            return {"rank": 0, "world_size": 1}
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size}
+
+
+class RowData(DataModule):
+    """Base of the data that consist of rows. A subclass fills `splits` in `load`.
+
+    Args:
+        batch_size: rows of a batch, per device.
+        drop_last: leave out a last training batch that is not full.
+        keep_on_device: keep the whole set on the device.
+        seed: of the order of the training rows, and of what else is drawn.
+    """
+
+    def __init__(self, *, batch_size: int, drop_last: bool, keep_on_device: bool, seed: int) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+        self.keep_on_device = keep_on_device
+        self.seed = seed
+        self.splits: dict[str, Any] = {}  # of objects with `tensors`, `rows` and `to(device)`
+
+    def use_splits(self, splits: dict[str, Any]) -> None:
+        """Take these splits; without a test split, the validation rows are scored as test too."""
+        if "test" not in splits:
+            rank_zero_only(note)("there is no test split: the test scores are those of the validation rows")
+        self.splits = {"test": splits["valid"], **splits}
+
+    def loader(self, split: str) -> BatchLoader:
+        is_train = split == "train"
+        if self.keep_on_device and self.trainer is not None:
+            self.splits[split] = self.splits[split].to(self.trainer.strategy.root_device)
+        data = self.splits[split]
+        return BatchLoader(
+            *data.tensors,
+            rows=data.rows,
+            batch_size=self.batch_size,
+            shuffle=is_train,
+            seed=self.seed,
+            drop_last=is_train and self.drop_last,
+            **self.ranks(),
+        )
