@@ -46,8 +46,8 @@ class ResumableLoader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken; after the last batch of an epoch, with the next epoch.
 
-        Raises:
-            ValueError: in the middle of an epoch, if the data or the batches differ: some would be skipped or repeated.
+        Raises ValueError in the middle of an epoch, if the data or the batches differ: some would be skipped or
+        repeated.
         """
         resumed = state["epoch"] >= 0 and state["next_batch"] < state["num_batches"]
         saved = {key: state[key] for key in self._layout()}

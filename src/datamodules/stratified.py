@@ -15,9 +15,7 @@ def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np
     """Return the rows to keep and the rows to hold out, both sorted.
 
     Of each class, the whole number nearest to `fraction` of its rows is held out, but at least one and never all.
-
-    Raises:
-        ValueError: if a class has fewer than two rows.
+    Raises ValueError if a class has fewer than two rows.
     """
     keep, hold = [], []
     for rows in shuffle_by_class(labels, seed):

@@ -5,7 +5,7 @@ import torch
 from src.datamodules.images.base import ImageData
 from src.datamodules.images.split import ImageSplit
 from src.report.rows import rows_note, rows_of, split_of, spread_rows
-from tests.support.make_data import image_settings, make_labels, make_pictures
+from tests.support.make_data import image_settings, make_images, make_labels
 from tests.support.tiny import TinyPictures, trainer
 
 
@@ -25,7 +25,7 @@ def images():
 
         def read(self):
             labels = make_labels(20, 2)
-            found = ImageSplit(torch.from_numpy(make_pictures(labels, 6, 5, 3)), torch.from_numpy(labels))
+            found = ImageSplit(torch.from_numpy(make_images(labels, 6, 5, 3)), torch.from_numpy(labels))
             return {"train": found, "test": found}
 
     def augmentation(*_):

@@ -1,7 +1,7 @@
 """Writes small data sets in the real files' formats, so that every experiment runs without a network.
 
-Labels go round the classes, so that each has as many rows; pictures of one class share a pattern, so that a net can
-learn them.
+Labels go round the classes, so that each has as many rows; images of one class share a pattern, which a net can
+learn.
 """
 
 import gzip
@@ -21,21 +21,18 @@ def make_labels(rows, num_classes=10):
     return np.arange(rows) % num_classes
 
 
-def make_pictures(labels, height, width, channels, seed=0):
+def make_images(labels, height, width, channels, seed=0):
     """uint8 (rows, height, width, channels): a random pattern for each class, and noise over it."""
     patterns = np.random.default_rng(1).integers(0, 200, (labels.max() + 1, height, width, channels))
     noise = np.random.default_rng(seed).integers(0, 56, (len(labels), height, width, channels))
     return (patterns[labels] + noise).astype(np.uint8)
 
 
-# ---- idx ----
-
-
 def write_idx_set(folder, train_rows=120, test_rows=30, size=28, num_classes=10):
     """The four files of MNIST or Fashion-MNIST."""
     for prefix, rows, seed in (("train", train_rows, 0), ("t10k", test_rows, 1)):
         labels = make_labels(rows, num_classes)
-        write_idx(Path(folder, f"{prefix}-images-idx3-ubyte.gz"), make_pictures(labels, size, size, 1, seed)[..., 0])
+        write_idx(Path(folder, f"{prefix}-images-idx3-ubyte.gz"), make_images(labels, size, size, 1, seed)[..., 0])
         write_idx(Path(folder, f"{prefix}-labels-idx1-ubyte.gz"), labels.astype(np.uint8))
 
 
@@ -43,9 +40,6 @@ def write_idx(path, array):
     path.parent.mkdir(parents=True, exist_ok=True)
     header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
     path.write_bytes(gzip.compress(header + array.tobytes(), compresslevel=1))
-
-
-# ---- CIFAR-10 ----
 
 
 def write_cifar_binary(folder, train_rows=120, test_rows=30, archive=False):
@@ -60,16 +54,16 @@ def write_cifar_python(folder, train_rows=120, test_rows=30, archive=False):
     _write_files(Path(folder), files, "cifar-10-batches-py", "cifar-10-python.tar.gz" if archive else None)
 
 
-def cifar_pictures(rows, seed):
-    """The pictures and labels that the CIFAR-10 writers store; seed 0 for train, 1 for test."""
+def cifar_images(rows, seed):
+    """The images and labels that the CIFAR-10 writers store; seed 0 for train, 1 for test."""
     labels = make_labels(rows)
-    return make_pictures(labels, 32, 32, 3, seed), labels
+    return make_images(labels, 32, 32, 3, seed), labels
 
 
 def _cifar_batches(train_rows, test_rows):
     """name -> (planes (rows, 3072), labels)."""
-    parts = {"test_batch": cifar_pictures(test_rows, 1)}
-    images, labels = cifar_pictures(train_rows, 0)
+    parts = {"test_batch": cifar_images(test_rows, 1)}
+    images, labels = cifar_images(train_rows, 0)
     for number, rows in enumerate(np.split(np.arange(train_rows), 5), 1):
         parts[f"data_batch_{number}"] = images[rows], labels[rows]
     return {name: (images.transpose(0, 3, 1, 2).reshape(-1, 3072), labels) for name, (images, labels) in parts.items()}
@@ -111,20 +105,14 @@ def _write_files(folder, files, name, archive):
             tar.addfile(member, io.BytesIO(content))
 
 
-# ---- picture files ----
-
-
 def write_image_folder(folder, classes=CIFAR_CLASSES, rows=None, size=(32, 32), channels=3, suffix="png"):
-    """split/class/NNNN.png for the splits in `rows`: how many pictures of each class. size: (height, width)."""
+    """split/class/NNNN.png for the splits in `rows`: how many images of each class. size: (height, width)."""
     for seed, (split, count) in enumerate((rows or {"train": 12, "test": 3}).items()):
         labels = make_labels(count * len(classes), len(classes))
-        for row, picture in enumerate(make_pictures(labels, *size, channels, seed)):
+        for row, image in enumerate(make_images(labels, *size, channels, seed)):
             path = Path(folder, split, classes[labels[row]], f"{row // len(classes):04}.{suffix}")
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture.squeeze()).save(path)
-
-
-# ---- text ----
+            Image.fromarray(image.squeeze()).save(path)
 
 
 def write_wikitext(folder, suffix="", words=None):
@@ -151,9 +139,6 @@ def wikitext_lines(num_words, seed=0):
         lines.append(f" {' '.join(sentence)} ")
         left -= length
     return lines
-
-
-# ---- arguments ----
 
 
 def text_settings(**changes):
@@ -218,9 +203,6 @@ def table_settings(**changes):
         "seed": 0,
         **changes,
     }
-
-
-# ---- tables ----
 
 
 def write_adult(folder, train_rows=60, test_rows=20):

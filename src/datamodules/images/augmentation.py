@@ -77,10 +77,8 @@ class Augmentation:
 def flip_and_crop(images: Tensor, flip: bool, padding: int) -> Tensor:
     """Mirror about half of the images, and shift each by up to `padding` pixels with its border reflected.
 
-    One gather does all of it. Images are (batch, height, width, channels), of any type, before and after.
-
-    Raises:
-        ValueError: if the padding is not smaller than the side.
+    One gather does all of it. Images are (batch, height, width, channels), of any type, before and after. Raises
+    ValueError if the padding is not smaller than the side.
     """
     batch, height, width, _ = images.shape
     if padding >= min(height, width):

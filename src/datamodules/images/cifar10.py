@@ -23,7 +23,6 @@ class CIFAR10(ImageData):
     Args:
         cache_dir: image files are decoded into it once.
         on_corrupt: fail if an image file cannot be read, or skip it with a warning that names it.
-        **image_data: arguments of ImageData.
     """
 
     class_names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -94,8 +94,7 @@ class PlainUnpickler(pickle.Unpickler):
 def read_members(path: Path, names: list[str]) -> dict[str, bytes]:
     """Return the content of the named files in a folder or a .tar.gz.
 
-    Raises:
-        ValueError: if a file is missing, or if the archive is damaged.
+    Raises ValueError if a file is missing, or if the archive is damaged.
     """
     if path.is_dir():
         contents = {name: (path / name).read_bytes() for name in names if (path / name).is_file()}

@@ -11,12 +11,7 @@ from src.datamodules.stratified import stratified_split
 
 
 class Digits(ImageData):
-    """1,797 handwritten digits, 8x8 grey, 10 classes (UCI, Alpaydin and Kaynak 1998; part of scikit-learn).
-
-    Args:
-        test_fraction: share of the rows of each class to test on.
-        **image_data: arguments of ImageData.
-    """
+    """1,797 handwritten digits, 8x8 grey, 10 classes (UCI, Alpaydin and Kaynak 1998; part of scikit-learn)."""
 
     class_names = [str(digit) for digit in range(10)]
 

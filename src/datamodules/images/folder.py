@@ -19,7 +19,6 @@ class ImageFolder(ImageData):
         image_size: side in pixels of the square that every image becomes, see `read_image`.
         channels: 1 grey, 3 colour.
         on_corrupt: fail if a file cannot be read, or skip it with a warning that names it.
-        **image_data: arguments of ImageData.
     """
 
     def __init__(

@@ -58,8 +58,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     Source: yann.lecun.com/exdb/mnist, "the IDX file format": two zero bytes, a type, the number of dimensions, their
     sizes as big-endian integers, the values.
 
-    Raises:
-        ValueError: if the file is damaged or holds something else.
+    Raises ValueError if the file is damaged or holds something else.
     """
     try:
         content = gzip.decompress(path.read_bytes())

@@ -47,8 +47,7 @@ class ImageSplit:
 def class_numbers(classes: list[str], class_names: list[str]) -> list[int]:
     """Return the places of some classes among all.
 
-    Raises:
-        ValueError: if a class is unknown or named twice, or if there are fewer than two.
+    Raises ValueError if a class is unknown or named twice, or if there are fewer than two.
     """
     for name in classes:
         if name not in class_names:

@@ -14,18 +14,16 @@ MAX_NUMBER = np.finfo(np.float32).max
 MIN_PROBABILITY = 1e-7  # of the quantile scaling: scaled values end at 5.2 deviations
 
 
-def check_scaling(scaling: Scaling) -> Scaling:
-    """Return the name. Raises ValueError for another one."""
+def check_scaling(scaling: Scaling) -> None:
+    """Raise ValueError for another name."""
     if scaling not in get_args(Scaling):
         raise ValueError(f"datamodule.continuous_scaling must be standardise or quantile, got {scaling}")
-    return scaling
 
 
 def read_numbers(values: pd.Series) -> np.ndarray:
     """Return a column as float64, NaN where it is missing or blank; numbers may be text ("12.5").
 
-    Raises:
-        ValueError: for anything else, and for numbers that are infinite or too large for float32.
+    Raises ValueError for anything else, and for numbers that are infinite or too large for float32.
     """
     if pd.api.types.is_numeric_dtype(values):
         numbers = values.to_numpy(np.float64, na_value=np.nan)
@@ -57,8 +55,7 @@ def _refuse(values: pd.Series, wrong: np.ndarray) -> None:
 def fit_continuous(values: pd.Series, scaling: Scaling) -> dict[str, Any]:
     """Return what `encode_continuous` needs: the median, whether any are missing, and mean and std or quantiles.
 
-    Raises:
-        ValueError: if the column has no number.
+    Raises ValueError if the column has no number.
     """
     numbers = read_numbers(values)
     present = numbers[~np.isnan(numbers)]

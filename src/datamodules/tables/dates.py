@@ -30,14 +30,13 @@ CONTINUOUS_PARTS: dict[str, Callable[[pd.DatetimeIndex], Any]] = {
 PARTS = CATEGORY_PARTS | CONTINUOUS_PARTS
 
 
-def check_parts(parts: list[str]) -> list[str]:
-    """Return the parts. Raises ValueError if one is not in PARTS or is named twice."""
+def check_parts(parts: list[str]) -> None:
+    """Raise ValueError if a part is not in PARTS or is named twice."""
     for part in parts:
         if part not in PARTS:
             raise ValueError(f"there is no date part {part!r}{did_you_mean(part, PARTS)}; there are {', '.join(PARTS)}")
     if len(set(parts)) < len(parts):
         raise ValueError(f"datamodule.date_parts must name each part once, got {', '.join(parts)}")
-    return list(parts)
 
 
 def part_name(column: str, part: str) -> str:

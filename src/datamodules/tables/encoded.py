@@ -21,16 +21,13 @@ MAX_BINS = 48
 class TableRows(NamedTuple):
     """The rows of a split.
 
-    Attributes:
-        categories: (rows, categories), the smallest integers that hold the codes: at most a quarter of the memory of
-            int64, and rows are drawn 2.5 times as fast.
-        continuous: float32 (rows, numbers).
-        targets: int64 (rows,), or float32 (rows, targets) for regression.
+    Categories are the smallest integers that hold the codes: at most a quarter of the memory of int64, and rows are
+    drawn 2.5 times as fast.
     """
 
-    categories: Tensor
-    continuous: Tensor
-    targets: Tensor
+    categories: Tensor  # (rows, categories)
+    continuous: Tensor  # float32 (rows, numbers)
+    targets: Tensor  # int64 (rows,), or float32 (rows, targets) for regression
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:

@@ -37,7 +37,6 @@ class Function(TableData):
         high: largest x.
         noise: standard deviation of the noise.
         rows: points to train and validate on, and as many to test on.
-        **table_data: arguments of TableData.
     """
 
     set_name = "function"
@@ -69,8 +68,7 @@ class Function(TableData):
 def values_of(function: str, x: np.ndarray) -> np.ndarray:
     """Evaluate a formula made of x, numbers, + - * / % **, brackets, NAMES and FUNCTIONS; nothing else is run.
 
-    Raises:
-        ValueError: if the formula has anything else in it, or is not finite at some x.
+    Raises ValueError if the formula has anything else in it, or is not finite at some x.
     """
     try:
         formula = ast.parse(function.strip(), mode="eval").body

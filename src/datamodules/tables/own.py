@@ -18,7 +18,6 @@ class Table(TableData):
         train_files: names or patterns (`sales/*.csv`). Files that other splits name are left out.
         valid_files: None takes the validation rows from `train_files`.
         test_files: None takes the test rows from `train_files`.
-        **table_data: arguments of TableData.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """Turns the rows of a table into the inputs of a net, as fitted to the training rows."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,55 +21,33 @@ from src.datamodules.tables.targets import (
 )
 
 
+@dataclass(kw_only=True, eq=False)
 class TableProcessing:
     """Turns categories into codes and dates into parts, scales numbers, and encodes targets.
 
     `fit` sees the training rows; nothing else changes the state.
-
-    Args:
-        target: a column; for regression one or more.
-        task: binary, multiclass or regression.
-        categorical: the columns that are used in this way; each column is named once.
-        continuous: the same for numbers.
-        dates: the same for dates.
-        min_freq: categories that are rarer in the training rows are unknown.
-        continuous_scaling: `standardise`, or `quantile` to a normal distribution by rank.
-        target_scaling: for regression: none, standardise, log or log1p; see `fit_target`.
-        date_parts: parts that a date is split into; see `split_dates`.
-        date_format: of dates that are text; None means ISO 8601.
-        positive: the class that binary scores refer to; None means the last one.
     """
 
-    def __init__(
-        self,
-        *,
-        target: str | list[str],
-        task: Task,
-        categorical: list[str],
-        continuous: list[str],
-        dates: list[str],
-        min_freq: int,
-        continuous_scaling: Scaling,
-        target_scaling: TargetScaling,
-        date_parts: list[str],
-        date_format: str | None,
-        positive: Any,
-    ) -> None:
-        if min_freq < 1:
-            raise ValueError(f"datamodule.min_freq must be positive, got {min_freq}")
-        self.target = [target] if isinstance(target, str) else list(target)
-        check_target(self.target, task, target_scaling, positive)
-        self.task: Task = task
-        self.categorical = list(categorical)
-        self.continuous = list(continuous)
-        self.dates = list(dates)
-        self.min_freq = min_freq
-        self.continuous_scaling: Scaling = check_scaling(continuous_scaling)
-        self.target_scaling: TargetScaling = target_scaling
-        self.date_parts = check_parts(date_parts)
-        self.date_format = date_format
-        self.positive = positive
-        self.fitted: dict[str, Any] = {}
+    target: str | list[str]  # a column; for regression one or more
+    task: Task
+    categorical: list[str]  # each column is named once, here or in the next two
+    continuous: list[str]
+    dates: list[str]
+    min_freq: int  # categories that are rarer in the training rows are unknown
+    continuous_scaling: Scaling  # `standardise`, or `quantile` to a normal distribution by rank
+    target_scaling: TargetScaling  # for regression, see `fit_target`
+    date_parts: list[str]
+    date_format: str | None  # of dates that are text; None means ISO 8601
+    positive: Any  # the class that binary scores refer to; None means the last one
+    fitted: dict[str, Any] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        if self.min_freq < 1:
+            raise ValueError(f"datamodule.min_freq must be positive, got {self.min_freq}")
+        self.target = [self.target] if isinstance(self.target, str) else list(self.target)
+        check_target(self.target, self.task, self.target_scaling, self.positive)
+        check_scaling(self.continuous_scaling)
+        check_parts(self.date_parts)
         self._check_names()
 
     def _check_names(self) -> None:
@@ -91,8 +70,7 @@ class TableProcessing:
     def fit(self, frame: pd.DataFrame) -> None:
         """Learn categories, scales and classes from the training rows.
 
-        Raises:
-            ValueError: for a table that does not fit the choices; the message has column, row and value.
+        Raises ValueError for a table that does not fit the choices; the message has column, row and value.
         """
         get_columns(frame, [*self.target, *self.columns])
         if frame.empty:
@@ -107,22 +85,21 @@ class TableProcessing:
         }
 
     def _category_columns(self, frame: pd.DataFrame) -> Iterator[pd.Series]:
-        yield from get_columns(frame, self.categorical)
-        parts = [part for part in self.date_parts if part in CATEGORY_PARTS]
-        for values in get_columns(frame, self.dates):
-            yield from split_dates(values, parts, self.date_format)
+        return self._columns(frame, self.categorical, CATEGORY_PARTS)
 
     def _number_columns(self, frame: pd.DataFrame) -> Iterator[pd.Series]:
-        yield from get_columns(frame, self.continuous)
-        parts = [part for part in self.date_parts if part in CONTINUOUS_PARTS]
+        return self._columns(frame, self.continuous, CONTINUOUS_PARTS)
+
+    def _columns(self, frame: pd.DataFrame, names: list[str], kinds: Collection[str]) -> Iterator[pd.Series]:
+        yield from get_columns(frame, names)
+        parts = [part for part in self.date_parts if part in kinds]
         for values in get_columns(frame, self.dates):
             yield from split_dates(values, parts, self.date_format)
 
     def encode(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Return category codes, int64 (rows, categories), and scaled numbers, float32 (rows, numbers), finite.
 
-        Raises:
-            ValueError: if a column is missing, or a value is not a number or date where it must be one.
+        Raises ValueError if a column is missing, or a value is not a number or date where it must be one.
         """
         get_columns(frame, self.columns)
         return self.codes(frame), self.numbers(frame)

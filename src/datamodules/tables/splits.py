@@ -20,25 +20,18 @@ NUMBERS = {"train": 0, "valid": 1, "val": 1, "validation": 1, "test": 2}
 class Splitting:
     """How rows are divided.
 
-    Attributes:
-        kind: `random` keeps the shares of the classes; `time` holds out the last rows by `column`; `group` keeps rows
-            with the same value of `column` together; `column` has the values train, valid (val, validation) and test.
-        valid_fraction: share of the rows; 0 means no such split.
-        test_fraction: the same.
-        valid_from: for `time`, the value at which the split begins, instead of its fraction.
-        test_from: the same.
-        date_format: of dates that are text; None means ISO 8601.
-        seed: of the chance in `random` and `group`.
+    `random` keeps the shares of the classes; `time` holds out the last rows by `column`; `group` keeps rows with the
+    same value of `column` together; `column` has the values train, valid (val, validation) and test.
     """
 
     kind: Kind
     column: str | None
-    valid_fraction: float
+    valid_fraction: float  # of the rows; 0 means no such split
     test_fraction: float
-    valid_from: str | float | None
+    valid_from: str | float | None  # for `time`, where the split begins, instead of its fraction
     test_from: str | float | None
-    date_format: str | None
-    seed: int
+    date_format: str | None  # of dates that are text; None means ISO 8601
+    seed: int  # of the chance in `random` and `group`
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):

@@ -36,10 +36,8 @@ def fit_target(columns: list[pd.Series], *, task: Task, scaling: TargetScaling, 
     the last is the positive one (1, True, yes, >50K), unless `positive` names it.
 
     For regression: `kind` (the scaling), `mean` and `std` of each column. `log` (positive targets) and `log1p` (targets
-    above -1) take the logarithm and then standardise. A value in original units is inverse(scaled * std + mean).
-
-    Raises:
-        ValueError: for missing targets, a single class, more than two for binary, a target without a logarithm.
+    above -1) take the logarithm and then standardise. A value in original units is inverse(scaled * std + mean). Raises
+    ValueError for missing targets, a single class, more than two for binary, a target without a logarithm.
     """
     if task != "regression":
         return {"class_names": _class_names(columns[0], task, positive)}
@@ -108,8 +106,7 @@ def _numbers(values: pd.Series, scaling: str) -> np.ndarray:
 def encode_target(columns: list[pd.Series], fitted: dict[str, Any]) -> np.ndarray:
     """Return class numbers, int64 (rows,), or scaled values, float32 (rows, targets).
 
-    Raises:
-        ValueError: for a missing target, a class that the training rows lack, or a value without a logarithm.
+    Raises ValueError for a missing target, a class that the training rows lack, or a value without a logarithm.
     """
     if "class_names" in fitted:
         return _class_numbers(columns[0], fitted["class_names"])

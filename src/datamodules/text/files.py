@@ -25,7 +25,6 @@ class TextFiles(TextData):
         checksums: file name -> md5.
         published: the token counts of `train`, `valid` and `test` and the `vocab_size` that are published for this
             set and the `tokenizer` named there. A note says so if the files give others.
-        **text_data: arguments of TextData.
     """
 
     def __init__(

@@ -16,7 +16,6 @@ class Shakespeare(TextData):
     Args:
         valid_fraction: share of the text to validate on, before the test part.
         test_fraction: share of the text to test on, the end of it.
-        **text_data: arguments of TextData.
     """
 
     set_name = "shakespeare"

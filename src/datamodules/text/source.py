@@ -42,17 +42,11 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class TextFile:
-    """One file of text.
-
-    Attributes:
-        path: the file, or the .zip that holds it.
-        member: its name in the .zip.
-        column: of a .csv; each of its cells is a line.
-    """
+    """One file of text."""
 
     path: Path
-    member: str | None = None
-    column: str | None = None
+    member: str | None = None  # its name in the .zip that `path` is
+    column: str | None = None  # of a .csv; each of its cells is a line
 
     def __str__(self) -> str:
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
@@ -137,14 +131,10 @@ def raw_blocks(file: TextFile) -> Iterator[Piece]:
 
 @dataclass(frozen=True)
 class TextSource:
-    """Files, one after the other, or a part of them.
+    """Files, one after the other, or the part of them from `start` to `stop`, as shares of their size.
 
-    Attributes:
-        files: in their order.
-        start: where the part begins, as a share of the size of all files.
-        stop: where the part ends.
-        exact: for sets that are counted in bytes. Otherwise a part begins and ends between lines, and each file ends
-            with a line end.
+    A part begins and ends between lines, and each file ends with a line end. `exact` is for sets that are counted in
+    bytes: there the part is exact, and nothing is added to a file.
     """
 
     files: list[TextFile]

@@ -62,9 +62,8 @@ class TokenStreams:
     def build(self) -> None:
         """Encode all texts, unless the cache has them.
 
-        Raises:
-            ValueError: for a split without text, for text that is not UTF-8 (except with tokenizer=byte), or for a
-                training text that should have documents and has only one.
+        Raises ValueError for a split without text, for text that is not UTF-8 (except with tokenizer=byte), or for a
+        training text that should have documents and has only one.
         """
         self.cache.build(self._write)
 

@@ -37,8 +37,7 @@ def encode(text: str, spec: dict[str, Any]) -> list[int]:
 def decode(ids: Iterable[int], spec: dict[str, Any]) -> str:
     """Return the text of token numbers: the exact text for char, byte and bpe, words with spaces for the others.
 
-    Raises:
-        ValueError: if a number is not in the vocabulary.
+    Raises ValueError if a number is not in the vocabulary.
     """
     numbers = [int(number) for number in ids]
     outside = [number for number in numbers if not 0 <= number < spec["vocab_size"]]
@@ -58,8 +57,7 @@ def decode(ids: Iterable[int], spec: dict[str, Any]) -> str:
 def encoder(spec: dict[str, Any]) -> Encoder:
     """Return a function from text to token numbers. Tokens after a line end do not depend on the text before it.
 
-    Raises:
-        ValueError: if the tokenizer is unknown.
+    Raises ValueError if the tokenizer is unknown.
     """
     name = check_name(spec["tokenizer"]["name"])
     numbers = {token: number for number, token in enumerate(spec["vocabulary"])}

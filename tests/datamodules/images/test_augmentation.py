@@ -24,7 +24,7 @@ def test_reflection_folds_back_without_repeating_the_border():
 
 
 def shifted(image, down, right, mirrored):
-    """One picture, shifted by whole pixels with reflected borders, then mirrored: the slow way."""
+    """One image, shifted by whole pixels with reflected borders, then mirrored: the slow way."""
     height, width, _ = image.shape
     padded = torch.nn.functional.pad(image.permute(2, 0, 1).float(), (2, 2, 2, 2), mode="reflect").permute(1, 2, 0)
     cut = padded[2 + down : 2 + down + height, 2 + right : 2 + right + width].to(image.dtype)
@@ -61,10 +61,21 @@ def test_every_shift_up_to_the_padding_occurs():
     assert flip_and_crop(ramp, False, 2)[:, 0, 3, 0].unique().tolist() == [1, 2, 3, 4, 5]
 
 
-def test_images_of_a_batch_move_on_their_own():
+def test_images_of_a_batch_move_on_their_own_down_and_sideways():
     torch.manual_seed(0)
-    ramp = torch.arange(7).view(1, 1, 7, 1).repeat(20, 7, 1, 1)
-    assert len(flip_and_crop(ramp, False, 2)[:, 0, 3, 0].unique()) > 1
+    grid = torch.stack(torch.meshgrid(torch.arange(6), torch.arange(5), indexing="ij"), -1)
+    shifts = flip_and_crop(grid.repeat(300, 1, 1, 1), False, 1)[:, 2, 2] - 2
+    assert {tuple(shift) for shift in shifts.tolist()} == {(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)}
+
+
+def test_a_padding_just_below_the_side_is_fine(images):
+    assert flip_and_crop(images, False, 4).shape == images.shape
+
+
+@pytest.mark.parametrize("change", [{"flip": True}, {"crop_padding": 2}])
+def test_flip_and_crop_each_work_alone(images, change):
+    torch.manual_seed(0)
+    assert not torch.equal(augmentation(**change)(images, LABELS, 3)[0], images.permute(0, 3, 1, 2))
 
 
 def test_without_any_change_bytes_pass_as_they_are(images):
@@ -77,6 +88,51 @@ def test_flip_and_crop_alone_keep_bytes(images):
     out, _ = augmentation(flip=True, crop_padding=1)(images, LABELS, 3)
     assert out.dtype == torch.uint8
     assert out.shape == (4, 3, 6, 5)
+
+
+def drawn(step, size=(400, 3, 6, 5), **changes):
+    """The numbers that kornia draws for the only step of an augmentation."""
+    torch.manual_seed(0)
+    (step_of_kornia,) = augmentation(**{step: 0.2, **changes}).transform
+    return step_of_kornia.forward_parameters(torch.Size(size))
+
+
+def spans(values, low, high):
+    """Whether values lie within two bounds and come near both."""
+    room = 0.05 * (high - low)
+    return low <= values.min() < low + room and high - room < values.max() <= high
+
+
+def test_angle_shift_and_size_lie_within_the_amounts_either_way():
+    assert spans(drawn("rotation", rotation=30.0)["angle"], -30, 30)
+    assert spans(drawn("translation")["translations"][:, 0], -0.2 * 5, 0.2 * 5)
+    assert spans(drawn("translation")["translations"][:, 1], -0.2 * 6, 0.2 * 6)
+    assert spans(drawn("scale")["scale"], 0.8, 1.2)
+
+
+def test_only_what_is_asked_for_changes_the_geometry():
+    assert drawn("scale")["angle"].unique().tolist() == [0]
+    assert drawn("scale")["translations"].unique().tolist() == [0]
+    assert drawn("rotation")["scale"].unique().tolist() == [1]
+
+
+@pytest.mark.parametrize("name", ["brightness_factor", "contrast_factor", "saturation_factor"])
+def test_colors_change_within_the_amount(name):
+    assert spans(drawn("color")[name], 0.8, 1.2)
+
+
+@pytest.mark.parametrize("step", ["rotation", "color"])
+def test_geometry_and_colors_change_every_image(step):
+    assert drawn(step)["batch_prob"].tolist() == [1] * 400
+
+
+def test_a_share_of_the_images_is_erased():
+    assert 0.15 < drawn("erasing")["batch_prob"].mean() < 0.25
+
+
+def test_borders_that_turn_into_view_are_reflected_and_not_black():
+    white = torch.full((4, 6, 5, 3), 255, dtype=torch.uint8)
+    assert_close(augmentation(rotation=45.0)(white, LABELS, 3)[0], torch.ones(4, 3, 6, 5))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -96,7 +152,7 @@ def test_each_change_changes_images(images, name):
 
 
 def constant(labels):
-    """Pictures whose every pixel is the label's share of the classes: 0, 0.5 or 1."""
+    """Images whose every pixel is the label's share of the classes: 0, 0.5 or 1."""
     return (labels / 2).view(-1, 1, 1, 1).expand(-1, 3, 6, 5).clone()
 
 
@@ -111,9 +167,9 @@ def test_mixed_labels_sum_to_one(images, mix):
 def test_mixed_labels_say_what_share_of_the_pixels_is_whose(mix):
     torch.manual_seed(0)
     labels = torch.arange(60) % 3
-    pictures, probabilities = mix(constant(labels), labels, 3)
+    mixed, probabilities = mix(constant(labels), labels, 3)
     # The mean pixel is the mean of the labels' values, weighted as the probabilities are.
-    assert_close(pictures.mean((1, 2, 3)), probabilities @ torch.tensor([0.0, 0.5, 1.0]))
+    assert_close(mixed.mean((1, 2, 3)), probabilities @ torch.tensor([0.0, 0.5, 1.0]))
 
 
 @pytest.mark.parametrize("mix", [mixup, cutmix])
@@ -124,11 +180,27 @@ def test_each_row_has_a_share_of_its_own(mix):
     assert len(probabilities.amax(1).unique()) > 3
 
 
-def test_mixed_batches_are_as_frequent_as_asked(images):
-    torch.manual_seed(0)
-    mixing = augmentation(mixup=0.3, cutmix=0.2)
-    mixed = [mixing(images, LABELS, 3)[1].ndim == 2 for _ in range(300)]
-    assert 0.4 < sum(mixed) / 300 < 0.6
+@pytest.mark.parametrize("mix", [mixup, cutmix])
+def test_mixing_brings_bytes_to_floats_from_0_to_1(mix):
+    white = torch.full((4, 3, 6, 5), 255, dtype=torch.uint8)
+    assert_close(mix(white, LABELS, 3)[0], torch.ones(4, 3, 6, 5))
+
+
+@pytest.mark.parametrize(
+    ("chance", "done"), [(0, "mixup"), (0.29, "mixup"), (0.3, "cutmix"), (0.49, "cutmix"), (0.51, None), (0.9, None)]
+)
+def test_chance_decides_how_a_batch_is_mixed(images, monkeypatch, chance, done):
+    monkeypatch.setattr(torch, "rand", lambda size: torch.tensor(chance, dtype=torch.float64))
+    for name in ("mixup", "cutmix"):
+        monkeypatch.setattr(f"src.datamodules.images.augmentation.{name}", lambda *given, name=name: name)
+    mixed = augmentation(mixup=0.3, cutmix=0.2)(images, LABELS, 3)
+    assert mixed == done if done else mixed[1] is LABELS
+
+
+def test_without_mixing_no_chance_is_drawn(images):
+    before = torch.get_rng_state()
+    augmentation()(images, LABELS, 3)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_seed_decides_what_comes_out(images):
@@ -149,10 +221,11 @@ def test_a_negative_padding_is_refused():
         augmentation(crop_padding=-1)
 
 
+@pytest.mark.parametrize("share", [-0.1, 1.5])
 @pytest.mark.parametrize("name", ["translation", "scale", "color", "erasing", "mixup", "cutmix"])
-def test_a_share_above_one_is_refused(name):
-    with pytest.raises(ValueError, match=f"augmentation.{name} must be within 0 and 1, got 1.5"):
-        augmentation(**{name: 1.5})
+def test_a_share_beyond_0_and_1_is_refused(name, share):
+    with pytest.raises(ValueError, match=f"augmentation.{name} must be within 0 and 1, got {share}"):
+        augmentation(**{name: share})
 
 
 def test_more_mixing_than_batches_is_refused():

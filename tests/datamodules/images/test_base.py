@@ -4,7 +4,7 @@ import torch
 
 from src.datamodules.images.base import ImageData, resize
 from src.datamodules.images.split import ImageSplit
-from tests.support.make_data import image_settings, make_labels, make_pictures
+from tests.support.make_data import image_settings, make_images, make_labels
 
 
 class Shapes(ImageData):
@@ -18,7 +18,7 @@ class Shapes(ImageData):
         rows = {"train": 24, **({"valid": 6} if self.with_valid else {}), **({"test": 9} if self.with_test else {})}
         return {
             split: ImageSplit(
-                torch.from_numpy(make_pictures(make_labels(count, 3), 5, 6, 2, seed=count)),
+                torch.from_numpy(make_images(make_labels(count, 3), 5, 6, 2, seed=count)),
                 torch.from_numpy(make_labels(count, 3)),
             )
             for split, count in rows.items()

@@ -4,7 +4,7 @@ import torch
 from src.datamodules.images.cifar10 import CIFAR10
 from tests.support.make_data import (
     CIFAR_CLASSES,
-    cifar_pictures,
+    cifar_images,
     image_settings,
     write_cifar_binary,
     write_cifar_python,
@@ -40,7 +40,7 @@ def test_every_form_gives_the_same_images_of_each_class(cifar10, tmp_path, form)
     (tmp_path / "data").mkdir()
     FORMS[form](tmp_path / "data")
     data = cifar10()
-    images, labels = cifar_pictures(30, seed=1)
+    images, labels = cifar_images(30, seed=1)
     for label in range(10):
         split = data.splits["test"]
         found = split.images[split.rows][split.own_labels == label]

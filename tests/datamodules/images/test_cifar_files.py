@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from src.datamodules.images.cifar_files import find_official, parse_binary, parse_pickle, read_members, read_official
-from tests.support.make_data import cifar_pictures, python2_pickle, write_cifar_binary, write_cifar_python
+from tests.support.make_data import cifar_images, python2_pickle, write_cifar_binary, write_cifar_python
 
 WRITERS = pytest.mark.parametrize("write", [write_cifar_binary, write_cifar_python])
 PLANES = np.arange(3 * 3072, dtype=np.uint8).reshape(3, 3072)
@@ -18,7 +18,7 @@ def test_images_and_labels_come_back_as_they_were_written(tmp_path, write, archi
     write(tmp_path, train_rows=20, test_rows=3, archive=archive)
     splits = read_official(find_official(tmp_path))
     for split, rows, seed in (("train", 20, 0), ("test", 3, 1)):
-        images, labels = cifar_pictures(rows, seed)
+        images, labels = cifar_images(rows, seed)
         assert np.array_equal(splits[split].images, images)
         assert splits[split].labels.tolist() == labels.tolist()
 

@@ -65,9 +65,6 @@ def used(data):
     return {kind: choices[kind] for kind in ("categorical", "continuous", "dates")}
 
 
-# ---- batches ----
-
-
 def test_batches_are_categories_numbers_and_targets(make):
     data = make()
     batch = next(iter(data.train_dataloader()))
@@ -109,9 +106,6 @@ def test_a_kept_table_is_moved_once(make):
     data.trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=SimpleNamespace(root_device="meta"))
     assert {tensor.device.type for tensor in data.val_dataloader().tensors} == {"meta"}
     assert data.splits["valid"].targets.device.type == "meta"
-
-
-# ---- splits ----
 
 
 def test_classes_have_the_same_share_in_each_split(make):
@@ -160,9 +154,6 @@ def test_a_changed_training_row_shows_in_the_spec(make):
     assert make(frame.replace({"town": {"Kiel": "Ulm"}}), valid_fraction=0.02, test_fraction=0).spec != before.spec
 
 
-# ---- columns ----
-
-
 def test_columns_are_chosen_and_the_choice_is_printed(make, capsys):
     data = make()
     assert used(data) == {"categorical": ["town"], "continuous": ["size", "group"], "dates": ["day"]}
@@ -188,9 +179,6 @@ def test_ignored_columns_are_not_chosen(make):
 def test_groups_and_names_of_splits_are_not_chosen(make):
     assert used(make(split="group", split_column="group"))["continuous"] == ["size"]
     assert used(make(split="time", split_column="group"))["continuous"] == ["size", "group"]
-
-
-# ---- the cache ----
 
 
 def test_setup_reads_what_prepare_data_built(make, monkeypatch):
@@ -221,9 +209,6 @@ def test_the_spec_is_plain_data(make):
     spec = make().spec
     assert json.loads(json.dumps(spec)) == spec
     assert spec["class_names"] == ["no", "yes"]
-
-
-# ---- mistakes ----
 
 
 def test_rows_without_a_target_are_refused_with_the_way_out(make):

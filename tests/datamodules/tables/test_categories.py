@@ -154,8 +154,6 @@ def test_text_columns_are_told_from_others(values, answer):
     assert is_text(values) is answer
 
 
-# ---- on random columns ----
-
 TEXTS = st.text(max_size=4)
 COLUMNS = st.one_of(
     st.lists(st.one_of(st.none(), TEXTS)).map(lambda v: pd.Series(v, dtype="str")),

@@ -55,9 +55,6 @@ def test_what_float32_cannot_hold_after_scaling_is_its_largest_number():
     assert np.isfinite(encoded(column(0, 1e-30), column(1e38, -1e38))).all()
 
 
-# ---- by rank ----
-
-
 def test_quantiles_make_any_distribution_normal():
     skewed = pd.Series(np.random.default_rng(0).lognormal(size=5000))
     (values,) = encoded(skewed, scaling="quantile")
@@ -83,9 +80,6 @@ def test_many_equal_numbers_get_the_middle_of_their_ranks():
 def test_quantiles_are_a_thousand_at_most():
     fitted = fit_continuous(pd.Series(np.arange(2345.0)), "quantile")
     assert len(fitted["quantiles"]) == 1000
-
-
-# ---- what is a number ----
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,6 @@ def test_the_mark_of_some_editors_is_no_part_of_a_name(tmp_path):
     assert list(read_table([write(tmp_path, b"\xef\xbb\xbfa,b\n1,2\n")])) == ["a", "b"]
 
 
-# ---- mistakes ----
-
 READERS = [lambda path: read_table([path]), lambda path: list(read_chunks(path, 2))]
 
 

@@ -70,9 +70,6 @@ def test_a_column_named_as_text_stays_as_it_stands(tmp_path):
     assert read_table([tmp_path / "a.csv"], text=["code", "other"]).values.tolist() == [["007", 8]]
 
 
-# ---- chunks ----
-
-
 @suffixes
 def test_chunks_are_the_table_in_parts(tmp_path, suffix):
     chunks = list(read_chunks(written(tmp_path, suffix), 2))
@@ -94,9 +91,6 @@ def test_each_chunk_of_a_csv_has_its_own_types_but_for_the_columns_of_text(tmp_p
     first, second = read_chunks(tmp_path / "a.csv", 1, text=["b"])
     assert first.values.tolist() == [[1, "01", pd.Timestamp("2020-01-31")]]
     assert second.values.tolist() == [["x", "y", "none"]]
-
-
-# ---- mistakes ----
 
 
 def test_a_missing_file_is_named_with_the_one_that_was_meant(tmp_path):

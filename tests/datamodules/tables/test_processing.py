@@ -124,9 +124,6 @@ def test_text_columns_are_those_that_a_reader_must_not_turn_into_numbers():
     assert fitted().text_columns == ["shop", "code"]
 
 
-# ---- nothing but the training rows ----
-
-
 def test_other_rows_change_nothing_in_the_state():
     made = fitted()
     before = copy.deepcopy(made.state)
@@ -138,9 +135,6 @@ def test_other_rows_change_nothing_in_the_state():
 
 def test_the_order_of_training_rows_changes_nothing():
     assert fitted(FRAME[::-1]).state == fitted().state
-
-
-# ---- plain data ----
 
 
 def through_json(state):
@@ -168,9 +162,6 @@ def test_a_state_restores_everything(saved, changes):
     targets = made.encode_target(FRAME)
     assert_array_equal(again.encode_target(FRAME), targets)
     assert_array_equal(again.decode_target(targets), made.decode_target(targets))
-
-
-# ---- mistakes ----
 
 
 @pytest.mark.parametrize(
@@ -211,8 +202,6 @@ def test_all_columns_that_new_rows_lack_are_named():
     with pytest.raises(ValueError, match="no column 'open'; it also lacks 'size'"):
         fitted().encode(FRAME.drop(columns=["open", "size"]))
 
-
-# ---- on random tables ----
 
 SHOPS = st.sampled_from([None, "a", "b", "ü", "", 1, 1.0, "1", True, float("nan")])
 ROWS = st.lists(

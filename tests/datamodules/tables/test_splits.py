@@ -23,9 +23,6 @@ def by_chance(classes, **changes):
     return splitting(**changes).divide(frame, np.asarray(classes))
 
 
-# ---- by chance ----
-
-
 def test_each_row_is_in_one_split_of_the_asked_size():
     rows = splitting().divide(pd.DataFrame({"row": range(80)}))
     assert {name: len(found) for name, found in rows.items()} == {"train": 50, "valid": 20, "test": 10}
@@ -53,9 +50,6 @@ def test_the_seed_alone_decides():
 
 def test_without_a_test_fraction_there_is_no_test_split():
     assert list(by_chance([0] * 8, test_fraction=0)) == ["train", "valid"]
-
-
-# ---- by time ----
 
 
 def test_the_last_rows_by_time_are_held_out():
@@ -91,9 +85,6 @@ def test_a_beginning_that_is_no_date_is_refused():
         divided(DAYS, "time", valid_from="May")
 
 
-# ---- by group and by name ----
-
-
 def test_rows_of_a_group_stay_together():
     groups = np.random.default_rng(0).choice(["a", "b", "c", "d", "e", "f", "g", None], 400)
     rows = divided(groups, "group")
@@ -125,9 +116,6 @@ def test_a_column_may_name_no_test_rows():
 def test_a_name_of_no_split_is_refused_with_its_row(value):
     with pytest.raises(ValueError, match=rf"needs train, valid or test in 'key', row 1 has .*{value or 'nan'}"):
         divided(["train", value], "column")
-
-
-# ---- mistakes ----
 
 
 def test_an_unknown_column_is_named_with_the_one_that_was_meant():

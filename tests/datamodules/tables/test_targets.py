@@ -21,9 +21,6 @@ def names(*values, **choices):
     return fitted(target(*values), **choices)["class_names"]
 
 
-# ---- classes ----
-
-
 @pytest.mark.parametrize(
     ("values", "order"),
     [
@@ -91,9 +88,6 @@ def test_classes_that_cannot_be_learned_are_refused(values, choices, message):
 def test_other_rows_with_targets_that_training_lacks_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         encode_target([target(*values)], fitted(target("no", "yes")))
-
-
-# ---- values ----
 
 
 def test_values_are_standardised_each_column_for_itself():

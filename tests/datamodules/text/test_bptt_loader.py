@@ -77,9 +77,6 @@ def test_the_length_is_the_number_of_windows():
             assert len(batches) == len(epoch(batches)) == len(epoch(batches))
 
 
-# ---- documents ----
-
-
 def test_a_third_part_says_where_documents_begin():
     # Tracks 0 1 2 3 and 4 5 6 7; documents begin at 0, 1 and 6, and at 8, which is a target only.
     starts = np.array([0, 1, 6, 8])
@@ -98,9 +95,6 @@ def test_documents_change_neither_windows_nor_targets(settings):
         assert all(map(torch.equal, batch, plain))
         tokens, targets = batch
         assert torch.equal(is_start, (tokens % 7 == 0) & (targets != IGNORED))  # the tokens are their own places
-
-
-# ---- varied windows ----
 
 
 def test_varied_lengths_are_those_of_the_paper():
@@ -135,9 +129,6 @@ def test_an_epochs_windows_depend_on_seed_and_epoch_alone():
     assert lengths(loader(1001, bptt=20, vary=True, seed=6)) != lengths(loader(1001, bptt=20, vary=True, seed=5))
 
 
-# ---- changes ----
-
-
 def test_a_new_bptt_holds_from_the_next_epoch_on():
     batches = loader(41, bptt=3)
     epoch(batches)
@@ -153,9 +144,6 @@ def test_a_copy_shares_the_tokens_and_has_a_place_of_its_own():
     epoch(copied)
     assert np.shares_memory(copied.tokens, batches.tokens)
     assert (batches.bptt, batches.epoch, batches.next_batch) == (3, -1, 0)
-
-
-# ---- resuming ----
 
 
 @pytest.mark.parametrize("vary", [False, True])
@@ -220,9 +208,6 @@ def test_fewer_ranks_with_larger_batches_go_on_in_mid_epoch():
     resumed = loader(60, batch_size=4)
     resumed.load_state_dict(stopped.state_dict())
     assert len(epoch(resumed)) == len(resumed) - 1
-
-
-# ---- mistakes ----
 
 
 def test_too_few_tokens_for_a_window_are_refused():

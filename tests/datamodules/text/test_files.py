@@ -130,9 +130,6 @@ def test_counts_other_than_published_are_told(make, folder, capsys):
     assert "published" not in capsys.readouterr().err
 
 
-# ---- mistakes ----
-
-
 def test_missing_files_are_named_with_their_address(make, folder):
     with pytest.raises(FileNotFoundError, match=r"texts has no enwik8; put it there from http://some\.where/: plain"):
         make(train_files=["enwik8"], address="http://some.where/")

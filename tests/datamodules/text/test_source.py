@@ -76,9 +76,6 @@ def test_a_mark_at_the_beginning_is_no_text(tmp_path):
     assert read(TextSource([write(tmp_path / "a", b"\xef\xbb\xbfone\n")])) == "one\n"
 
 
-# ---- parts ----
-
-
 @pytest.mark.parametrize("piece", [3, 7, 1000])
 def test_parts_cover_the_text_once_and_end_with_lines(tmp_path, monkeypatch, piece):
     monkeypatch.setattr(text_source, "BLOCK", piece)
@@ -104,9 +101,6 @@ def test_fractions_that_leave_nothing_are_refused(fractions):
         split_by_size([], *fractions, exact=False)
 
 
-# ---- columns ----
-
-
 def test_each_cell_of_a_column_is_a_line(tmp_path):
     file = write(tmp_path / "a.csv", 'name,text\na,"one, two"\nb,\nc,three\u2028four\nd,"five\nsix"\n')
     assert read(TextSource([TextFile(file.path, column="text")])) == "one, two\n\nthree\u2028four\nfive\nsix\n"
@@ -116,9 +110,6 @@ def test_a_column_that_is_not_there_is_refused(tmp_path):
     file = write(tmp_path / "a.csv", "name,text\n")
     with pytest.raises(ValueError, match=r"a\.csv has no column review, it has name, text"):
         read(TextSource([TextFile(file.path, column="review")]))
-
-
-# ---- finding ----
 
 
 def test_plain_files_come_first_then_compressed_ones_then_zips(tmp_path):
@@ -135,9 +126,6 @@ def test_a_pattern_finds_files_in_the_order_of_their_names(tmp_path):
     files = [write(tmp_path / name, "") for name in ("b.txt", "a.txt", "deep/c.txt")]
     assert find_texts(tmp_path, "*.txt") == [files[1], files[0]]
     assert find_texts(tmp_path, "**/*.txt") == [files[1], files[0], files[2]]
-
-
-# ---- mistakes ----
 
 
 def test_text_that_is_not_utf8_is_refused_by_file_and_byte(tmp_path, tiny_pieces):

@@ -79,9 +79,6 @@ def test_bytes_may_be_anything(folder):
     assert bytes(tokens["train"].astype(np.uint8)) == content
 
 
-# ---- documents ----
-
-
 @pytest.mark.parametrize("tokenizer", ["whitespace", "basic_english", "char", "byte", "bpe"])
 def test_the_first_tokens_of_documents_are_known_and_the_tokens_are_the_same(folder, tokenizer, monkeypatch):
     monkeypatch.setattr("src.datamodules.text.source.BLOCK", 50)
@@ -115,9 +112,6 @@ def test_the_number_of_documents_is_told(folder, capsys):
 def test_documents_that_are_not_found_are_an_error(folder):
     with pytest.raises(ValueError, match=r"the training text is only one: .*train\.txt; correct datamodule\.docum"):
         built(folder, document_start="^= ")
-
-
-# ---- the cache ----
 
 
 def test_encoding_is_done_once(folder, monkeypatch):
@@ -156,9 +150,6 @@ def test_a_stream_of_another_length_is_refused(folder):
         made.read()
 
 
-# ---- mistakes ----
-
-
 @pytest.mark.parametrize("split", list(TEXTS))
 @pytest.mark.parametrize("tokenizer", ["whitespace", "char", "byte"])
 def test_an_empty_text_is_refused(folder, split, tokenizer):
@@ -171,9 +162,6 @@ def test_a_wrong_encoding_is_refused_by_file_and_byte(folder):
     (folder / "valid.txt").write_bytes("a\ncaf\xe9".encode("utf-16"))
     with pytest.raises(ValueError, match=r"valid\.txt is not UTF-8: byte 0 is 0xff"):
         built(folder)
-
-
-# ---- long texts ----
 
 
 def test_memory_does_not_grow_with_the_text(tmp_path):
