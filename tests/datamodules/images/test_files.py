@@ -61,10 +61,10 @@ def test_the_middle_of_a_high_image_is_cut_out(tmp_path):
 @pytest.mark.parametrize("size", [(40, 60), (13, 7), (8, 8), (3, 200)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_size_becomes_a_square_of_bytes(tmp_path, size, channels):
-    picture = read_image(saved(tmp_path / "a.png", np.full((*size, 3), 77, np.uint8)), 8, channels)
-    assert picture.shape == (8, 8, channels)
-    assert picture.dtype == np.uint8
-    assert (picture == 77).all()
+    image = read_image(saved(tmp_path / "a.png", np.full((*size, 3), 77, np.uint8)), 8, channels)
+    assert image.shape == (8, 8, channels)
+    assert image.dtype == np.uint8
+    assert (image == 77).all()
 
 
 def test_a_large_jpeg_decoded_small_looks_like_one_decoded_whole(tmp_path):
