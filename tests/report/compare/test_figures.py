@@ -1,12 +1,11 @@
 """The plots of a comparison of invented runs."""
 
-import numpy as np
-import pandas as pd
+from dataclasses import replace
+
 import pytest
 
-from src.report.compare.curves import NUM_STYLED, seed_band, setting_curves
-from src.report.compare.figures import Scale, key_plots, parallel_coordinates
-from src.report.compare.run import runs_in
+from src.report.compare.figures import Scale, key_plots, parallel_coordinates, score_against
+from src.report.compare.settings import Setting
 from src.report.figures import ACCENT
 from tests.support.made_runs import compared, made, over
 
@@ -48,45 +47,20 @@ def test_nothing_differs_in_runs_of_one_setting(tmp_path):
     assert key_plots(over(tmp_path, {0.1: [0.5, 0.6]})) is None
 
 
-def test_curves_of_seeds_become_their_mean_and_range_as_far_as_all_go():
-    one = pd.Series([1.0, 3.0], [0, 10])
-    other = pd.Series([3.0, 3.0, 5.0, 9.0], [0, 4, 10, 15])
-    band = seed_band([one, other], is_noisy=False)
-    assert band.index.tolist() == [0, 4, 10]
-    assert band.to_numpy() == pytest.approx(np.array([[2, 1, 3], [2.4, 1.8, 3], [4, 3, 5]]))
+@pytest.mark.parametrize(("keys", "titles"), [("abcdef", 7), ("abcdefg", 1)])
+def test_six_keys_at_most_are_drawn_together_and_each_alone(tmp_path, keys, titles):
+    found = over(tmp_path, {0.1: [0.5], 0.2: [0.9]})
+    settings = [Setting(dict.fromkeys(keys, rank), setting.runs) for rank, setting in enumerate(found.settings, 1)]
+    section = key_plots(replace(found, settings=settings, keys={key: [] for key in keys}))
+    assert len(section.parts) == titles
+    assert section.parts[0].note.endswith(" There is no room for g.") == (keys == "abcdefg")
+    assert bool(section.note) == (keys == "abcdef")
 
 
-def test_the_loss_and_the_metric_are_drawn_over_the_steps(tmp_path):
-    section = setting_curves(over(tmp_path, {0.1: [0.5, 0.6], 0.2: [0.1]}))
-    assert [part.title for part in section.parts] == ["train/loss", "val/loss", "val/accuracy"]
-    [line, _] = section.parts[2].source.axes[0].lines
-    assert (list(line.get_xdata()), list(line.get_ydata())) == ([9, 19], [0.5, 0.75])
-
-
-def test_settings_of_low_rank_are_thin_and_grey(tmp_path):
-    section = setting_curves(over(tmp_path, {lr: [1 / lr] for lr in range(1, NUM_STYLED + 3)}))
-    looks = [(line.get_color(), line.get_linewidth()) for line in section.parts[0].source.axes[0].lines]
-    assert looks[NUM_STYLED:] == [("#999999", 0.7)] * 2
-    assert "#999999" not in {colour for colour, _ in looks[:NUM_STYLED]}
-    assert section.parts[0].note == "The thin grey lines are the 2 settings of lower rank."
-
-
-def test_a_resumed_run_counts_by_what_it_logged_last(tmp_path):
-    folder = made(tmp_path / "run")
-    (folder / "metrics.csv").write_text("step,train/loss\n9,2.0\n19,inf\n9,3.0\n")
-    [run] = runs_in([str(folder)])
-    assert run.curves(["train/loss", "val/loss"])["train/loss"].to_dict() == {9: 3.0}
-
-
-def test_a_run_that_has_logged_nothing_has_no_curves(tmp_path):
-    folder = made(tmp_path / "run")
-    (folder / "metrics.csv").write_text("")
-    assert runs_in([str(folder)])[0].curves(["train/loss"]) == {}
-
-
-def test_a_single_point_of_a_curve_can_be_seen(tmp_path):
-    for seed in (0, 1):
-        folder = made(tmp_path / str(seed), seed=seed)
-        (folder / "metrics.csv").write_text("step,val/loss\n9,2.0\n")
-    [plot] = setting_curves(compared(tmp_path)).parts
-    assert [line.get_marker() for line in plot.source.axes[0].lines] == ["o"]
+def test_the_star_is_the_best_setting_and_its_bar_the_spread(tmp_path):
+    found = over(tmp_path, {0.1: [0.5, 0.7], 0.2: [0.9]})
+    [axes] = score_against(found, "model.lr", "lr").axes
+    assert [(line.get_marker(), line.get_ydata()[0]) for line in axes.lines] == [("*", 0.9), ("o", pytest.approx(0.6))]
+    [bar] = axes.collections
+    assert bar.get_segments()[0][:, 1] == pytest.approx([0.6 - 0.02**0.5, 0.6 + 0.02**0.5])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "0.2"]

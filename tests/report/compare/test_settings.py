@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from src.core.errors import ConfigError
 from src.report.compare.settings import differing, grouped
 from tests.support.made_runs import compared, made, over
 
@@ -53,3 +54,20 @@ def test_keys_that_change_along_are_named_with_the_uppermost():
 def test_numbers_that_a_search_has_drawn_do_not_change_along():
     assert grouped({"lr": [0.1, 0.2, 0.3], "dropout": [0.5, 0.1, 0.2]}) == {"lr": [], "dropout": []}
     assert grouped({"lr": [0.1, 0.2, 0.3], "batch": [30, 20, 10]}) == {"lr": ["batch"]}
+
+
+def test_fewer_than_two_scores_of_a_metric_are_refused(tmp_path):
+    made(tmp_path / "a", 0.9)
+    made(tmp_path / "b", 2.0, monitor="val/loss", mode="min")
+    made(tmp_path / "c", "none", lr=1)
+    with pytest.raises(
+        ConfigError, match=r"\(val/accuracy, val/loss in metrics.json\), got 2 with a score among 3 runs; "
+    ):
+        compared(tmp_path)
+
+
+def test_a_finished_run_counts_without_a_test(tmp_path):
+    made(tmp_path / "a", 0.9)
+    (made(tmp_path / "b", 0.8, lr=0.2) / "metrics.json").write_text('{"val/accuracy": 0.8}')
+    (tmp_path / "b" / "finished").touch()
+    assert len(compared(tmp_path).settings) == 2
