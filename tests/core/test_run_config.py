@@ -5,7 +5,8 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from src.core.run_config import save_config, with_fetched_data
+from src.core import run_config
+from src.core.run_config import fetch_run, save_config, with_fetched_data
 from src.core.run_dir import RunDir
 from tests.support.programs import composed
 
@@ -79,3 +80,17 @@ def test_other_ranks_write_nothing(tmp_path, monkeypatch):
 def test_data_in_a_plain_folder_are_used_where_they_are(tmp_path):
     plain = config(tmp_path)
     assert with_fetched_data(plain) is plain
+
+
+@pytest.mark.parametrize(
+    ("rank", "resume", "fetches"), [("0", False, True), ("1", False, False), ("1", True, True), ("0", "auto", True)]
+)
+def test_the_first_rank_fetches_a_run_and_the_others_to_resume_it(tmp_path, monkeypatch, rank, resume, fetches):
+    monkeypatch.setenv("RANK", rank)
+    fetched = []
+    monkeypatch.setattr(run_config.Copy, "fetch", lambda copy: fetched.append((copy.address, copy.folder)))
+    run = config(tmp_path, f"resume={resume}")
+    fetch_run(run, None)
+    assert fetched == []
+    fetch_run(run, "s3://bucket/run")
+    assert fetched == [("s3://bucket/run", tmp_path / "run")] * fetches
