@@ -124,6 +124,13 @@ class ImageClassifier(BaseModel):
         scores.reset()
 
 
+class _CalibrationError(MulticlassCalibrationError):
+    """The calibration error of logits. torchmetrics' own takes logits within [0, 1] for probabilities."""
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        super().update(preds.softmax(1), target)
+
+
 def _scores(num_classes: int, calibration: bool = False) -> MetricCollection:
     """Return metrics that are exact for batches of any size and for any number of ranks."""
     scores: dict[str, Metric | MetricCollection] = {
@@ -134,5 +141,5 @@ def _scores(num_classes: int, calibration: bool = False) -> MetricCollection:
     if num_classes > 5:
         scores["top5_accuracy"] = MulticlassAccuracy(num_classes, average="micro", top_k=5)
     if calibration:
-        scores["calibration_error"] = MulticlassCalibrationError(num_classes)
+        scores["calibration_error"] = _CalibrationError(num_classes)
     return MetricCollection(scores, compute_groups=False)

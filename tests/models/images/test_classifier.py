@@ -1,3 +1,4 @@
+import math
 from functools import partial
 
 import pytest
@@ -129,6 +130,12 @@ def test_the_calibration_error_is_scored_at_test_only():
     model = built()
     assert "val/calibration_error" not in logged(model)
     assert "test/calibration_error" in logged(model, method="test")
+
+
+def test_the_calibration_error_of_small_logits_is_that_of_their_softmax():
+    metric = built().test_scores["calibration_error"]
+    metric.update(torch.eye(3)[:2], torch.tensor([0, 1]))
+    assert metric.compute() == pytest.approx(1 - math.e / (math.e + 2))  # always right, and e / (e + 1 + 1) sure
 
 
 def test_flip_tta_scores_the_mean_of_both_sides():
