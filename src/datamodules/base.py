@@ -5,7 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
-from src.core.output import note
+from src.core.output import show
 from src.datamodules.loader import BatchLoader
 
 
@@ -75,7 +75,7 @@ class RowData(DataModule):
     def use_splits(self, splits: dict[str, Any]) -> None:
         """Take these splits; without a test split, the validation rows are scored as test too."""
         if "test" not in splits:
-            rank_zero_only(note)("there is no test split: the test scores are those of the validation rows")
+            rank_zero_only(show)("there is no test split: the test scores are those of the validation rows")
         self.splits = {"test": splits["valid"], **splits}
 
     def loader(self, split: str) -> BatchLoader:

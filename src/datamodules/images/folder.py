@@ -13,7 +13,7 @@ class ImageFolder(ImageData):
     """data_dir/folder/train/CLASS/*.jpg, and the same below valid (or val, validation) and test if they exist.
 
     Files are jpg, jpeg, png, webp or bmp of any size. Without a valid split, one is taken from train. Without a test
-    split, the validation images are scored as test too, and a note says so.
+    split, the validation images are scored as test too, and a line says so.
 
     Args:
         image_size: side in pixels of the square that every image becomes, see `read_image`.

@@ -58,11 +58,11 @@ def test_a_valid_split_of_its_own_is_used():
     assert sizes(shapes(with_valid=True)) == {"train": 24, "valid": 6, "test": 9}
 
 
-def test_without_a_test_split_validation_rows_are_scored_and_a_note_says_so(capsys):
+def test_without_a_test_split_validation_rows_are_scored_and_a_line_says_so(capsys):
     data = shapes(with_test=False)
     data.setup("test")
     assert data.splits["test"] is data.splits["valid"]
-    assert capsys.readouterr().err.count("there is no test split") == 1
+    assert capsys.readouterr().out.count("there is no test split") == 1
 
 
 def test_the_spec_tells_what_a_net_must_know():

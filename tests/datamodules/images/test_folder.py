@@ -50,10 +50,10 @@ def test_a_valid_split_of_its_own_is_used(image_folder, tmp_path):
     assert sizes(image_folder()) == {"train": 12, "valid": 3, "test": 6}
 
 
-def test_without_a_test_split_a_note_says_what_is_scored(image_folder, tmp_path, capsys):
+def test_without_a_test_split_a_line_says_what_is_scored(image_folder, tmp_path, capsys):
     write(tmp_path, train=4, val=1)
     assert sizes(image_folder()) == {"train": 12, "valid": 3, "test": 3}
-    assert "the test scores are those of the validation rows" in capsys.readouterr().err
+    assert "the test scores are those of the validation rows" in capsys.readouterr().out
 
 
 def test_some_classes_can_be_kept(image_folder, tmp_path):

@@ -120,11 +120,11 @@ def test_splits_of_their_own_are_used_and_the_others_taken_from_train(make):
     assert sizes(make(frames={"valid": people(5), "test": people(6)})) == {"train": 80, "valid": 5, "test": 6}
 
 
-def test_without_a_test_split_validation_rows_are_scored_and_a_note_says_so(make, capsys):
+def test_without_a_test_split_validation_rows_are_scored_and_a_line_says_so(make, capsys):
     data = make(test_fraction=0)
     data.setup("test")
     assert data.splits["test"] is data.splits["valid"]
-    assert capsys.readouterr().err.count("there is no test split") == 1
+    assert capsys.readouterr().out.count("there is no test split") == 1
 
 
 def test_a_split_by_time_holds_the_last_days_out(make):
