@@ -157,6 +157,7 @@ def test_a_multirun_gives_each_job_its_folder_and_prints_a_table(tmp_path):
     assert f"{metrics_of(sweep / '1')['test/accuracy']:.4g}" in table
 
 
+@pytest.mark.long
 def test_two_processes_share_a_folder_and_see_each_row_once(tmp_path):
     small = ["trainer.max_epochs=2", "callbacks=images", "datamodule.batch_size=32", "trainer.log_every_n_steps=5"]
     run_dir = tmp_path / "run"

@@ -8,7 +8,7 @@ from pytorch_lightning.plugins import MixedPrecision
 from src.callbacks.nan_guard import NanGuard
 from src.models.tables.tabular_model import TabularModel
 from tests.support import tiny, tiny_table, tiny_text
-from tests.support.poisoned import Poisoned
+from tests.support.callbacks.poisoned import Poisoned
 from tests.support.programs import checkpoint_of, metrics_of, same, train_here
 from tests.support.tiny import AtBatch, trainer
 
@@ -65,7 +65,7 @@ def test_of_accumulated_batches_the_bad_one_is_named():
 
 def test_a_stopped_run_keeps_its_last_good_checkpoint(tmp_path):
     poison = [
-        "+callbacks.p._target_=tests.support.poisoned.Poisoned",
+        "+callbacks.p._target_=tests.support.callbacks.poisoned.Poisoned",
         "+callbacks.p.batches=[8]",
         "+callbacks.p.factor=nan",
     ]
@@ -159,7 +159,7 @@ def test_a_resumed_training_counts_on(tmp_path):
 
 
 def test_all_ranks_leave_out_what_one_cannot_count(tmp_path):
-    poison = {"_target_": "tests.support.poisoned.Poisoned", "batches": "[3]", "factor": "nan", "rank": 1}
+    poison = {"_target_": "tests.support.callbacks.poisoned.Poisoned", "batches": "[3]", "factor": "nan", "rank": 1}
     two = ["trainer=ddp_cpu", "trainer.strategy=ddp_fork", "datamodule.batch_size=100", "trainer.max_epochs=1"]
     added = [f"+callbacks.p.{key}={value}" for key, value in poison.items()]
     train_here(tmp_path, *two, *added, "callbacks.nan_guard.on_nan=skip")

@@ -6,8 +6,8 @@ import pytest
 from src.core.signals import SIGNALS, Stopped, handle
 from src.training.checkpoint_io import SaveError
 from tests.support import stop_at
+from tests.support.callbacks.signal_at import signal_at
 from tests.support.programs import checkpoint_of, same, scores_of, table_of, train_here
-from tests.support.signal_at import signal_at
 
 pytestmark = pytest.mark.usefixtures("handlers")
 ACCUMULATION = "trainer.accumulate_grad_batches=4"  # six batches: a step of four and a step of two
@@ -32,7 +32,7 @@ def whole(tmp_path_factory):
 def stop(run_dir, hook, step, *overrides, signum=signal.SIGTERM, times=1):
     """Train until a signal comes in a hook after some steps; returns what ended the training."""
     choices = {
-        "_target_": "tests.support.signal_at.SignalAt",
+        "_target_": "tests.support.callbacks.signal_at.SignalAt",
         "hook": hook,
         "step": step,
         "signum": int(signum),
@@ -90,7 +90,12 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
 
 
 def test_no_checkpoint_is_left_that_would_leave_out_a_validation(tmp_path):
-    again = {"_target_": "tests.support.signal_at.SignalAt", "hook": "on_validation_batch_end", "step": 3, "signum": 2}
+    again = {
+        "_target_": "tests.support.callbacks.signal_at.SignalAt",
+        "hook": "on_validation_batch_end",
+        "step": 3,
+        "signum": 2,
+    }
     added = [f"+callbacks.again.{key}={value}" for key, value in again.items()]
     stopped = stop(tmp_path, "on_before_zero_grad", 2, VALIDATION_IN_MID_EPOCH, *added, signum=signal.SIGINT)
     assert stopped.code == 130
@@ -113,7 +118,9 @@ def test_before_and_after_the_training_the_handlers_are_those_before(tmp_path, h
 
 def test_a_training_that_fails_puts_the_handlers_back(tmp_path, handlers):
     with pytest.raises(stop_at.Stopped):
-        train_here(tmp_path, "+callbacks.stop._target_=tests.support.stop_at.StopAt", "+callbacks.stop.step=2")
+        train_here(
+            tmp_path, "+callbacks.stop._target_=tests.support.callbacks.stop_at.StopAt", "+callbacks.stop.step=2"
+        )
     assert {signum: signal.getsignal(signum) for signum in SIGNALS} == handlers
 
 

@@ -16,6 +16,7 @@ from src.core.remote import Copy, RemoteError, folder_for
 from src.core.run_dir import own_run_dir
 from src.core.signals import Stopped
 from src.training.checkpoint_io import CheckpointIO
+from tests.support.callbacks.signal_at import signal_at
 from tests.support.make_data import write_image_folder
 from tests.support.programs import (
     ROOT,
@@ -27,7 +28,6 @@ from tests.support.programs import (
     table_of,
     train_here,
 )
-from tests.support.signal_at import signal_at
 
 STORE = "memory://bucket/sets"
 

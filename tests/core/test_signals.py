@@ -6,8 +6,8 @@ import signal
 import pytest
 
 from src.core.signals import Stopped, exit_on_signals
+from tests.support.callbacks.signal_at import signal_at
 from tests.support.programs import SMALL, checkpoint_of, program, same, train_here
-from tests.support.signal_at import signal_at
 
 pytestmark = pytest.mark.usefixtures("handlers")
 
@@ -23,7 +23,7 @@ def test_a_process_that_got_sigterm_says_where_it_was_saved(tmp_path):
 
 
 def test_ctrl_c_before_the_training_ends_the_process_in_one_line(tmp_path):
-    early = ["+callbacks.early._target_=tests.support.signal_at.SignalNow", "+callbacks.early.signum=2"]
+    early = ["+callbacks.early._target_=tests.support.callbacks.signal_at.SignalNow", "+callbacks.early.signum=2"]
     ended = program("train.py", *early, f"run_dir={tmp_path}/run", cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (130, "stopped by SIGINT\n")
 

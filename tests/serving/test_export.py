@@ -192,7 +192,7 @@ def save_text(path, tokenizer, *overrides):
     return save(path, spec_of(tokenizer), "model=language_model", "datamodule=wikitext2", *SMALL_NET, *overrides)
 
 
-@pytest.mark.parametrize("net", ["awd_lstm", "qrnn"])
+@pytest.mark.parametrize("net", [pytest.param("awd_lstm", marks=pytest.mark.long), "qrnn"])
 def test_a_text_goes_on_as_predicted(net, tmp_path, capsys):
     checkpoint = save_text(tmp_path / "a.ckpt", "basic_english", f"model/net={net}")
     folder, prompt = exported(checkpoint), "The dog; unheard of!"
@@ -219,6 +219,7 @@ def test_the_program_reads_and_writes_text_as_the_tokenizer_does(tokenizer, tmp_
 # ---- the other formats ----
 
 
+@pytest.mark.long
 def test_a_torch_export_needs_torch_alone(tmp_path):
     checkpoint = save_text(tmp_path / "a.ckpt", "char", *UNTIED)  # whose decoder is adaptive
     folder = exported(checkpoint, "torch_export")

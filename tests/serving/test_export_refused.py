@@ -71,7 +71,7 @@ def test_a_model_of_another_kind_is_refused(model, tmp_path):
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "a.ckpt")
-    with pytest.raises(ValueError, match="no checkpoint of fastlight's"):
+    with pytest.raises(ValueError, match="is not a fastlight checkpoint"):
         load_model(tmp_path / "a.ckpt")
 
 

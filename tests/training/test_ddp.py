@@ -175,7 +175,7 @@ def checkpoints(request, data_dir, tmp_path_factory):
     }
     given = [settings(request.param, 2, folder / name, data_dir, *random_parts[request.param]) for name in "ab"]
     run_here(composed(*given[0]))
-    stop = ["+callbacks.stop._target_=tests.support.stop_at.StopAt", "+callbacks.stop.step=8"]
+    stop = ["+callbacks.stop._target_=tests.support.callbacks.stop_at.StopAt", "+callbacks.stop.step=8"]
     with pytest.raises(Exception, match="Stopped"):
         run_here(composed(*given[1], *stop, f"+callbacks.stop.path={folder}/b/checkpoints/last.ckpt"))
     run_here(composed(*given[1], "resume=true"))

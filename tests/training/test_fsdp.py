@@ -22,7 +22,7 @@ def runs(request, data_dir, tmp_path_factory):  # noqa: F811
     run_here(composed(*given[0]))
     run_here(composed(*given[1]))
     run_here(composed(*given[1], "task=test", f"checkpoint={folders[1]}/checkpoints/last.ckpt"))
-    stop = ["+callbacks.stop._target_=tests.support.stop_at.StopAt", "+callbacks.stop.step=8"]
+    stop = ["+callbacks.stop._target_=tests.support.callbacks.stop_at.StopAt", "+callbacks.stop.step=8"]
     with pytest.raises(Exception, match="Stopped"):
         run_here(composed(*given[2], *stop, f"+callbacks.stop.path={folders[2]}/checkpoints/last.ckpt"))
     run_here(composed(*given[2], "resume=true"))

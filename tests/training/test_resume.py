@@ -3,9 +3,9 @@ import re
 import pytest
 
 from src.core.errors import ConfigError
+from tests.support.callbacks.signal_at import signal_at
+from tests.support.callbacks.stop_at import Stopped
 from tests.support.programs import SMALL, checkpoint_of, metrics_of, program, same, table_of, train_here
-from tests.support.signal_at import signal_at
-from tests.support.stop_at import Stopped
 
 ACCUMULATION = "trainer.accumulate_grad_batches=4"  # six batches: a step of four and a step of two
 VALIDATION_IN_MID_EPOCH = "trainer.val_check_interval=3"
@@ -17,7 +17,7 @@ def stop(run_dir, step, saves, *overrides):
     with pytest.raises(Stopped):
         train_here(
             run_dir,
-            "+callbacks.stop._target_=tests.support.stop_at.StopAt",
+            "+callbacks.stop._target_=tests.support.callbacks.stop_at.StopAt",
             f"+callbacks.stop.step={step}",
             f"+callbacks.stop.path={path}",
             *overrides,

@@ -20,7 +20,11 @@ WORDS = "error: model.lr must be float, got 'fast'\n"
 
 def preempted(step, urgent=False):
     prefix = "+callbacks.preempted"
-    return f"{prefix}._target_=tests.support.preempted.Preempted", f"{prefix}.step={step}", f"{prefix}.urgent={urgent}"
+    return (
+        f"{prefix}._target_=tests.support.callbacks.preempted.Preempted",
+        f"{prefix}.step={step}",
+        f"{prefix}.urgent={urgent}",
+    )
 
 
 @pytest.fixture(scope="module")

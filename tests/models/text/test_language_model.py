@@ -20,8 +20,8 @@ from src.models.text.awd_lstm import AWDLSTM
 from src.models.text.dynamic_evaluation import DynamicEvaluation
 from src.models.text.language_model import mapped
 from src.models.text.recurrent_net import LanguageFeatures
+from tests.support.callbacks.stop_at import StopAt, Stopped
 from tests.support.programs import same
-from tests.support.stop_at import StopAt, Stopped
 from tests.support.tiny import AtBatch, trainer
 from tests.support.tiny_text import TinyLanguageNet, TinyText, built, language_model, stream
 

@@ -65,7 +65,7 @@ def done(tmp_path_factory):
     torch.set_num_threads(threads)
 
 
-FAST = ("linear", "relu", "softmax")
+FAST = ("relu", "softmax")
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def wait_for_lock(path):
 @pytest.mark.long
 def test_a_sweep_that_was_interrupted_and_killed_ends_with_each_trial_counted_once(tmp_path):
     go = tmp_path / "go"
-    pause = ["+callbacks.pause._target_=tests.support.paused.Paused", f"+callbacks.pause.until={go}"]
+    pause = ["+callbacks.pause._target_=tests.support.callbacks.paused.Paused", f"+callbacks.pause.until={go}"]
     command = [written(tmp_path, "killed"), "--trials", 2, "--workers", 2, "trainer.max_epochs=3", *pause]
     folder = tmp_path / "runs" / "sweeps" / "killed"
 

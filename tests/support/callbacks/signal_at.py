@@ -28,5 +28,5 @@ class SignalNow(pl.Callback):
 
 def signal_at(**choices):
     """Overrides that add a SignalAt."""
-    named = {"_target_": "tests.support.signal_at.SignalAt", **choices}
+    named = {"_target_": "tests.support.callbacks.signal_at.SignalAt", **choices}
     return [f"+callbacks.signal.{key}={value}" for key, value in named.items()]
