@@ -10,7 +10,7 @@ train: .venv/installed  ## set up, then train the quick default (digits, half a 
 	$(BIN)/python train.py
 
 # One process for each core, one file at a time in each, so that a file's fixtures are made once.
-PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 test: .venv/installed  ## set up, then test the whole behaviour: under 5 minutes on 2 cores
 	$(PYTEST) -m "not long" $(ARGS)

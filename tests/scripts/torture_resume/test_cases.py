@@ -35,10 +35,8 @@ class Copies(pl.Callback):
         self.on_train_batch_start()
 
 
-FAST = "digits"
-
-
-@pytest.mark.parametrize("case", [FAST, *(pytest.param(c, marks=pytest.mark.long) for c in SHORT if c != FAST)])
+@pytest.mark.long  # tests/training/test_resume.py is quick
+@pytest.mark.parametrize("case", SHORT)
 def test_a_run_goes_on_to_the_same_end_from_each_of_its_checkpoints(case, tmp_path):
     write_data(tmp_path / "data")
     run_dir = tmp_path / "run"
