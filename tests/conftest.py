@@ -5,6 +5,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread gives the same sums on any machine
 
 import pytest
+from filelock import FileLock
 
 from src.core.signals import handle, restore
 from tests.support.programs import program
@@ -25,13 +26,17 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def digits_run(tmp_path_factory):
-    """The folder of one `python train.py`, started the way a user starts it."""
-    folder = tmp_path_factory.mktemp("digits") / "run"
-    finished = program("train.py", f"run_dir={folder}", cwd=folder.parent)
-    assert finished.returncode == 0, finished.stderr
-    (folder / "stdout.txt").write_text(finished.stdout)
-    (folder / "stderr.txt").write_text(finished.stderr)
+def digits_run(tmp_path_factory, worker_id):
+    """The folder of one `python train.py`, started the way a user starts it; all workers of a session share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "digits" / "run"
+    with FileLock(base.parent / f"{base.parent.name}-digits.lock"):
+        if not (folder / "stderr.txt").is_file():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            finished = program("train.py", f"run_dir={folder}", cwd=folder.parent)
+            assert finished.returncode == 0, finished.stderr
+            (folder / "stdout.txt").write_text(finished.stdout)
+            (folder / "stderr.txt").write_text(finished.stderr)
     return folder
 
 

@@ -57,7 +57,7 @@ class Table:
         predictions, targets = torch.from_numpy(outputs), self.splits[split].targets
         if self.is_regression:
             originals = torch.from_numpy(self.decoded(targets.numpy()))
-            found = regression_scores(predictions, originals, self.processing.target)
+            found = regression_scores(predictions, originals, list(self.processing.target))
         else:
             found = class_scores(predictions.clip(min=1e-9).log(), targets)
         return {name: float(score) for name, score in found.items()}
