@@ -96,13 +96,13 @@ class Report(Callback):
             warn(f"{self.run_dir / 'report.html'} is not written ({in_one_line(error)})")
 
 
-def pixels_of(picture: Plot) -> np.ndarray:
+def pixels_of(plot: Plot) -> np.ndarray:
     """A figure or image as uint8 (height, width, 3)."""
-    if isinstance(picture.source, Figure):
+    if isinstance(plot.source, Figure):
         # A copy: drawing a figure twice changes its layout slightly.
-        canvas = FigureCanvasAgg(pickle.loads(pickle.dumps(picture.source)))
+        canvas = FigureCanvasAgg(pickle.loads(pickle.dumps(plot.source)))
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3]
-    pixels = imread(io.BytesIO(picture.source), format="png")  # within [0, 1]; grey images have no channels
+    pixels = imread(io.BytesIO(plot.source), format="png")  # within [0, 1]; grey images have no channels
     pixels = np.atleast_3d(pixels)[..., :3]
     return (np.broadcast_to(pixels, (*pixels.shape[:2], 3)) * 255).round().astype(np.uint8)

@@ -6,7 +6,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from src.callbacks.averaging import Averaging
 from src.datamodules.loader import BatchLoader
 from src.training.fsdp import FSDP
-from tests.support.tiny import AtBatch, TinyPictures, classifier, save_after, trainer
+from tests.support.tiny import AtBatch, TinyImages, classifier, save_after, trainer
 
 
 class Slope(pl.LightningModule):
@@ -169,13 +169,13 @@ def test_a_checkpoint_without_averages_starts_both_kinds(tmp_path):
 def test_batch_norms_statistics_are_those_of_the_raw_net():
     statistics = AtBatch(lambda trainer, model: model.net.stages[0][1].running_mean.clone(), "end")
     model = classifier()
-    trainer(2, Averaging(decay=0.9), statistics).fit(model, TinyPictures())
+    trainer(2, Averaging(decay=0.9), statistics).fit(model, TinyImages())
     assert torch.equal(model.net.stages[0][1].running_mean, statistics.values[-1])
 
 
 def test_a_net_built_from_the_data_is_averaged_without_a_warning():
     raw, model = AtBatch(lambda trainer, model: model.net.head.weight.detach().clone(), "end"), classifier()
-    trainer(2, Averaging(decay=0.9), raw).fit(model, TinyPictures())  # warnings are errors here
+    trainer(2, Averaging(decay=0.9), raw).fit(model, TinyImages())  # warnings are errors here
     assert not torch.equal(model.net.head.weight, raw.values[-1])
 
 

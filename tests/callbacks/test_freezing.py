@@ -6,7 +6,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from src.callbacks.freezing import Freezing
-from tests.support.tiny import AtBatch, TinyPictures, classifier, save_after, trainer
+from tests.support.tiny import AtBatch, TinyImages, classifier, save_after, trainer
 
 SGD = partial(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=0.5)
 ADAMW = partial(torch.optim.AdamW, weight_decay=0.5)
@@ -32,49 +32,49 @@ def moved(before, after):
 def test_only_the_head_and_the_norms_move_while_the_body_is_frozen(optimizer, foreach):
     seen = weights()
     model = classifier(optimizer=partial(optimizer, foreach=foreach))
-    trainer(2, Freezing(epochs=1), seen).fit(model, TinyPictures())
+    trainer(2, Freezing(epochs=1), seen).fit(model, TinyImages())
     assert moved(seen.values[0], seen.values[3]) == FREE_IN_A_FROZEN_BODY | HEAD
 
 
 def test_everything_moves_afterwards():
     seen = weights()
-    trainer(2, Freezing(epochs=1), seen).fit(classifier(), TinyPictures())
+    trainer(2, Freezing(epochs=1), seen).fit(classifier(), TinyImages())
     assert moved(seen.values[3], seen.values[5]) == set(seen.values[0])
 
 
 def test_a_frozen_body_gathers_no_momentum():
     run = trainer(1, Freezing(epochs=1))
     model = classifier(optimizer=SGD)
-    run.fit(model, TinyPictures())
+    run.fit(model, TinyImages())
     assert run.optimizers[0].state[model.net.stages[0][0].weight] == {}
 
 
 def test_the_optimizer_holds_every_parameter_from_the_beginning():
     held = AtBatch(lambda trainer, model: sum(len(group["params"]) for group in trainer.optimizers[0].param_groups))
     model = classifier()
-    trainer(1, Freezing(epochs=1), held).fit(model, TinyPictures())
+    trainer(1, Freezing(epochs=1), held).fit(model, TinyImages())
     assert held.values[0] == len(list(model.parameters()))
 
 
 def test_no_epoch_frozen_is_training_as_ever():
     frozen = is_frozen()
-    trainer(1, Freezing(epochs=0), frozen).fit(classifier(), TinyPictures())
+    trainer(1, Freezing(epochs=0), frozen).fit(classifier(), TinyImages())
     assert frozen.values == [False] * 3
 
 
 def test_a_model_leaves_training_unfrozen():
     model = classifier()
-    trainer(1, Freezing(epochs=3)).fit(model, TinyPictures())
+    trainer(1, Freezing(epochs=3)).fit(model, TinyImages())
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(("stop_after", "frozen_then"), [(1, [True, True, False]), (4, [False, False])])
 def test_a_run_resumed_within_an_epoch_is_frozen_as_that_epoch_was(tmp_path, stop_after, frozen_then):
     path = tmp_path / "middle.ckpt"
-    trainer(2, Freezing(epochs=1), save_after(stop_after, path)).fit(classifier(), TinyPictures())
+    trainer(2, Freezing(epochs=1), save_after(stop_after, path)).fit(classifier(), TinyImages())
     frozen = is_frozen()
     resumed = trainer(2, Freezing(epochs=1), frozen)
-    resumed.fit(classifier(), TinyPictures(), ckpt_path=path, weights_only=True)
+    resumed.fit(classifier(), TinyImages(), ckpt_path=path, weights_only=True)
     assert frozen.values[: len(frozen_then)] == frozen_then
 
 

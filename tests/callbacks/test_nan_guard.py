@@ -32,9 +32,6 @@ def fit(on_nan, batches, *callbacks, factor=NAN, model=None, data=None, **choice
     return fitted, guard
 
 
-# ---- stop ----
-
-
 @pytest.mark.parametrize(("factor", "loss"), [(NAN, "nan"), (math.inf, "(nan|inf)")])
 def test_a_loss_that_is_no_number_stops_the_training_before_the_step(factor, loss):
     model = tiny_table.tabular_model(optimizer=ADAM)
@@ -84,9 +81,6 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     with pytest.raises(ValueError, match="weights are not finite after step 1"):
         fit("stop", [], AtBatch(spoil, "end"))
     assert list(tmp_path.iterdir()) == []
-
-
-# ---- skip ----
 
 
 @pytest.mark.parametrize(
@@ -167,14 +161,11 @@ def test_all_ranks_leave_out_what_one_cannot_count(tmp_path):
     assert all(value.isfinite().all() for value in checkpoint_of(tmp_path)["state_dict"].values())
 
 
-# ---- off the path ----
-
-
 def test_a_training_without_such_a_loss_is_as_without_the_guard():
     guarded, plain = tiny.classifier(), tiny.classifier()
     for model, callbacks in ((guarded, [NanGuard(on_nan="skip")]), (plain, [])):
         torch.manual_seed(0)
-        trainer(2, *callbacks).fit(model, tiny.TinyPictures())
+        trainer(2, *callbacks).fit(model, tiny.TinyImages())
     assert same(dict(guarded.state_dict()), dict(plain.state_dict()))
 
 

@@ -8,7 +8,7 @@ from src.callbacks.run_metrics import RunMetrics
 from src.loggers.csv_logger import CSVLogger
 from src.report.figures import new_figure
 from src.report.parts import Plot, Prose, Section
-from tests.support.tiny import AtBatch, TinyPictures, classifier, trainer
+from tests.support.tiny import AtBatch, TinyImages, classifier, trainer
 
 
 class View:
@@ -43,7 +43,7 @@ def run(folder, view=None, epochs=1, callbacks=(), test=True, every_minutes=5.0,
     metrics = RunMetrics(path=str(folder / "metrics.json"), unit="samples")
     made = trainer(epochs, metrics, report, *callbacks, logger=[csv, *([logger] if logger else [])])
     torch.manual_seed(0)
-    model, datamodule = classifier(), datamodule or TinyPictures()
+    model, datamodule = classifier(), datamodule or TinyImages()
     made.fit(model, datamodule)
     if test:
         made.test(model, datamodule, verbose=False)
@@ -72,9 +72,9 @@ def test_the_view_looks_at_the_tested_weights_once(tmp_path, pages):
 
 def test_without_a_test_split_the_view_looks_at_the_end_of_fit(tmp_path, pages):
     class NoTest(pl.LightningDataModule):
-        spec = TinyPictures().spec
-        train_dataloader = TinyPictures.train_dataloader
-        val_dataloader = TinyPictures.val_dataloader
+        spec = TinyImages().spec
+        train_dataloader = TinyImages.train_dataloader
+        val_dataloader = TinyImages.val_dataloader
 
         def __init__(self):
             super().__init__()
@@ -98,7 +98,7 @@ def test_a_page_that_cannot_be_written_ends_no_training(tmp_path, capsys):
     with pytest.raises(IsADirectoryError):
         (tmp_path / "report.html").read_text()
     made = trainer(1, Report(run_dir=str(tmp_path), every_minutes=5.0))
-    made.fit(classifier(), TinyPictures())
+    made.fit(classifier(), TinyImages())
     assert made.state.finished
     assert "report.html is not written (" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from src.callbacks.loader_state import LoaderState
 from src.callbacks.resume_state import ResumeState
 from src.loggers.csv_logger import CSVLogger
 from tests.support.programs import same
-from tests.support.tiny import TinyPictures, classifier, trainer
+from tests.support.tiny import TinyImages, classifier, trainer
 
 VALIDATIONS = pytest.mark.parametrize(
     "choices", [{}, {"val_check_interval": 2}], ids=["validated at an epoch's end", "validated in mid-epoch"]
@@ -25,7 +25,7 @@ def trained(folder, epochs, *callbacks, resume=False, scheduler=None, **choices)
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
     run = trainer(epochs, LoaderState(), ResumeState(), *callbacks, last, enable_checkpointing=True, **choices)
     model = classifier(**{"scheduler": scheduler} if scheduler else {})
-    run.fit(model, TinyPictures(), ckpt_path=folder / "last.ckpt" if resume else None, weights_only=True)
+    run.fit(model, TinyImages(), ckpt_path=folder / "last.ckpt" if resume else None, weights_only=True)
     return run
 
 

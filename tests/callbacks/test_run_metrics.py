@@ -185,9 +185,6 @@ def test_a_run_with_validation_in_mid_epoch_counts_every_row(tmp_path):
     assert metrics["time/train_s"] < metrics["time/fit_s"]
 
 
-# ---- steps ----
-
-
 class Rows(Logger):
     """Keeps what it is told of each step."""
 
@@ -210,7 +207,7 @@ def logged(folder, *callbacks, epochs=1, **choices):
     torch.manual_seed(0)
     rows = Rows()
     made = tiny.trainer(epochs, run_metrics(folder), *callbacks, logger=rows, **choices)
-    made.fit(tiny.classifier(scheduler=partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)), tiny.TinyPictures())
+    made.fit(tiny.classifier(scheduler=partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)), tiny.TinyImages())
     return rows.found
 
 

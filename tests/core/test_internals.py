@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from src.core import internals
-from tests.support.tiny import AtBatch, TinyPictures, classifier, trainer
+from tests.support.tiny import AtBatch, TinyImages, classifier, trainer
 
 
 def test_tensors_move_a_share_of_the_way_to_their_targets():
@@ -40,5 +40,5 @@ def test_a_training_knows_where_it_stands():
         return *asked, internals.is_validation_next(trainer), internals.logged_step(trainer)
 
     places = AtBatch(place, "end")
-    trainer(1, places, accumulate_grad_batches=2).fit(classifier(), TinyPictures())  # three batches, two steps
+    trainer(1, places, accumulate_grad_batches=2).fit(classifier(), TinyImages())  # three batches, two steps
     assert places.values == [(True, False, False, 0), (False, False, False, 0), (False, True, True, 1)]

@@ -85,8 +85,8 @@ def test_a_training_is_recorded_offline_and_resumed_under_one_id(no_key, tmp_pat
     ids = records(run_dir)
     assert len(ids) == 2
     assert set(ids) == {(run_dir / "wandb" / "id.txt").read_text().strip()}
-    pictures = {path.name.split("_")[0] for path in run_dir.glob("wandb/*/files/media/images/*.png")}
-    assert pictures == {"batch", "confusion"}
+    names = {path.name.split("_")[0] for path in run_dir.glob("wandb/*/files/media/images/*.png")}
+    assert names == {"batch", "confusion"}
     first, _ = sorted(run_dir.glob("wandb/offline-run-*/*.wandb"))
     assert f"model-{ids[0]}".encode() in first.read_bytes()  # the artifact
     assert b"best.ckpt" in first.read_bytes()

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from src.models.base import named_arguments
 from src.models.images.mlp import MLP
 from src.models.schedules import flat_cosine
-from tests.support.tiny import SPEC, AtBatch, TinyPictures, built, classifier, trainer
+from tests.support.tiny import SPEC, AtBatch, TinyImages, built, classifier, trainer
 
 FLAT_COSINE = partial(flat_cosine, warmup_fraction=0.0, flat_fraction=0.5, final_ratio=0.0)
 
@@ -35,7 +35,7 @@ def lr_at_each_batch():
 
 def trained_checkpoint(path, model=None, **facts):
     run = trainer()
-    run.fit(model or classifier(), TinyPictures(**facts))
+    run.fit(model or classifier(), TinyImages(**facts))
     run.save_checkpoint(path)
     return path
 
@@ -111,7 +111,7 @@ def test_a_net_of_one_layer_group_cannot_be_frozen():
 
 def test_a_torch_scheduler_steps_with_the_optimizer():
     lrs = lr_at_each_batch()
-    trainer(1, lrs).fit(classifier(lr=2.0, scheduler=partial(CosineAnnealingLR, T_max=2)), TinyPictures())
+    trainer(1, lrs).fit(classifier(lr=2.0, scheduler=partial(CosineAnnealingLR, T_max=2)), TinyImages())
     assert lrs.values == pytest.approx([2.0, 1.0, 0.0])
 
 
@@ -119,26 +119,26 @@ def test_reduce_on_plateau_follows_the_validation_loss():
     lrs = lr_at_each_batch()
     # No loss falls by 99 %, so every validation but the first is one without progress.
     scheduler = partial(ReduceLROnPlateau, factor=0.5, patience=0, threshold=0.99)
-    trainer(3, lrs).fit(classifier(lr=0.4, scheduler=scheduler), TinyPictures())
+    trainer(3, lrs).fit(classifier(lr=0.4, scheduler=scheduler), TinyImages())
     assert lrs.values == pytest.approx([0.4] * 6 + [0.2] * 3)
 
 
 def test_reduce_on_plateau_cannot_wait_for_a_maximum():
     with pytest.raises(ValueError, match="its mode must be min, got max"):
-        trainer().fit(classifier(scheduler=partial(ReduceLROnPlateau, mode="max")), TinyPictures())
+        trainer().fit(classifier(scheduler=partial(ReduceLROnPlateau, mode="max")), TinyImages())
 
 
 def test_a_schedule_gets_the_number_of_steps():
     model = classifier(scheduler=FLAT_COSINE)
     run = trainer(5, accumulate_grad_batches=2)
-    run.fit(model, TinyPictures())
+    run.fit(model, TinyImages())
     assert model.schedule_steps == 5 * 2 == run.global_step  # 3 batches are 2 steps
 
 
 def test_an_endless_training_has_no_schedule():
     model = classifier(scheduler=FLAT_COSINE)
     with pytest.raises(ValueError, match=r"set trainer\.max_epochs, got inf steps"):
-        trainer(-1).fit(model, TinyPictures())
+        trainer(-1).fit(model, TinyImages())
 
 
 def test_the_net_is_built_once():
@@ -162,13 +162,13 @@ def test_a_checkpoint_loads_as_plain_data(tmp_path):
 def test_data_with_other_classes_are_named(tmp_path, method):
     path = trained_checkpoint(tmp_path / "a.ckpt", num_classes=4)
     with pytest.raises(ValueError, match=r"trained on other data \(num_classes: 4 there, 3 here\)"):
-        getattr(trainer(), method)(classifier(), datamodule=TinyPictures(), ckpt_path=path, weights_only=True)
+        getattr(trainer(), method)(classifier(), datamodule=TinyImages(), ckpt_path=path, weights_only=True)
 
 
 def test_long_values_are_shortened(tmp_path):
     path = trained_checkpoint(tmp_path / "a.ckpt", class_names=["cat"] * 1000)
     with pytest.raises(ValueError, match=r"class_names: \['cat',.*\.\.\. there, \['a', 'b', 'c'\] here") as error:
-        trainer().test(classifier(), TinyPictures(), ckpt_path=path, weights_only=True)
+        trainer().test(classifier(), TinyImages(), ckpt_path=path, weights_only=True)
     assert len(str(error.value)) < 250
 
 
@@ -177,7 +177,7 @@ def test_another_net_is_an_error_before_torch_loads_it(tmp_path):
     with pytest.raises(ValueError, match=r"another net: 13 weights differ, such as net.head.weight; choose") as error:
         trainer().test(
             classifier(net=partial(MLP, widths=[], relu=True, dropout=0.0)),
-            TinyPictures(),
+            TinyImages(),
             ckpt_path=path,
             weights_only=True,
         )
@@ -187,7 +187,7 @@ def test_another_net_is_an_error_before_torch_loads_it(tmp_path):
 def test_statistics_of_the_data_may_differ_and_the_checkpoints_are_kept(tmp_path):
     path = trained_checkpoint(tmp_path / "a.ckpt", mean=[0.25, 0.75])
     model = classifier()
-    trainer().test(model, TinyPictures(), ckpt_path=path, weights_only=True, verbose=False)
+    trainer().test(model, TinyImages(), ckpt_path=path, weights_only=True, verbose=False)
     assert model.mean.flatten().tolist() == model.hparams["spec"]["mean"] == [0.25, 0.75]
 
 
@@ -197,19 +197,19 @@ def test_a_checkpoint_of_another_program_is_refused(tmp_path):
     del saved["hyper_parameters"]
     torch.save(saved, path)
     with pytest.raises(ValueError, match="is not from fastlight"):
-        trainer().test(classifier(), TinyPictures(), ckpt_path=path, weights_only=True)
+        trainer().test(classifier(), TinyImages(), ckpt_path=path, weights_only=True)
 
 
 def test_a_schedule_of_another_length_is_not_resumed(tmp_path):
     path = trained_checkpoint(tmp_path / "a.ckpt", classifier(scheduler=FLAT_COSINE))
     with pytest.raises(ValueError, match="3 steps long, this run's 6"):
-        trainer(2).fit(classifier(scheduler=FLAT_COSINE), TinyPictures(), ckpt_path=path, weights_only=True)
+        trainer(2).fit(classifier(scheduler=FLAT_COSINE), TinyImages(), ckpt_path=path, weights_only=True)
 
 
 def test_a_training_whose_schedule_has_no_length_may_be_prolonged(tmp_path):
     path = trained_checkpoint(tmp_path / "a.ckpt")
     run = trainer(2)
-    run.fit(classifier(), TinyPictures(), ckpt_path=path, weights_only=True)
+    run.fit(classifier(), TinyImages(), ckpt_path=path, weights_only=True)
     assert run.global_step == 6
 
 
@@ -222,7 +222,7 @@ def test_gradients_are_clipped_for_a_fused_optimizer_in_any_precision(precision,
 
     seen, fused = AtBatch(largest, "end"), partial(torch.optim.AdamW, fused=True)
     clip = {"gradient_clip_val": 1e-3, "gradient_clip_algorithm": algorithm}
-    trainer(1, seen, precision=precision, **clip).fit(classifier(optimizer=fused), TinyPictures())
+    trainer(1, seen, precision=precision, **clip).fit(classifier(optimizer=fused), TinyImages())
     assert seen.values == pytest.approx([1e-3] * 3, rel=1e-2)
 
 

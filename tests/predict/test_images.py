@@ -128,9 +128,6 @@ def test_files_are_read_a_batch_ahead_and_no_more(monkeypatch):
     assert [paths for paths, _ in batches] == [["c", "d"], ["e", "f"]]
 
 
-# ---- on the command line ----
-
-
 def test_the_program_writes_a_table_and_shows_its_first_rows(checkpoint, images, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     finished = program("predict.py", f"checkpoint={checkpoint}", f"input={images}", cwd=tmp_path)

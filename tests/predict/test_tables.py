@@ -98,9 +98,6 @@ def expected(checkpoint):
     return model.predict(*map(torch.from_numpy, processing.encode(FRAME))).detach().numpy()
 
 
-# ---- what is predicted ----
-
-
 def test_each_row_gets_its_number_its_label_and_the_probabilities(classes, source):
     found = run(classes, source)
     assert list(found.columns) == ["row", "label", "no", "yes"]
@@ -170,9 +167,6 @@ def test_a_checkpoint_predicts_alone_as_in_training(tmp_path):
     in_training = model.eval().predict(rows.categories.long(), rows.continuous).detach().numpy()
     found = run(tmp_path / "a.ckpt", tmp_path / "all.csv")
     assert_allclose(found[["no", "yes"]][1::2], in_training, atol=1e-6)
-
-
-# ---- mistakes ----
 
 
 def spoiled(source, monkeypatch, **columns):

@@ -6,7 +6,7 @@ from src.datamodules.images.base import ImageData
 from src.datamodules.images.split import ImageSplit
 from src.report.rows import rows_note, rows_of, split_of, spread_rows
 from tests.support.make_data import image_settings, make_images, make_labels
-from tests.support.tiny import TinyPictures, trainer
+from tests.support.tiny import TinyImages, trainer
 
 
 class Numbers(pl.LightningDataModule):
@@ -52,7 +52,7 @@ def test_they_are_as_in_evaluation_while_a_training_goes_on(images):
 
 
 def test_they_are_of_the_validation_where_there_is_no_test():
-    assert (split_of(Numbers()), split_of(TinyPictures())) == ("val", "test")
+    assert (split_of(Numbers()), split_of(TinyImages())) == ("val", "test")
     assert torch.cat(list(rows_of(Numbers()))).tolist() == [0, 1, 2]
 
 
@@ -70,5 +70,5 @@ def test_of_many_rows_evenly_spread_ones_are_taken(max_rows, expected):
 
 def test_a_note_counts_the_rows_and_names_the_split():
     assert rows_note(Numbers(), 3, 3, "rows") == "All 3 rows of the validation split"
-    assert rows_note(TinyPictures(), 1000, 2000, "images") == "1,000 of 2,000 images of the test split, evenly spread"
-    assert rows_note(TinyPictures(), 1, 2, "tokens", how="at first").endswith("test split, at first")
+    assert rows_note(TinyImages(), 1000, 2000, "images") == "1,000 of 2,000 images of the test split, evenly spread"
+    assert rows_note(TinyImages(), 1, 2, "tokens", how="at first").endswith("test split, at first")

@@ -5,7 +5,7 @@ import torch
 
 from src.report.parts import Prose, Section
 from src.report.run import report_page, sections_of
-from tests.support.tiny import TinyPictures, built
+from tests.support.tiny import TinyImages, built
 
 CONFIG = "# Repeat: python train.py --config-name=config\nscoring:\n  monitor: val/accuracy\n"
 
@@ -68,13 +68,13 @@ def test_a_view_sees_an_evaluated_model_with_gradients_and_draws_no_number_of_th
     model = built().train()
     before = torch.get_rng_state()
     with without_gradients():
-        [section] = sections_of(View(), lambda: (model, TinyPictures()))
+        [section] = sections_of(View(), lambda: (model, TinyImages()))
     assert section.parts[0].text == "False True False"
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_view_that_fails_is_a_warning_and_a_section_that_says_why(capsys):
-    [section] = sections_of(View(KeyError("class\nnames")), lambda: (built(), TinyPictures()))
+    [section] = sections_of(View(KeyError("class\nnames")), lambda: (built(), TinyImages()))
     assert section.parts[0].text == r"View failed: KeyError: 'class\nnames'"
     assert capsys.readouterr().err.startswith("warning: the report lacks what View shows of the model (KeyError")
 

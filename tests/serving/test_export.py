@@ -70,9 +70,6 @@ def predicted(checkpoint, source, tmp_path):
     return pd.read_csv(output)
 
 
-# ---- pictures ----
-
-
 @pytest.fixture(scope="module")
 def digits(digits_run, tmp_path_factory):
     """A checkpoint of a training, the folder, and the finished program that wrote it."""
@@ -100,20 +97,18 @@ def test_a_graph_names_no_file_of_the_machine_that_made_it(digits):
     assert str(ROOT).encode() not in (folder / "model.onnx").read_bytes()
 
 
-def test_pictures_are_served_as_predicted(digits, tmp_path):
+def test_images_are_served_as_predicted(digits, tmp_path):
     checkpoint, folder, _ = digits
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (3, 10, 13, 3), dtype=np.uint8)
-    paths = [tmp_path / "pictures" / f"{place}.png" for place in range(3)]
-    for path, picture in zip(paths, pixels, strict=True):
-        Image.fromarray(picture).save(path)
+    paths = [tmp_path / "images" / f"{place}.png" for place in range(3)]
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
     served = pd.read_csv(io.StringIO(serve(PROGRAMS["serve_images.py"], folder, *paths, cwd=tmp_path)))
-    expected = predicted(checkpoint, tmp_path / "pictures", tmp_path)
+    expected = predicted(checkpoint, tmp_path / "images", tmp_path)
     assert served["label"].tolist() == expected["label"].tolist()
     assert_allclose(served.iloc[:, 2:], expected.iloc[:, 2:], atol=2e-6)  # predict.py writes six digits
 
-
-# ---- tables ----
 
 RANDOM = np.random.default_rng(0)
 FRAME = pd.DataFrame(
@@ -176,8 +171,6 @@ def test_rows_are_served_as_predicted(choices, new_rows, tmp_path):
     assert_allclose(served, expected, rtol=1e-5, atol=1e-6)
 
 
-# ---- text ----
-
 TEXT = 'the cat sat on the mat\nThe dog "sat" on the cat\nIs it (really) so? Yes; it is.\n'
 SMALL_NET = ("model.net.embedding_size=16", "model.net.hidden_size=12", "model.net.num_layers=1")
 UNTIED = ("model.net.tie_weights=false", "model.net.cutoffs=[10]")
@@ -216,9 +209,6 @@ def test_the_program_reads_and_writes_text_as_the_tokenizer_does(tokenizer, tmp_
     assert program_["decode"](found) == decode(found, spec)
 
 
-# ---- the other formats ----
-
-
 @pytest.mark.long
 def test_a_torch_export_needs_torch_alone(tmp_path):
     checkpoint = save_text(tmp_path / "a.ckpt", "char", *UNTIED)  # whose decoder is adaptive
@@ -243,5 +233,5 @@ def test_weights_alone_make_the_same_model(digits_run, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["load_weights.py", str(tmp_path / "weights")])
     found: dict = {}
     exec(PROGRAMS["load_weights.py"], found)
-    pictures = torch.rand(3, 1, 8, 8)
-    torch.testing.assert_close(found["model"](pictures), model(pictures))
+    images = torch.rand(3, 1, 8, 8)
+    torch.testing.assert_close(found["model"](images), model(pictures))

@@ -75,9 +75,6 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
         load_model(tmp_path / "a.ckpt")
 
 
-# ---- on the command line ----
-
-
 @pytest.fixture
 def files(tmp_path):
     (tmp_path / "a.ckpt").touch()

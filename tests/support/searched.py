@@ -15,7 +15,7 @@ from torchmetrics import MeanMetric
 from src.callbacks.search.snapshot import undone
 from src.callbacks.search.training_steps import TrainingBatches, training_steps
 from src.datamodules.loader import BatchLoader
-from tests.support.tiny import TinyPictures, classifier, trainer
+from tests.support.tiny import TinyImages, classifier, trainer
 
 
 class Searching(pl.Callback):
@@ -107,11 +107,8 @@ class Story(pl.Callback):
         self.pages.append(seen(trainer, pl_module))
 
 
-# ---- trainings: a model and the arguments of fit ----
-
-
 def images():
-    return classifier(), {"datamodule": TinyPictures()}
+    return classifier(), {"datamodule": TinyImages()}
 
 
 class Stranger(pl.LightningModule):

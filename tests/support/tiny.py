@@ -1,4 +1,4 @@
-"""Pictures, a classifier and a trainer so small that a test trains in a tenth of a second."""
+"""Images, a classifier and a trainer so small that a test trains in a tenth of a second."""
 
 from functools import partial
 
@@ -21,7 +21,7 @@ SPEC = {
 }
 
 
-def pictures(rows, seed=0):
+def labelled_images(rows, seed=0):
     """uint8 (rows, 2, 6, 5) and labels, in a third of brightness each."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(rows) % 3
@@ -29,7 +29,7 @@ def pictures(rows, seed=0):
     return (noise + 80 * labels.view(-1, 1, 1, 1)).to(torch.uint8), labels
 
 
-class TinyPictures(pl.LightningDataModule):
+class TinyImages(pl.LightningDataModule):
     """12 rows to train on in 3 batches, 7 to validate on in 2, 5 to test on in 2."""
 
     def __init__(self, **facts):
@@ -38,13 +38,13 @@ class TinyPictures(pl.LightningDataModule):
         self.train_size = None
 
     def train_dataloader(self):
-        return BatchLoader(*pictures(12), batch_size=4, shuffle=True)
+        return BatchLoader(*labelled_images(12), batch_size=4, shuffle=True)
 
     def val_dataloader(self):
-        return BatchLoader(*pictures(7, seed=1), batch_size=4)
+        return BatchLoader(*labelled_images(7, seed=1), batch_size=4)
 
     def test_dataloader(self):
-        return BatchLoader(*pictures(5, seed=2), batch_size=3)
+        return BatchLoader(*labelled_images(5, seed=2), batch_size=3)
 
 
 def classifier(**changes):

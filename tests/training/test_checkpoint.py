@@ -12,7 +12,7 @@ from src.callbacks.averaging import Averaging
 from src.models.images.cnn_small import CNNSmall
 from src.training.checkpoint import load_model
 from tests.support.programs import program, train_here
-from tests.support.tiny import TinyPictures, pictures, trainer
+from tests.support.tiny import TinyImages, labelled_images, trainer
 
 CONFIG = {
     "_target_": "src.models.images.classifier.ImageClassifier",
@@ -33,8 +33,8 @@ def trained(folder, *callbacks, **changes):
     model = instantiate(CONFIG | changes, _convert_="all")
     model.hparams.update(model=CONFIG | changes)
     run = trainer(2, *callbacks, ModelCheckpoint(folder, monitor="val/loss"), enable_checkpointing=True)
-    run.fit(model, TinyPictures())
-    run.test(model, TinyPictures(), ckpt_path=run.checkpoint_callback.best_model_path, weights_only=True, verbose=False)
+    run.fit(model, TinyImages())
+    run.test(model, TinyImages(), ckpt_path=run.checkpoint_callback.best_model_path, weights_only=True, verbose=False)
     return model.eval(), run.checkpoint_callback.best_model_path
 
 
@@ -54,7 +54,7 @@ class Malicious:
 
 def test_a_loaded_model_predicts_what_the_saved_one_did(tmp_path):
     model, path = trained(tmp_path)
-    images, _ = pictures(5, seed=3)
+    images, _ = labelled_images(5, seed=3)
     assert_close(load_model(path)(images), model(images), rtol=0, atol=0)
 
 
@@ -64,7 +64,7 @@ def test_a_loaded_model_is_ready_to_score(tmp_path):
 
 def test_an_averaged_model_loads_as_its_average(tmp_path):
     model, path = trained(tmp_path, Averaging(decay=0.9))
-    images, _ = pictures(5, seed=3)
+    images, _ = labelled_images(5, seed=3)
     assert_close(load_model(path)(images), model(images), rtol=0, atol=0)
 
 

@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from src.core.checksums import damage_of
 from src.training.checkpoint_io import CheckpointIO, SaveError, read_checkpoint, write_checkpoint
 from tests.support.programs import ROOT, same
-from tests.support.tiny import AtBatch, TinyPictures, classifier, trainer
+from tests.support.tiny import AtBatch, TinyImages, classifier, trainer
 
 DATA = {"state_dict": {"weight": torch.arange(700.0)}, "epoch": 3, "names": ["a", "b"]}
 
@@ -205,7 +205,7 @@ def test_every_strategy_saves_and_loads_through_it(choices):
 def test_a_checkpoint_that_weights_only_refuses_is_refused_whoever_asks(tmp_path):
     torch.save({"state_dict": {}, "model": torch.nn.Linear(2, 3)}, tmp_path / "a.ckpt")
     with pytest.raises(ValueError, match=r"a.ckpt is not a checkpoint of plain data and tensors"):
-        trainer().fit(classifier(), TinyPictures(), ckpt_path=tmp_path / "a.ckpt", weights_only=False)
+        trainer().fit(classifier(), TinyImages(), ckpt_path=tmp_path / "a.ckpt", weights_only=False)
 
 
 def run_out_of_disk(folder, on_save_error):
@@ -217,7 +217,7 @@ def run_out_of_disk(folder, on_save_error):
     )
     run = trainer(3, limit, ModelCheckpoint(folder), enable_checkpointing=True, on_save_error=on_save_error)
     with files_limited_to(-1):
-        run.fit(classifier(), TinyPictures())
+        run.fit(classifier(), TinyImages())
     return run
 
 
@@ -250,11 +250,11 @@ def test_what_could_not_be_saved_is_not_tested_in_its_older_state(tmp_path, caps
 
 def test_a_best_checkpoint_that_was_saved_is_tested(tmp_path):
     run = trainer(1, ModelCheckpoint(tmp_path), enable_checkpointing=True)
-    run.fit(classifier(), TinyPictures())
+    run.fit(classifier(), TinyImages())
     assert run.best_checkpoint() == f"{tmp_path}/epoch=0-step=3.ckpt"
 
 
 def test_weights_alone_are_no_checkpoint_to_go_on_from(tmp_path):
     torch.save({"net.weight": torch.zeros(2)}, tmp_path / "weights.ckpt")
     with pytest.raises(ValueError, match=r"weights.ckpt is not a checkpoint of a training; weights alone cannot be"):
-        trainer().fit(classifier(), TinyPictures(), ckpt_path=tmp_path / "weights.ckpt")
+        trainer().fit(classifier(), TinyImages(), ckpt_path=tmp_path / "weights.ckpt")

@@ -30,9 +30,6 @@ WAYS = pytest.mark.parametrize("data", [of_datamodule, of_varied, of_plain_loade
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*no `val_dataloader`")
 
 
-# ---- what it tries ----
-
-
 @pytest.mark.parametrize("data", [of_datamodule, of_plain_loaders, of_loaders])
 def test_each_length_gets_a_warm_up_step_and_its_steps(data):
     model = Reader()
@@ -98,9 +95,6 @@ def test_accumulated_windows_count_in_their_step():
     assert model.lengths.seen == 9 * [3] + 9 * [6] + 9 * [12]
 
 
-# ---- what it measures ----
-
-
 class Slope(Reader):
     """A loss that is 1 weight^time: its gradient is time x weight^(time - 1)."""
 
@@ -162,9 +156,6 @@ def test_the_first_step_is_not_timed(clock):
     assert steps == pytest.approx([0.02, 0.02])
 
 
-# ---- memory ----
-
-
 class Filling(Reader):
     """Takes 4 MB for each token of a track, of numpy: torch's aligned blocks fit badly where one was before."""
 
@@ -221,9 +212,6 @@ def test_another_error_is_raised():
         found(Broken())
 
 
-# ---- no trace ----
-
-
 @WAYS
 def test_a_training_with_a_search_equals_one_without_it(data):
     assert_same_stories(told(data=data()), told(BPTTFinder(**SHORT, apply=False), data=data()))
@@ -242,9 +230,6 @@ def test_a_training_after_find_equals_one_without_it(data):
 @WAYS
 def test_a_training_that_finds_its_bptt_equals_one_that_was_given_it(data):
     assert_same_stories(told(data=data(12)), told(BPTTFinder(**SHORT), data=data(4)))
-
-
-# ---- applied ----
 
 
 def test_windows_steps_and_schedule_are_those_of_the_found_bptt():
@@ -286,9 +271,6 @@ def test_a_schedule_of_optimizers_that_would_hold_others_is_not_built_anew_silen
 
     with pytest.raises(ValueError, match=r"bptt_finder.apply .* other parameters.* set datamodule.bptt by hand"):
         fit(BPTTFinder(**SHORT), model=Growing())
-
-
-# ---- errors and choices ----
 
 
 def test_a_loader_without_windows_is_an_error():

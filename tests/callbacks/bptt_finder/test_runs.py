@@ -26,9 +26,6 @@ from tests.support.tiny import save_after, trainer
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*no `val_dataloader`")
 
 
-# ---- together with the search for a learning rate ----
-
-
 @pytest.mark.parametrize("is_first", [True, False])
 def test_the_search_for_a_rate_comes_after_it_in_whatever_order_they_are_listed(is_first):
     finders = [BPTTFinder(**SHORT), LRFinder(num_steps=10, min_lr=1e-3, max_lr=0.3)]
@@ -45,9 +42,6 @@ def test_a_search_for_a_rate_that_stops_keeps_the_found_bptt():
     fit(LRFinder(num_steps=10, min_lr=1e-3, max_lr=0.3, stop=True), BPTTFinder(**SHORT), metrics)
     assert metrics.found["bptt/suggested"] == 12
     assert metrics.found["lr/suggested"] > 0
-
-
-# ---- stopped, resumed ----
 
 
 def test_stop_ends_fit_after_the_search(tmp_path, capsys):
@@ -101,9 +95,6 @@ def test_a_run_that_is_to_stop_after_the_search_cannot_resume(tmp_path):
         trainer(2, BPTTFinder(**SHORT, stop=True)).fit(Reader(), Text(), ckpt_path=tmp_path / "stopped.ckpt")
 
 
-# ---- conf ----
-
-
 def test_conf_lists_every_choice_with_the_value_that_code_has():
     chosen = OmegaConf.to_container(composed("callbacks=bptt_finder").callbacks.bptt_finder)
     assert chosen.pop("_target_") == "src.callbacks.bptt_finder.finder.BPTTFinder"
@@ -116,9 +107,6 @@ def test_conf_lists_every_choice_with_the_value_that_code_has():
 def test_both_finders_compose():
     both = composed("callbacks=[bptt_finder,lr_finder]").callbacks
     assert {"bptt_finder", "lr_finder", "last"} <= both.keys()
-
-
-# ---- two processes ----
 
 
 class Ranked(Reader):

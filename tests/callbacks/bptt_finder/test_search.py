@@ -16,9 +16,6 @@ def search(*rungs, memory_mb=None, max_growth=10.0, min_speed=0.5, ladder=LADDER
     return BPTTSearch(list(rungs), ladder, Limits(memory_mb, max_growth, min_speed), seconds=1.25)
 
 
-# ---- the choice ----
-
-
 def test_the_highest_that_breaks_no_limit_is_suggested():
     assert search(rung(8), rung(16), rung(32, norm=11.0)).suggestion == 16
 
@@ -66,9 +63,6 @@ def test_that_none_is_usable_is_an_error_that_says_why():
         _ = search(rung(8), memory_mb=50).suggestion
 
 
-# ---- what a longer one would take ----
-
-
 def test_memory_is_expected_to_grow_by_as_much_with_each_token():
     rungs = [rung(bptt, memory=100.0 + 3 * bptt) for bptt in (8, 16, 32)]
     assert search(*rungs).expected_mb(64) == 100 + 3 * 64
@@ -76,9 +70,6 @@ def test_memory_is_expected_to_grow_by_as_much_with_each_token():
 
 def test_two_lengths_are_too_few_to_expect_anything():
     assert math.isnan(search(rung(8), rung(16, memory=900.0)).expected_mb(32))
-
-
-# ---- remarks ----
 
 
 def test_a_suggestion_at_the_end_of_the_ladder_asks_for_a_longer_one():
@@ -91,9 +82,6 @@ def test_a_suggestion_at_the_end_of_the_ladder_asks_for_a_longer_one():
 def test_few_steps_in_an_epoch_are_remarked():
     [remark] = search(rung(8), rung(16, epoch=99)).remarks
     assert remark.startswith("only 99 steps an epoch")
-
-
-# ---- table, file, picture ----
 
 
 def test_the_table_has_a_line_for_each_length():

@@ -37,7 +37,7 @@ def test_only_the_first_pass_over_a_batch_is_counted(tmp_path, monkeypatch):
     assert drawn == [[[1, 1, 0], [0, 1, 0], [0, 1, 1]]]
 
 
-def test_the_picture_counts_every_row_of_the_test_set(tmp_path, monkeypatch):
+def test_the_figure_counts_every_row_of_the_test_set(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
         "src.callbacks.images.confusion_matrix.draw_confusion",
@@ -47,8 +47,8 @@ def test_the_picture_counts_every_row_of_the_test_set(tmp_path, monkeypatch):
     (counts,) = drawn
     assert counts.sum() == 359
     assert np.trace(counts) / 359 == pytest.approx(metrics_of(tmp_path)["test/accuracy"], abs=1e-6)
-    with Image.open(tmp_path / "confusion_matrix.png") as picture:
-        assert picture.width == picture.height > 400
+    with Image.open(tmp_path / "confusion_matrix.png") as figure:
+        assert figure.width == figure.height > 400
 
 
 def test_the_model_is_listened_to_only_during_the_test():

@@ -3,7 +3,7 @@ import pytorch_lightning as pl
 
 from src.callbacks.images.progressive_resizing import ProgressiveResizing
 from src.core.signatures import accepts, signature_of
-from tests.support.tiny import AtBatch, TinyPictures, classifier, save_after, trainer
+from tests.support.tiny import AtBatch, TinyImages, classifier, save_after, trainer
 
 
 def train_size():
@@ -12,7 +12,7 @@ def train_size():
 
 def test_each_epoch_has_the_size_of_the_last_pair_begun():
     sizes = train_size()
-    trainer(5, ProgressiveResizing(sizes=[[0, 4], [1, 8], [3, None]]), sizes).fit(classifier(), TinyPictures())
+    trainer(5, ProgressiveResizing(sizes=[[0, 4], [1, 8], [3, None]]), sizes).fit(classifier(), TinyImages())
     assert sizes.values[::3] == [4, 8, 8, None, None]
 
 
@@ -22,9 +22,9 @@ def test_a_run_resumed_within_an_epoch_has_that_epochs_size(tmp_path):
     def resizing():
         return ProgressiveResizing(sizes=[[0, 4], [1, 8]])
 
-    trainer(2, resizing(), save_after(4, path)).fit(classifier(), TinyPictures())
+    trainer(2, resizing(), save_after(4, path)).fit(classifier(), TinyImages())
     sizes = train_size()
-    trainer(2, resizing(), sizes).fit(classifier(), TinyPictures(), ckpt_path=path, weights_only=True)
+    trainer(2, resizing(), sizes).fit(classifier(), TinyImages(), ckpt_path=path, weights_only=True)
     assert sizes.values[0] == 8
 
 
@@ -39,7 +39,7 @@ def test_a_size_below_one_pixel_is_refused():
         ProgressiveResizing(sizes=[(0, 8), (1, 0)])
 
 
-def test_a_datamodule_without_pictures_is_named():
+def test_a_datamodule_without_images_is_named():
     run = trainer()
     run.datamodule = pl.LightningDataModule()
     with pytest.raises(TypeError, match="needs an image datamodule with train_size; LightningDataModule has none"):

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR
 from src.callbacks.lr_finder.finder import LRFinder
 from src.callbacks.lr_finder.rules import RULES
 from src.datamodules.loader import BatchLoader
-from tests.support.tiny import TinyPictures, classifier, trainer
+from tests.support.tiny import TinyImages, classifier, trainer
 
 RANGE = {"min_lr": 1e-3, "max_lr": 0.4, "num_steps": 12}  # the loss falls, and never diverges
 RUNGS = np.geomspace(1e-3, 0.4, 12)
@@ -100,9 +100,6 @@ def last_group():
     return [rates[-1] for rates in USED]
 
 
-# ---- the ladder ----
-
-
 @pytest.mark.parametrize(("ladder", "space"), [("exponential", np.geomspace), ("linear", np.linspace)])
 def test_each_step_uses_the_next_rung_from_min_lr_to_max_lr(ladder, space):
     search(ladder=ladder)
@@ -126,7 +123,7 @@ def test_groups_of_a_stranger_keep_their_ratio_to_the_last_ones_peak(configure, 
 
 
 def test_layer_groups_keep_their_ratio_to_the_last_ones_peak():
-    search(classifier(optimizer=Spying, lr_ratio=0.1), TinyPictures())
+    search(classifier(optimizer=Spying, lr_ratio=0.1), TinyImages())
     assert [rates[0] for rates in USED] == pytest.approx(0.1 * RUNGS, rel=1e-12)
     assert last_group() == RUNGS.tolist()
 
@@ -140,9 +137,6 @@ def test_every_optimizer_moves_under_manual_optimization_whatever_its_scheduler_
 def test_an_optimizer_that_calls_its_closure_itself_uses_each_rung():
     search(Sum(partial(one_group, optimizer=SpyingLBFGS)))
     assert last_group() == RUNGS.tolist()
-
-
-# ---- steps as in the training ----
 
 
 def test_accumulated_batches_share_a_rung_and_count_by_their_mean():
@@ -183,9 +177,6 @@ def test_steps_run_in_the_trainers_precision():
     assert last_group() == RUNGS.tolist()
 
 
-# ---- when it stops ----
-
-
 def steps_until_it_stops(losses):
     """The steps of a search in which the losses are these, whatever the rules make of them."""
 
@@ -216,9 +207,6 @@ def test_it_stops_once_the_smoothed_loss_has_diverged(losses, steps):
     assert steps_until_it_stops(losses) == steps
 
 
-# ---- other losses ----
-
-
 def test_the_loss_is_that_before_each_step():
     curve = search(Sum(one_group)).curve
     assert curve.losses[0] == pytest.approx((5 + 0.08) ** 2)  # the first batch's mean is -0.08
@@ -245,7 +233,7 @@ def test_on_valid_says_what_it_needs(model, run, message):
 
 def test_repeats_see_other_batches_and_suggest_the_median():
     torch.manual_seed(2)  # of these repeats the second has the median
-    found = search(classifier(), TinyPictures(), repeats=3, rule="steep")
+    found = search(classifier(), TinyImages(), repeats=3, rule="steep")
     assert len({tuple(curve.losses) for curve in found.curves}) == 3
     low, median, high = sorted(RULES["steep"](curve) for curve in found.curves)
     assert low < median < high

@@ -117,9 +117,6 @@ def test_every_optimizer_follows_the_first():
     assert reference_peak(run) == 5.0
 
 
-# ---- the schedule to come ----
-
-
 class Scheduled(pl.LightningModule):
     """A weight, an optimizer with lr 0.5, and a scheduler; keeps what is to come at the start of each epoch."""
 

@@ -34,9 +34,6 @@ def straight_then_up(turn=60):
     return Curve(LADDER, losses)
 
 
-# ---- averages ----
-
-
 def test_the_debiased_average_of_a_constant_is_that_constant():
     assert debiased_average(np.full(7, 3.5)) == pytest.approx(3.5)
 
@@ -56,9 +53,6 @@ def test_the_kernel_average_is_not_moved_by_how_far_a_loss_explodes():
     mild, wild = np.linspace(3, 2, 100), np.linspace(3, 2, 100)
     mild[90:], wild[90:] = 100.0, 1e9
     assert kernel_average(Curve(LADDER, mild)).tolist() == kernel_average(Curve(LADDER, wild)).tolist()
-
-
-# ---- when a search is over ----
 
 
 @pytest.mark.parametrize("last", [np.nan, np.inf, -np.inf])
@@ -92,9 +86,6 @@ def test_a_falling_negative_loss_does_not_end_it():
 
 def test_a_negative_loss_that_rises_far_ends_it():
     assert is_over([*np.linspace(2, -3, 50), *[1e4] * 20])
-
-
-# ---- rules ----
 
 
 def test_minimum_is_a_tenth_of_the_lowest_point():
@@ -173,9 +164,6 @@ def test_a_last_loss_that_is_not_finite_changes_nothing_else(rule):
 def test_combined_moves_little_with_the_noise_of_the_batches():
     chosen = [combined(curve(noise=0.1, seed=seed)) for seed in range(20)]
     assert max(chosen) / min(chosen) < 2
-
-
-# ---- what cannot be read, and what is doubtful ----
 
 
 def test_a_curve_that_diverges_at_once_says_what_to_change():

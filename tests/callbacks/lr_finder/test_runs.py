@@ -31,7 +31,7 @@ from tests.support.programs import (
     started,
     train_here,
 )
-from tests.support.tiny import SPEC, TinyPictures, classifier, pictures, save_after, trainer
+from tests.support.tiny import SPEC, TinyImages, classifier, labelled_images, save_after, trainer
 
 SEARCH = ("callbacks.lr_finder.num_steps=20", "callbacks.lr_finder.min_lr=1e-4", "callbacks.lr_finder.max_lr=0.3")
 
@@ -116,12 +116,10 @@ def test_a_mistake_is_one_line_without_a_traceback(tmp_path, monkeypatch, capsys
     assert err.count("\n") == 1
 
 
-# ---- by hand ----
-
 RANGE = {"min_lr": 1e-3, "max_lr": 0.3, "num_steps": 12}
 
 
-class TakesPictures(DummyLogger):
+class TakesImages(DummyLogger):
     """As WandbLogger, or a stranger's."""
 
     taken = []
@@ -135,9 +133,9 @@ def fitted(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("fitted")
     finder = LRFinder(**RANGE, rule="minimum", repeats=2, folder=str(folder))
-    loggers = [TakesPictures(), TensorBoardLogger(folder / "board")]
+    loggers = [TakesImages(), TensorBoardLogger(folder / "board")]
     run = trainer(1, finder, save_after(3, folder / "end.ckpt"), logger=loggers)
-    run.fit(classifier(), TinyPictures())
+    run.fit(classifier(), TinyImages())
     return run, finder, folder
 
 
@@ -164,8 +162,8 @@ def test_loggers_get_the_figure(fitted):
     other, board = run.loggers
     [(name, [pixels], step)] = other.taken
     assert (name, step) == ("lr_finder", 0)
-    with Image.open(folder / "lr_finder.png") as picture:
-        assert np.array_equal(pixels, np.asarray(picture.convert("RGB")))
+    with Image.open(folder / "lr_finder.png") as image:
+        assert np.array_equal(pixels, np.asarray(image.convert("RGB")))
     assert EventAccumulator(board.log_dir).Reload().Tags()["images"] == ["lr_finder"]
 
 
@@ -185,8 +183,8 @@ def test_find_prints_and_writes_nothing_and_leaves_the_trainer_as_it_was(
     callbacks = list(run.callbacks)
     model = classifier()
     model.hparams["spec"] = SPEC
-    loader = DataLoader(TensorDataset(*pictures(12)), 4)
-    data = {"datamodule": TinyPictures()} if with_datamodule else {f"{p}_dataloaders": loader for p in ("train", "val")}
+    loader = DataLoader(TensorDataset(*labelled_images(12)), 4)
+    data = {"datamodule": TinyImages()} if with_datamodule else {f"{p}_dataloaders": loader for p in ("train", "val")}
     found = LRFinder(**RANGE, folder=str(tmp_path)).find(run, model, **data)
     assert len(found.curve.lrs) == 12
     assert found.suggestions.keys() == RULES.keys()
@@ -194,9 +192,6 @@ def test_find_prints_and_writes_nothing_and_leaves_the_trainer_as_it_was(
     assert (run.callbacks, run.loggers, run.global_step) == (callbacks, [logger], 0)
     assert run.fit_loop.epoch_progress == trainer().fit_loop.epoch_progress
     assert (tuple(capsys.readouterr()), os.listdir()) == (("", ""), [])
-
-
-# ---- choices ----
 
 
 @pytest.mark.parametrize(
@@ -221,9 +216,6 @@ def test_conf_lists_every_choice_with_the_value_that_code_has():
     assert chosen.pop("_target_") == "src.callbacks.lr_finder.finder.LRFinder"
     defaults = {name: argument.default for name, argument in inspect.signature(LRFinder).parameters.items()}
     assert {**chosen, "folder": None, "epochs": tuple(chosen["epochs"])} == defaults
-
-
-# ---- two processes ----
 
 
 class Ranked(pl.LightningModule):

@@ -25,7 +25,7 @@ from src.callbacks.random_state import RandomState
 from src.datamodules.loader import BatchLoader
 from src.models.schedules import constant, cosine_restarts, flat_cosine, one_cycle
 from tests.support.programs import same
-from tests.support.tiny import AtBatch, TinyPictures, classifier, save_after, trainer
+from tests.support.tiny import AtBatch, TinyImages, classifier, save_after, trainer
 
 OURS = {
     "one_cycle": partial(
@@ -60,9 +60,6 @@ def state_of(run):
     return {"model": run.lightning_module.state_dict(), "optimizers": optimizers, "schedulers": schedulers}
 
 
-# ---- our models ----
-
-
 @pytest.mark.parametrize("schedule", OURS)
 @pytest.mark.parametrize("optimizer", [partial(SGD, momentum=0.9), AdamW])
 def test_a_training_that_finds_its_rate_is_the_one_that_was_given_it(schedule, optimizer):
@@ -70,10 +67,10 @@ def test_a_training_that_finds_its_rate_is_the_one_that_was_given_it(schedule, o
     found, seen, run = finder(), rates(), trainer(2, num_sanity_val_steps=2)
     run.callbacks += [found, seen]
     pl.seed_everything(0, verbose=False)
-    run.fit(model := classifier(**choices), TinyPictures())
+    run.fit(model := classifier(**choices), TinyImages())
     given, seen_there = trainer(2, reference := rates()), reference
     pl.seed_everything(0, verbose=False)
-    given.fit(classifier(**(choices | {"lr": found.found[0]})), TinyPictures())
+    given.fit(classifier(**(choices | {"lr": found.found[0]})), TinyImages())
     assert model.lr == found.found[0]
     assert seen.values == seen_there.values
     assert same(state_of(run), state_of(given))
@@ -81,11 +78,8 @@ def test_a_training_that_finds_its_rate_is_the_one_that_was_given_it(schedule, o
 
 def test_a_rate_that_is_only_looked_at_is_not_applied():
     seen = rates()
-    trainer(1, finder(apply=False), seen).fit(model := classifier(lr=0.07), TinyPictures())
+    trainer(1, finder(apply=False), seen).fit(model := classifier(lr=0.07), TinyImages())
     assert (model.lr, seen.values) == (0.07, [[[0.07] * len(seen.values[0][0])]] * 3)
-
-
-# ---- strangers ----
 
 
 def sequential(optimizer, lr):
@@ -194,15 +188,12 @@ def test_a_module_whose_lr_is_a_property_is_scaled():
     assert reference_peak(run) == pytest.approx(found.found[0], rel=1e-12)
 
 
-# ---- at later epochs ----
-
-
 @pytest.mark.parametrize("schedule", OURS)
 def test_a_search_at_a_later_epoch_scales_the_running_schedule(schedule):
     seen, reference, found = rates(), rates(), finder(epochs=[1])
     choices = {"scheduler": OURS[schedule], "lr": 1e-3, "lr_ratio": 0.1}
-    trainer(3, found, seen).fit(classifier(**choices), TinyPictures())
-    trainer(3, reference).fit(classifier(**choices), TinyPictures())
+    trainer(3, found, seen).fit(classifier(**choices), TinyImages())
+    trainer(3, reference).fit(classifier(**choices), TinyImages())
     factor = found.found[1] / 1e-3
     assert seen.values[:3] == reference.values[:3]
     expected = [[rate * factor for rate in groups] for [groups] in reference.values[3:]]
@@ -252,9 +243,6 @@ def test_a_search_after_an_unfreezing_trains_all_whichever_is_listed_first(unfre
     assert reference_peak(run) == pytest.approx(found.found[1], rel=1e-12)
 
 
-# ---- resumed ----
-
-
 def resumable(saver, **choices):
     found = finder(**choices)
     return found, trainer(
@@ -274,10 +262,10 @@ def test_a_resumed_run_ends_like_the_uninterrupted_one(tmp_path, capsys, epochs,
     found, whole = resumable(
         save_after(step, path) if step else ModelCheckpoint(tmp_path, "{step}", save_top_k=-1), epochs=epochs
     )
-    whole.fit(model := one_cycle_classifier(), TinyPictures())
+    whole.fit(model := one_cycle_classifier(), TinyImages())
     capsys.readouterr()
     found_again, resumed = resumable(ModelCheckpoint(tmp_path, "again"), epochs=epochs)
-    resumed.fit(again := one_cycle_classifier(), TinyPictures(), ckpt_path=path, weights_only=True)
+    resumed.fit(again := one_cycle_classifier(), TinyImages(), ckpt_path=path, weights_only=True)
     said = f"no search, the run resumes from {path}; its lr was found before: {found.found[0]:.3g}"
     assert said in capsys.readouterr().out
     assert again.lr == model.lr == found.found[0]
@@ -287,14 +275,14 @@ def test_a_resumed_run_ends_like_the_uninterrupted_one(tmp_path, capsys, epochs,
 
 def test_a_run_resumed_from_a_checkpoint_without_a_search_keeps_its_rate(tmp_path, capsys):
     path = tmp_path / "saved.ckpt"
-    trainer(3, save_after(2, path)).fit(one_cycle_classifier(), TinyPictures())
+    trainer(3, save_after(2, path)).fit(one_cycle_classifier(), TinyImages())
     found, run = resumable(ModelCheckpoint(tmp_path, "again"))
-    run.fit(model := one_cycle_classifier(), TinyPictures(), ckpt_path=path, weights_only=True)
+    run.fit(model := one_cycle_classifier(), TinyImages(), ckpt_path=path, weights_only=True)
     assert (model.lr, found.found) == (1e-3, {})
     assert capsys.readouterr().out == f"lr finder: no search, the run resumes from {path}; its lr stays\n"
 
 
 def test_a_search_that_stops_cannot_resume(tmp_path):
-    trainer(3, save_after(2, tmp_path / "saved.ckpt")).fit(one_cycle_classifier(), TinyPictures())
+    trainer(3, save_after(2, tmp_path / "saved.ckpt")).fit(one_cycle_classifier(), TinyImages())
     with pytest.raises(ValueError, match=r"lr_finder\.stop searches before a training: leave out resume"):
-        trainer(3, finder(stop=True)).fit(one_cycle_classifier(), TinyPictures(), ckpt_path=tmp_path / "saved.ckpt")
+        trainer(3, finder(stop=True)).fit(one_cycle_classifier(), TinyImages(), ckpt_path=tmp_path / "saved.ckpt")

@@ -74,14 +74,11 @@ def test_the_file_holds_every_step_of_every_repeat(tmp_path):
     assert (rows[61]["repeat"], rows[61]["step"]) == ("1", "1")
 
 
-# ---- the picture ----
-
-
 def lines_of(figure):
     return {line.get_label(): line for line in figure.axes[0].get_lines()}
 
 
-def test_the_picture_marks_every_suggestion():
+def test_the_figure_marks_every_suggestion():
     found = search(70)
     lines = lines_of(found.plot())
     for name, rate in found.suggestions.items():

@@ -48,9 +48,6 @@ def finder(**choices):
     return LRFinder(**({"apply": False, "num_steps": 20, "min_lr": 1e-5, "max_lr": 2.0} | choices))
 
 
-# ---- a training with a search is one without it ----
-
-
 @pytest.mark.parametrize("epoch", [0, 1])
 @pytest.mark.parametrize("make", [images, tabular, language, stranger])
 def test_a_training_with_a_search_equals_one_without_it(make, epoch):
@@ -73,9 +70,6 @@ def test_searches_on_held_out_data_leave_no_trace():
 def test_the_average_of_the_weights_does_not_see_the_search():
     stories = [told(images, Averaging(decay=0.5), *search) for search in ([], [Searching(epochs=[0, 1])])]
     assert_same_stories(*stories)
-
-
-# ---- each part of a training is changed by the steps, and is back after them ----
 
 
 @pytest.fixture(scope="module")
@@ -182,9 +176,6 @@ def test_a_tensor_with_a_history_within_an_object_is_back():
     assert model.state.steps == 3 + 3
 
 
-# ---- data ----
-
-
 class Noisy(Dataset):
     """Rows with a random number of the given generator added."""
 
@@ -261,9 +252,6 @@ def test_the_generator_of_validation_data_is_back():
     trainer(1, HeldOut()).fit(Calling(), stranger()[1]["train_dataloaders"], DataLoader(data, 8))
 
 
-# ---- interrupted ----
-
-
 @pytest.mark.parametrize(("raised", "ends_in"), [(RuntimeError, RuntimeError), (KeyboardInterrupt, SystemExit)])
 def test_an_interrupted_search_restores_everything(raised, ends_in):
     class Breaking(Untidy):
@@ -327,9 +315,6 @@ def test_a_killed_search_leaves_no_file_behind(tmp_path):
     _, files = here.recv(), here.recv()
     assert any(path.endswith(".ckpt") for path in files)
     assert sorted(map(str, tmp_path.rglob("*"))) == files
-
-
-# ---- unseen ----
 
 
 class RecordingLogger(Logger):

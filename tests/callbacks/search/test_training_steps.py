@@ -175,12 +175,6 @@ def test_with_manual_optimization_the_rate_moves():
     assert at_start(steps(2, set_lr(0.5)), numbers(1.0, 1.0), model=Manual()) == [10 + 1, 9.5 + 0.5]
 
 
-# ---- held-out loss ----
-
-
-# ---- loaders that can be copied, and one that cannot ----
-
-
 def test_a_copied_loader_yields_what_the_loader_is_about_to_yield():
     loader = DataLoader(torch.arange(7), shuffle=True, generator=torch.Generator().manual_seed(0))
     assert list(copied_loader(loader)) == list(loader)
@@ -200,9 +194,6 @@ def test_a_generator_of_batches_is_an_error():
     batches = ([torch.ones(1)] for _ in range(3))
     with pytest.raises(TypeError, match=r"the training loader, a generator, cannot be copied.* give a DataLoader"):
         at_start(steps(1), batches)
-
-
-# ---- what a search may choose ----
 
 
 def test_a_search_may_bring_its_own_loaders_and_sees_all_they_have():

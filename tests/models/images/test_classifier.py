@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from src.datamodules.loader import BatchLoader
 from src.models.images.cnn_small import CNNSmall
 from src.models.images.mlp import MLP
-from tests.support.tiny import TinyPictures, built, classifier, pictures, trainer
+from tests.support.tiny import TinyImages, built, classifier, labelled_images, trainer
 
 
 class LeftEdge(nn.Module):
@@ -27,7 +27,7 @@ class LeftEdge(nn.Module):
 
 
 def logged(model, datamodule=None, method="validate"):
-    (scores,) = getattr(trainer(), method)(model, datamodule or TinyPictures(), verbose=False)
+    (scores,) = getattr(trainer(), method)(model, datamodule or TinyImages(), verbose=False)
     return scores
 
 
@@ -45,7 +45,7 @@ def test_images_are_normalised_with_the_training_sets_mean_and_deviation():
 
 def test_bytes_and_floats_give_the_same_logits():
     model = built().eval()
-    images, _ = pictures(4)
+    images, _ = labelled_images(4)
     assert_close(model(images), model(images.float() / 255))
 
 
@@ -70,8 +70,8 @@ def test_labels_may_be_probabilities():
 
 
 def test_a_batch_of_one_row_trains():
-    data = TinyPictures()
-    data.train_dataloader = lambda: BatchLoader(*pictures(3), batch_size=1)
+    data = TinyImages()
+    data.train_dataloader = lambda: BatchLoader(*labelled_images(3), batch_size=1)
     run = trainer()
     run.fit(classifier(), data)
     assert run.callback_metrics["train/loss"].isfinite()
@@ -79,7 +79,7 @@ def test_a_batch_of_one_row_trains():
 
 def test_bf16_trains_with_a_loss_of_full_precision():
     run = trainer(precision="bf16-mixed")
-    run.fit(classifier(), TinyPictures())
+    run.fit(classifier(), TinyImages())
     assert run.callback_metrics["train/loss"].dtype == torch.float32
     assert run.callback_metrics["train/loss"].isfinite()
 
@@ -87,7 +87,7 @@ def test_bf16_trains_with_a_loss_of_full_precision():
 def test_training_learns_the_classes():
     torch.manual_seed(0)
     run = trainer(30)
-    run.fit(classifier(optimizer=torch.optim.AdamW, lr=0.01), TinyPictures())
+    run.fit(classifier(optimizer=torch.optim.AdamW, lr=0.01), TinyImages())
     assert run.callback_metrics["val/accuracy"] == 1.0
 
 
@@ -99,7 +99,7 @@ def test_label_smoothing_out_of_range_is_refused(wrong):
 
 def test_the_validation_loss_is_the_mean_over_rows_not_over_batches():
     model = built()
-    images, labels = pictures(7, seed=1)  # batches of 4 and 3
+    images, labels = labelled_images(7, seed=1)  # batches of 4 and 3
     with torch.no_grad():
         expected = F.cross_entropy(model.eval()(images), labels).item()
     assert logged(model)["val/loss"] == pytest.approx(expected)
@@ -107,7 +107,7 @@ def test_the_validation_loss_is_the_mean_over_rows_not_over_batches():
 
 def test_the_accuracy_is_the_share_of_all_rows():
     model = built(classifier(net=LeftEdge))
-    data = TinyPictures()
+    data = TinyImages()
     # Right, right, wrong; right: 3 of 4, where the mean over batches would say 5 of 6.
     images = corners((1.0, 0.5), (0.6, 1.0), (1.0, 0.6), (1.0, 0.5))
     data.val_dataloader = lambda: BatchLoader(images, torch.tensor([0, 2, 2, 0]), batch_size=3)
@@ -140,7 +140,7 @@ def test_the_calibration_error_of_small_logits_is_that_of_their_softmax():
 
 def test_flip_tta_scores_the_mean_of_both_sides():
     model = built(classifier(net=LeftEdge, flip_tta=True), mean=[0.0, 0.0], std=[1.0, 1.0])
-    data = TinyPictures()
+    data = TinyImages()
     # Probabilities 0.52, 0.48, 0 and, seen from the other side, 0, 0.48, 0.52: together the second class leads.
     data.test_dataloader = lambda: BatchLoader(corners((0.1, -9.0)), torch.tensor([1]), batch_size=1)
     scores = logged(model, data, "test")
@@ -156,7 +156,7 @@ def test_without_flip_tta_no_such_score_is_logged():
 def backbone(tmp_path):
     """A checkpoint of a net with four classes, and its weights."""
     run = trainer()
-    run.fit(classifier(), TinyPictures(num_classes=4))
+    run.fit(classifier(), TinyImages(num_classes=4))
     run.save_checkpoint(tmp_path / "backbone.ckpt")
     return tmp_path / "backbone.ckpt"
 
@@ -165,7 +165,7 @@ def weights_before_training(model, **fit):
     """What the net holds when training begins."""
     run = trainer(2)
     model.on_train_start = lambda: setattr(model, "begun", {k: v.clone() for k, v in model.net.state_dict().items()})
-    run.fit(model, TinyPictures(), **fit)
+    run.fit(model, TinyImages(), **fit)
     return model.begun
 
 
@@ -189,7 +189,7 @@ def test_a_backbone_leaves_the_heads_own_statistics(tmp_path):
         )
 
     run = trainer()
-    run.fit(classifier(net=net), TinyPictures())
+    run.fit(classifier(net=net), TinyImages())
     run.save_checkpoint(tmp_path / "a.ckpt")
     begun = weights_before_training(classifier(net=net, backbone=str(tmp_path / "a.ckpt")))
     assert begun["2.0.running_mean"].abs().max() == 0
@@ -198,17 +198,17 @@ def test_a_backbone_leaves_the_heads_own_statistics(tmp_path):
 def test_a_backbone_of_another_net_is_refused(backbone):
     other = classifier(backbone=str(backbone), net=partial(CNNSmall, widths=[4, 8]))
     with pytest.raises(ValueError, match=r"backbone .* is of another net: 5 weights differ, such as stages.1.0.weight"):
-        trainer().fit(other, TinyPictures())
+        trainer().fit(other, TinyImages())
 
 
 def test_a_backbone_that_is_missing_is_named():
     with pytest.raises(FileNotFoundError, match=r"model.backbone nowhere.ckpt does not exist"):
-        trainer().fit(classifier(backbone="nowhere.ckpt"), TinyPictures())
+        trainer().fit(classifier(backbone="nowhere.ckpt"), TinyImages())
 
 
 def test_a_resumed_or_tested_model_does_not_need_its_backbone(tmp_path):
     run = trainer()
-    run.fit(classifier(), TinyPictures())
+    run.fit(classifier(), TinyImages())
     run.save_checkpoint(tmp_path / "a.ckpt")
     resumed = weights_before_training(
         classifier(backbone="gone.ckpt"), ckpt_path=tmp_path / "a.ckpt", weights_only=True
@@ -224,7 +224,7 @@ def test_a_strangers_net_gets_the_facts_that_timms_nets_take():
         "pretrained": False,
     }
     run = trainer()
-    run.fit(classifier(net=instantiate(config), lr_ratio=0.1), TinyPictures())
+    run.fit(classifier(net=instantiate(config), lr_ratio=0.1), TinyImages())
     assert run.callback_metrics["val/loss"].isfinite()
 
 
@@ -233,5 +233,5 @@ def test_a_net_of_timms_trains():
         "timm", reason="timm needs torchvision, which needs torch with CUDA", exc_type=ImportError
     )
     run = trainer()
-    run.fit(classifier(net=partial(timm.create_model, model_name="resnet18", pretrained=False)), TinyPictures())
+    run.fit(classifier(net=partial(timm.create_model, model_name="resnet18", pretrained=False)), TinyImages())
     assert run.callback_metrics["val/loss"].isfinite()

@@ -11,7 +11,7 @@ from src.report.images.view import ImageView
 from src.report.page import render
 from src.report.parts import Plot, Prose, Table
 from tests.report.images.test_outcomes import Answers, Echo
-from tests.support.tiny import TinyPictures, built, classifier, trainer
+from tests.support.tiny import TinyImages, built, classifier, trainer
 
 
 def view(**choices):
@@ -22,7 +22,7 @@ def view(**choices):
 def tested():
     """A model that has learned a little, its data, and the scores of its test."""
     torch.manual_seed(0)
-    model, datamodule, run = classifier(lr=0.5), TinyPictures(), trainer(3)
+    model, datamodule, run = classifier(lr=0.5), TinyImages(), trainer(3)
     run.fit(model, datamodule)
     (scores,) = run.test(model, datamodule, verbose=False)
     return model.eval(), datamodule, scores
@@ -130,7 +130,7 @@ def test_a_net_without_maps_says_so():
     def net(in_chans, num_classes, image_size):
         return MLP(in_chans, num_classes, image_size, widths=[3], relu=True, dropout=0.0)
 
-    sections = view().sections(built(classifier(net=net)).eval(), TinyPictures())
+    sections = view().sections(built(classifier(net=net)).eval(), TinyImages())
     assert "There are no heat maps" in parts_of(sections, Plot)["Highest losses"].note
 
 

@@ -121,7 +121,7 @@ def test_the_best_config_is_an_experiment(grid):
     assert config["trainer"]["max_epochs"] == 1
     assert config["model"]["lr"] == 0.01
     assert config["model"]["net"]["widths"] == [5]
-    assert "batch_picture" not in config["callbacks"]  # callbacks=default, a choice of a group
+    assert "first_batch" not in config["callbacks"]  # callbacks=default, a choice of a group
     assert config["run_dir"] != str(folder / "0")
 
 

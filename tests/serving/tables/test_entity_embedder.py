@@ -53,9 +53,6 @@ def embedder(checkpoint):
     return EntityEmbedder(checkpoint).fit(FRAME)
 
 
-# ---- vectors ----
-
-
 def test_rows_get_the_vectors_that_the_net_looks_up(checkpoint, embedder):
     codes = torch.from_numpy(embedder.processing_.codes(FRAME))
     features = embedder.transform(FRAME)
@@ -91,9 +88,6 @@ def test_columns_are_found_by_name_whatever_else_there_is(embedder):
 def test_a_net_without_categories_gives_no_vectors():
     embedder = EntityEmbedder.train(FRAME[["size", "late"]], target="late", task="binary", overrides=FEW)
     assert embedder.transform(FRAME).shape == (120, 0)
-
-
-# ---- in scikit-learn ----
 
 
 def test_a_clone_is_not_fitted_and_gives_the_same(embedder):
@@ -156,9 +150,6 @@ def test_scikit_learn_finds_nothing_wrong():
     assert sum(result["status"] == "passed" for result in results) > 40
 
 
-# ---- mistakes ----
-
-
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
@@ -183,9 +174,6 @@ def test_the_checkpoint_of_another_model_is_refused(monkeypatch):
     monkeypatch.setattr("src.serving.tables.entity_embedder.load_model", lambda path: built_classifier())
     with pytest.raises(ValueError, match=r"a.ckpt holds no entity embeddings: train with model=tabular_model"):
         EntityEmbedder("a.ckpt").fit(FRAME)
-
-
-# ---- training ----
 
 
 def trained(frame=FRAME, task="binary", **changes):
@@ -231,9 +219,6 @@ def test_a_table_of_few_rows_trains():
 def test_the_checkpoint_is_plain_data(checkpoint):
     saved = torch.load(checkpoint, weights_only=True)
     assert saved["hyper_parameters"]["spec"]["class_names"] == ["no", "yes"]
-
-
-# ---- out of fold ----
 
 
 def out_of_fold(frame, **changes):
