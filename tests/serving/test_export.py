@@ -234,4 +234,4 @@ def test_weights_alone_make_the_same_model(digits_run, tmp_path, monkeypatch):
     found: dict = {}
     exec(PROGRAMS["load_weights.py"], found)
     images = torch.rand(3, 1, 8, 8)
-    torch.testing.assert_close(found["model"](images), model(pictures))
+    torch.testing.assert_close(found["model"](images), model(images))
