@@ -133,6 +133,7 @@ def run_with_secrets(tmp_path_factory):
     return run_dir
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("secret", SECRETS)
 def test_no_secret_of_the_environment_is_written_anywhere(run_with_secrets, secret):
     files = [path for path in run_with_secrets.rglob("*") if path.is_file()]

@@ -165,7 +165,7 @@ def test_finders_suggest_what_they_suggest_one_process(data_dir, tmp_path):
     assert found[1]["lr/suggested"] == pytest.approx(found[0]["lr/suggested"], rel=0.011)
 
 
-@pytest.fixture(scope="module", params=["text", pytest.param("table", marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=[pytest.param("text", marks=pytest.mark.long), "table"])
 def checkpoints(request, data_dir, tmp_path_factory):
     """The last checkpoints of two ranks' whole training, and of one stopped in mid-epoch and resumed; with dropout."""
     folder = tmp_path_factory.mktemp("resumed")
