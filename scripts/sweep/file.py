@@ -170,7 +170,7 @@ def _usual_kind(given: dict[str, Any]) -> str:
 def _choice(name: str, value: Any) -> str | int | float | bool:
     """Return a value as W&B writes it, which is Python's way; raises ConfigError if Hydra would misread it.
 
-    Hydra reads texts, too: 'null' is null, and "[1, 2]" is a list.
+    Hydra also parses texts: 'null' is null, and "[1, 2]" is a list.
     """
     read = parse(f"{name}={value}").value()
     if not isinstance(value, str) and read != value:

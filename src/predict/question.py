@@ -3,7 +3,6 @@
 import glob
 import os
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +36,11 @@ def domain_asked(config: Mapping[str, Any]) -> Domain | None:
 def _domain_inside(source: str) -> Domain:
     """The domain of the first known file in a folder or of a pattern. Raises ConfigError if there is none."""
     takers = [domain for domain in domains() if domain.suffixes is not None]
-    files = _walk(source) if Path(source).is_dir() else iter(sorted(glob.glob(source, recursive=True)))
-    first = next(files, None)
-    if first is None and not Path(source).is_dir():
+    is_folder = Path(source).is_dir()
+    files = _walk(source) if is_folder else sorted(glob.glob(source, recursive=True))
+    if not is_folder and not files:
         raise ConfigError(f"input={source} is not a file or a folder, and as a pattern matches no file")
-    found = (domain for file in chain([first or ""], files) for domain in takers if _ends(file, domain))
+    found = (domain for file in files for domain in takers if _ends(file, domain))
     domain = next(found, None)
     if domain is None:
         known = (suffix for domain in takers for suffix in Domain.load(domain.suffixes or ""))
