@@ -20,7 +20,7 @@ def check_question(config: Mapping[str, Any]) -> None:
     if len(asked) != 1:
         raise ConfigError(f"give one of {', '.join(f'{key}=...' for key in keys)}; python predict.py --help has more")
     domain = domain_asked(config)
-    if domain is None and asked == ["input"] and not Path(config["input"]).is_file():
+    if domain is None and not Path(config["input"]).is_file():
         domain = _domain_inside(config["input"])
     if domain is not None:
         Domain.load(domain.check)(config)

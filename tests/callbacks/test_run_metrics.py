@@ -69,6 +69,14 @@ def test_the_speed_on_a_text_is_counted_in_tokens(tmp_path, clock):
     assert "train/samples_per_second" not in metrics_of(tmp_path)
 
 
+@pytest.mark.parametrize(("unit", "seen"), [("samples", 5), ("tokens", 15)])
+def test_the_first_tensor_of_a_batch_is_the_one_that_is_counted(tmp_path, unit, seen):
+    callback = run_metrics(tmp_path, unit)
+    batch = torch.zeros(5, 3), torch.zeros(7, 2), torch.zeros(4)
+    callback.on_train_batch_end(trainer(world_size=1), None, None, batch, 0)
+    assert callback.state_dict()[unit] == seen
+
+
 def test_an_unknown_unit_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="samples or tokens, got words"):
         run_metrics(tmp_path, unit="words")
@@ -232,7 +240,7 @@ def test_a_row_has_the_gradient_before_it_is_clipped(tmp_path):
 def test_a_row_comes_every_so_many_steps_with_the_speed_since_the_one_before(tmp_path, clock):
     class Slow(pl.Callback):
         def on_train_batch_start(self, *_):
-            clock.seconds += 2
+            clock.seconds += 2.5
 
         def on_validation_batch_start(self, *_):
             clock.seconds += 50
@@ -242,7 +250,7 @@ def test_a_row_comes_every_so_many_steps_with_the_speed_since_the_one_before(tmp
 
     rows = logged(tmp_path, Slow(), tiny.AtBatch(rarely), epochs=2)
     assert [row["step"] for row in rows] == [2, 5]
-    assert [row["train/samples_per_second"] for row in rows] == [12 / 6, 12 / 6]
+    assert [row["train/samples_per_second"] for row in rows] == [12 / 7.5, 12 / 7.5]
 
 
 @pytest.mark.parametrize(("is_divided", "norm"), [(False, 5.0), (True, None)])

@@ -57,13 +57,14 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
         left.touch()
 
 
-def test_a_file_is_readable_as_the_umask_says(tmp_path):
-    before = os.umask(0o027)
+@pytest.mark.parametrize(("umask", "mode"), [(0o000, 0o666), (0o022, 0o644), (0o027, 0o640)])
+def test_a_file_is_readable_as_the_umask_says(tmp_path, umask, mode):
+    before = os.umask(umask)
     try:
         write_text(tmp_path / "a.txt", "grün")
     finally:
         os.umask(before)
-    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == mode
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "grün"
 
 
@@ -83,9 +84,9 @@ def test_a_folder_is_made_once_and_whole(tmp_path):
 
     calls = []
     for _ in range(2):
-        make_whole(tmp_path / "deep" / "cache", write)
+        make_whole(tmp_path / "deep" / "deeper" / "cache", write)
     assert len(calls) == 1
-    assert (tmp_path / "deep" / "cache" / "a").is_file()
+    assert (tmp_path / "deep" / "deeper" / "cache" / "a").is_file()
 
 
 def test_a_folder_that_was_begun_is_begun_anew(tmp_path):

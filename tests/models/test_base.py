@@ -290,6 +290,12 @@ def test_a_net_of_one_layer_group_has_the_peak_lr():
     assert [group["lr"] for group in model.parameter_groups()] == [0.5, 0.5]
 
 
+def test_of_two_layer_groups_the_first_has_the_lowest_lr_and_the_last_the_peak():
+    net = partial(MLP, image_size=[6, 5], widths=[4], relu=True, dropout=0.0)
+    model = built(classifier(net=net, lr=0.5, lr_ratio=0.01))
+    assert [group["lr"] for group in model.parameter_groups()] == pytest.approx([0.005, 0.005, 0.5, 0.5])
+
+
 def test_no_parameter_group_is_empty():
     model = built(classifier(net=lambda in_chans, num_classes: nn.Sequential(nn.Linear(60, 3, bias=False))))
     assert [len(group["params"]) for group in model.parameter_groups()] == [1]

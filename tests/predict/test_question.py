@@ -61,11 +61,12 @@ def test_one_question_is_asked_at_a_time(keys):
 
 
 def test_a_fourth_domain_needs_no_edit_of_shared_code(sounds, tmp_path):
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "a.wav").touch()
-    for source in ("new.flac", str(tmp_path), f"{tmp_path}/*/a.*"):
+    (tmp_path / "deep" / "deeper").mkdir(parents=True)
+    (tmp_path / "deep" / "deeper" / "a.wav").touch()
+    sources = ["new.flac", str(tmp_path), f"{tmp_path}/*/*/a.*", f"{tmp_path}/**/a.*"]
+    for source in sources:
         check_question(asked(input=source))
-    assert checked == ["new.flac", str(tmp_path), f"{tmp_path}/*/a.*"]
+    assert checked == sources
 
 
 def test_a_folder_is_of_the_first_file_with_a_known_ending(sounds, tmp_path):

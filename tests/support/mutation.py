@@ -5,7 +5,8 @@
 
 cosmic-ray lists the changes: an operator, a comparison, a constant, a condition. As many as asked are drawn at random
 from each module that has a test file of its own (tests mirror src), and each is made in a copy of the tree, where
-those tests run. Changes that no test notices are shown; some of them change nothing that can be noticed.
+those tests run, without the long ones. Changes that no test notices are shown; some of them change nothing that can be
+noticed.
 """
 
 import argparse
@@ -61,16 +62,8 @@ def passes(tests):
     from tests.support import zygote
 
     with tempfile.TemporaryFile() as log:
-        command = [
-            "pytest",
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-W",
-            "ignore::pytest.PytestAssertRewriteWarning",
-            *tests,
-        ]
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        command = ["pytest", *options, "-m", "not long", *tests]
         process = zygote.start(command, cwd=ROOT, env=dict(os.environ), stdout=log, stderr=log)
         try:
             return process.wait(LIMIT_S) == 0

@@ -258,3 +258,48 @@ def test_weights_alone_are_no_checkpoint_to_go_on_from(tmp_path):
     torch.save({"net.weight": torch.zeros(2)}, tmp_path / "weights.ckpt")
     with pytest.raises(ValueError, match=r"weights.ckpt is not a checkpoint of a training; weights alone cannot be"):
         trainer().fit(classifier(), TinyImages(), ckpt_path=tmp_path / "weights.ckpt")
+
+
+@pytest.mark.parametrize("content", [{"net.weight": torch.zeros(2)}, [7], torch.zeros(2)], ids=["dict", "list", "one"])
+@pytest.mark.parametrize("name", ["weights.ckpt", "+.ckpt"])
+def test_what_is_not_of_a_training_is_refused_whatever_it_holds(tmp_path, name, content):
+    torch.save(content, tmp_path / name)
+    with pytest.raises(ValueError, match="is not a checkpoint of a training"):
+        CheckpointIO("stop").load_checkpoint(tmp_path / name)
+
+
+def test_the_weights_that_forked_ranks_return_are_read(tmp_path):
+    torch.save(weights := {"net.weight": torch.arange(2.0)}, tmp_path / ".temp.ckpt")
+    assert same(CheckpointIO("stop").load_checkpoint(tmp_path / ".temp.ckpt"), weights)
+
+
+def with_best(path, folder, **state):
+    """A checkpoint of a training at `path`, whose best one is said to be in `folder`; the state that is loaded."""
+    said = {"dirpath": folder, "best_model_path": f"{folder}/best.ckpt", "best_model_score": 0.5} | state
+    write_checkpoint({"pytorch-lightning_version": "2.6", "callbacks": {"best": said, "none": None, "x": {}}}, path)
+    return CheckpointIO("stop").load_checkpoint(path)["callbacks"]["best"]
+
+
+def test_a_run_that_was_moved_finds_its_best_checkpoint_where_it_is_now(tmp_path):
+    (tmp_path / "best.ckpt").touch()
+    state = with_best(tmp_path / "last.ckpt", "/old/run", best_k_models={"/old/run/best.ckpt": 0.5}, kth_value=7)
+    here = str(tmp_path)
+    assert (state["dirpath"], state["best_model_path"]) == (here, f"{here}/best.ckpt")
+    assert state["best_k_models"] == {f"{here}/best.ckpt": 0.5}
+    assert (state["best_model_score"], state["kth_value"]) == (0.5, 7)
+
+
+def test_a_best_checkpoint_that_is_elsewhere_keeps_its_path(tmp_path):
+    assert with_best(tmp_path / "last.ckpt", "/old/run")["best_model_path"] == "/old/run/best.ckpt"
+
+
+def test_checksums_that_were_just_compared_are_not_compared_again_but_the_next_time(tmp_path, monkeypatch):
+    def damage_of(path):
+        compared.append(path)
+
+    io, compared = CheckpointIO("stop"), []
+    monkeypatch.setattr("src.training.checkpoint_io.damage_of", damage_of)
+    write_checkpoint({"pytorch-lightning_version": "2.6"}, path := tmp_path / "last.ckpt")
+    io.known_as_whole = f"{path}"
+    loads = [(io.load_checkpoint(path), len(compared))[1] for _ in range(2)]
+    assert loads == [0, 1]

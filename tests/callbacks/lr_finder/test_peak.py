@@ -4,6 +4,7 @@ import torch
 from torch.optim import SGD
 from torch.optim.lr_scheduler import (
     ConstantLR,
+    CosineAnnealingLR,
     CyclicLR,
     LambdaLR,
     LinearLR,
@@ -16,10 +17,12 @@ from src.callbacks.lr_finder.peak import (
     RatesAt,
     Schedule,
     epochs_left,
+    move_peak,
     peak_lrs,
     read_schedule,
     reference_peak,
     scale_lrs,
+    set_module_lr,
 )
 from src.callbacks.search.training_steps import _parameter_ids
 from src.datamodules.loader import BatchLoader
@@ -194,3 +197,83 @@ def test_looking_ahead_leaves_the_schedule_where_it_is():
     module = Scheduled(lambda o: LambdaLR(o, lambda step: (8 - step) / 8), interval="step")
     trainer(2, rates).fit(module)
     assert rates.values == [0.5 * (8 - step) / 8 for step in range(8)]
+
+
+def test_the_schedule_ahead_is_that_of_the_last_parameter_group():
+    class TwoGroups(Scheduled):
+        def configure_optimizers(self):
+            groups = [{"params": [torch.nn.Parameter(torch.ones(1))]}, {"params": [self.weight]}]
+            optimizer = SGD(groups, lr=0.5, momentum=0.6)
+            return [optimizer], [{"scheduler": self.schedule(optimizer), **self.settings}]
+
+    halves = [lambda step: 1.0, lambda step: 0.5 ** (step // 4)]
+    module = TwoGroups(lambda o: LambdaLR(o, halves), interval="step")
+    trainer(2).fit(module)
+    assert [mean for mean, _, _ in module.seen] == [0.75, 0.5]
+
+
+def test_a_module_that_steps_by_hand_is_taken_to_stay():
+    module = Scheduled(lambda o: LambdaLR(o, lambda step: (8 - step) / 8), interval="step")
+    module.automatic_optimization = False
+    trainer(1).fit(module)
+    assert [mean for mean, _, _ in module.seen] == [1.0]
+
+
+def test_after_the_last_step_nothing_is_to_come():
+    module = Scheduled(lambda o: LambdaLR(o, lambda step: (8 - step) / 8), interval="step")
+    module.on_train_end = lambda: module.seen.append(read_schedule(module.trainer).mean)
+    trainer(1).fit(module)
+    assert module.seen[-1] == 1.0
+
+
+class Floored(Scheduled):
+    """Its schedule ends at a tenth of its own lr."""
+
+    def __init__(self, lr):
+        super().__init__(lambda o: CosineAnnealingLR(o, 8, eta_min=self.lr / 10), interval="step")
+        self.lr, self.weights, self.returned = lr, [self.weight], None
+
+    def configure_optimizers(self):
+        optimizer = SGD(self.weights, lr=self.lr)
+        return [optimizer], [{"scheduler": self.schedule(optimizer), **self.settings}]
+
+    def on_train_epoch_start(self):
+        pass
+
+
+def moved(module, at_step=0):
+    """(peak, floor, the module's lr, what was returned) when the peak moves to 2.0 after so many of 8 steps."""
+
+    def move(run, _):
+        if run.global_step == at_step:
+            module.returned = move_peak(run, 2.0)
+
+    run = trainer(2, AtBatch(move))
+    run.fit(module)
+    floor = run.lr_scheduler_configs[0].scheduler.eta_min
+    return reference_peak(run), floor, getattr(module, "lr", None), module.returned
+
+
+def test_before_the_first_step_the_schedule_is_built_again_from_the_new_lr():
+    assert moved(Floored(0.5)) == (pytest.approx(2.0), pytest.approx(0.2), 2.0, 2.0)
+
+
+def test_later_the_schedule_is_scaled_and_the_module_keeps_its_lr():
+    assert moved(Floored(0.5), at_step=3) == (pytest.approx(2.0), pytest.approx(0.05), 0.5, None)
+
+
+@pytest.mark.parametrize(("lr", "before", "new"), [(0.5, None, 6.0), (0.5, 0.5, 6.0), (0.1, 0.4, 1.5), (3, 2.0, 9.0)])
+def test_a_number_other_than_the_peak_moves_in_proportion(lr, before, new):
+    module = Floored(lr)
+    assert set_module_lr(module, 6.0, before) == pytest.approx(new)
+    assert module.lr == pytest.approx(new)
+
+
+def test_a_computed_lr_is_passed_over_and_learning_rate_is_set():
+    class Computed(pl.LightningModule):
+        lr = property(lambda self: self.learning_rate / 2)
+        learning_rate = 0.5
+
+    module = Computed()
+    assert (set_module_lr(module, 2.0), module.learning_rate, module.lr) == (2.0, 2.0, 1.0)
+    assert set_module_lr(pl.LightningModule(), 2.0) is None
