@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from src.core.migrations import FORMAT_KEY, newest_format
 from src.models.layer_groups import layer_groups, norm_parameters
 
 
@@ -173,6 +174,7 @@ class BaseModel(pl.LightningModule):
         self._frozen = []
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[FORMAT_KEY] = newest_format()
         checkpoint["schedule_steps"] = self.schedule_steps
         for scheduler in checkpoint.get("lr_schedulers", []):
             scheduler.pop("anneal_func", None)  # in torch 2.3, which torchtext needs, a function: not plain data

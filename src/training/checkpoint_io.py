@@ -8,6 +8,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 
 from src.core.checksums import damage_of
 from src.core.files import remove_unfinished, staged
+from src.core.migrations import update_checkpoint
 from src.core.output import warn
 from src.core.remote import RemoteError, send_run
 
@@ -100,11 +101,11 @@ def _follow(state: dict[str, Any], folder: Path) -> None:
 
 
 def read_checkpoint(path: str | Path) -> Any:
-    """The plain data and tensors of a checkpoint, on the CPU; its checksums are compared first.
+    """The plain data and tensors of a checkpoint, on the CPU, in the newest format; its checksums are compared first.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or holds anything else.
+        ValueError: it is damaged, or holds anything else, or cannot be brought to the newest format.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
@@ -116,7 +117,9 @@ def read_checkpoint(path: str | Path) -> Any:
 
 def _load(path: str | Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch's own text advises to load it unsafely
         raise ValueError(f"{path} is not a checkpoint of plain data and tensors; nothing else is loaded") from error
+    update_checkpoint(checkpoint, path)
+    return checkpoint

@@ -9,6 +9,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.testing import assert_close
 
 from src.callbacks.averaging import Averaging
+from src.core import migrations
+from src.core.migrations import FORMAT_KEY, Migration
 from src.models.images.cnn_small import CNNSmall
 from src.training.checkpoint import load_model
 from tests.support.programs import program, train_here
@@ -147,3 +149,48 @@ def test_a_net_of_ones_own_is_loaded_if_its_package_is_trusted(tmp_path):
     with pytest.raises(ValueError, match=r"names tests.training.test_checkpoint.OwnNet.*give trust=\[tests\]"):
         load_model(path)
     assert type(load_model(path, trust=["tests"]).net).__name__ == "OwnNet"
+
+
+def changed(path, change):
+    """A checkpoint file after `change` of its contents."""
+    checkpoint = torch.load(path, weights_only=True)
+    change(checkpoint)
+    torch.save(checkpoint, path)
+    return path
+
+
+def test_a_checkpoint_says_of_which_format_it_is(tmp_path):
+    _, path = trained(tmp_path)
+    assert torch.load(path, weights_only=True)[FORMAT_KEY] == migrations.newest_format()
+
+
+def test_a_checkpoint_of_an_older_format_predicts_as_before(tmp_path, monkeypatch):
+    model, path = trained(tmp_path)
+
+    def as_it_was(checkpoint):
+        checkpoint.pop(FORMAT_KEY)
+        saved = checkpoint["hyper_parameters"]["model"]
+        saved["net"] = {"_target_": "src.models.nets.Small", "_partial_": True}
+        saved["smoothing"] = saved.pop("label_smoothing")
+        checkpoint["state_dict"] = {
+            name.replace("net.", "net.body."): w for name, w in checkpoint["state_dict"].items()
+        }
+
+    small = "src.models.images.cnn_small.CNNSmall"
+    since = Migration(
+        renamed={"src.models.nets.Small": small},
+        added={small: {"widths": [4, 7]}},
+        arguments={CONFIG["_target_"]: {"smoothing": "label_smoothing"}},
+        weights={small: {r"^net\.body\.": "net."}},
+    )
+    monkeypatch.setattr(migrations, "MIGRATIONS", [since])
+    images, _ = labelled_images(5, seed=3)
+    assert_close(load_model(changed(path, as_it_was))(images), model(images), rtol=0, atol=0)
+
+
+def test_a_checkpoint_from_the_future_is_refused_in_words(tmp_path):
+    _, path = trained(tmp_path)
+    newest = migrations.newest_format()
+    words = f"is of format {newest + 1}, and this fastlight knows formats up to {newest}: update fastlight"
+    with pytest.raises(ValueError, match=words):
+        load_model(changed(path, lambda checkpoint: checkpoint.update({FORMAT_KEY: newest + 1})))

@@ -1,0 +1,179 @@
+"""Formats of checkpoints and of config.yaml: what has changed since older ones, and how those are brought up to date.
+
+`update_checkpoint` and `update_config` work on plain data as they were read, before anything is built from them. All
+that reads a checkpoint does so through src/training/checkpoint_io.py, which calls the first of the two.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from src.core.errors import ConfigError
+
+FORMAT_KEY = "fastlight_format"  # in a checkpoint and in config.yaml; a file without it is of format 1
+TRAIN = "train"  # stands for a class whose arguments are the keys of conf/train.yaml
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What one format changed. A class or function is named as it is called since, with its module.
+
+    Attributes:
+        renamed: classes and functions, name before: name since. States of callbacks, loggers and data follow.
+        arguments: class or function: {argument before: argument since}.
+        added: class or function: {argument: the value that does what was done before}.
+        removed: class or function: {argument: the value that does what is done since}; another value is refused.
+        weights: class of a net or model: {regular expression for names of weights: replacement}, as in re.sub.
+        states: keys of callbacks' states, before: since, which `renamed` does not cover.
+    """
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    removed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    weights: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
+
+
+# The first one makes format 2 of format 1, the next one 3 of 2, and so on. An entry that has been released stays as it
+# is: a later change is an entry of its own. CONTRIBUTING.md says when one is due.
+MIGRATIONS: list[Migration] = []
+
+
+def newest_format() -> int:
+    """The format that this version writes."""
+    return 1 + len(MIGRATIONS)
+
+
+def update_checkpoint(checkpoint: Any, path: object) -> None:
+    """Bring a training's checkpoint to the newest format, in place; leave other files alone.
+
+    Raises:
+        ConfigError: it is of a newer format, or asks for something that does not exist any more.
+    """
+    if not isinstance(checkpoint, dict) or "pytorch-lightning_version" not in checkpoint:
+        return
+    saved = checkpoint.get("hyper_parameters")
+    model = saved.get("model") if isinstance(saved, dict) else None
+    for migration in _due(checkpoint, path):
+        _update_node(model, migration, str(path), "model", {})
+        _rename_weights(checkpoint, migration, _targets(model))
+        _rename_states(checkpoint, migration)
+
+
+def update_config(config: dict[Any, Any], path: object) -> dict[str, Any]:
+    """Bring a run's config to the newest format, in place.
+
+    Returns:
+        The arguments that were added, by their dotted keys.
+
+    Raises:
+        ConfigError: as for update_checkpoint.
+    """
+    added: dict[str, Any] = {}
+    for migration in _due(config, path):
+        _update_arguments(config, TRAIN, migration, str(path), "", added)
+        _update_node(config, migration, str(path), "", added)
+    return added
+
+
+def _due(file: dict[Any, Any], path: object) -> list[Migration]:
+    """The migrations from a file's format on; the file then says that they are done."""
+    number = file.get(FORMAT_KEY, 1)
+    if type(number) is not int or number < 1:
+        raise ConfigError(f"{path} is damaged: its {FORMAT_KEY} must be a whole number from 1 on, got {number!r}")
+    if number > newest_format():
+        raise ConfigError(
+            f"{path} is of format {number}, and this fastlight knows formats up to {newest_format()}: update fastlight"
+        )
+    file[FORMAT_KEY] = newest_format()
+    return MIGRATIONS[number - 1 :]
+
+
+def _update_node(node: Any, migration: Migration, file: str, path: str, added: dict[str, Any]) -> None:
+    """Update every `_target_` of a config and its arguments, at any depth."""
+    parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, part in parts:
+        _update_node(part, migration, file, _joined(path, key), added)
+    target = node.get("_target_") if isinstance(node, dict) else None
+    if isinstance(target, str):
+        node["_target_"] = target = migration.renamed.get(target, target)
+        _update_arguments(node, target, migration, file, path, added)
+
+
+def _update_arguments(
+    node: dict[Any, Any], owner: str, migration: Migration, file: str, path: str, added: dict[str, Any]
+) -> None:
+    for before, since in migration.arguments.get(owner, {}).items():
+        if before in node:
+            node[since] = node.pop(before)
+    for name, kept in migration.removed.get(owner, {}).items():
+        value = node.pop(name, kept)
+        if value != kept:
+            raise ConfigError(
+                f"{file} was made with {_joined(path, name)}={value}, which {owner} does not have any more (it does "
+                f"what {kept} did): use the fastlight that made it"
+            )
+    for name, value in migration.added.get(owner, {}).items():
+        if name not in node:
+            node[name] = deepcopy(value)
+            added[_joined(path, name)] = value
+
+
+def _targets(node: Any) -> set[str]:
+    """Every `_target_` of a config."""
+    parts = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    found = {target for part in parts for target in _targets(part)}
+    target = node.get("_target_") if isinstance(node, dict) else None
+    return found | {target} if isinstance(target, str) else found
+
+
+def _rename_weights(checkpoint: dict[Any, Any], migration: Migration, targets: set[str]) -> None:
+    patterns = [pair for target, names in migration.weights.items() if target in targets for pair in names.items()]
+    if not patterns:
+        return
+
+    def renamed(name: str) -> str:
+        for pattern, replacement in patterns:
+            name = re.sub(pattern, replacement, name)
+        return name
+
+    # Averaging keeps the raw weights beside the averages, ResumeState gradients, FSDP's optimizers the names.
+    for part in ("state_dict", "current_model_state", "optimizer_states", "resume"):
+        if part in checkpoint:
+            checkpoint[part] = _with_names(checkpoint[part], renamed)
+
+
+def _with_names(node: Any, renamed: Callable[[str], str]) -> Any:
+    """The same data with other names, whether they are keys or stand in lists."""
+    if isinstance(node, dict):
+        return {renamed(k) if isinstance(k, str) else k: _with_names(v, renamed) for k, v in node.items()}
+    if isinstance(node, list):
+        return [_with_names(part, renamed) for part in node]
+    return renamed(node) if isinstance(node, str) else node
+
+
+def _rename_states(checkpoint: dict[Any, Any], migration: Migration) -> None:
+    """Lightning keeps the state of a callback or datamodule under its class's name, and ours that of a logger."""
+    names = {_last(before): _last(since) for before, since in migration.renamed.items()} | dict(migration.states)
+    resume = checkpoint.get("resume")
+    for states in (
+        checkpoint,
+        checkpoint.get("callbacks"),
+        resume.get("loggers") if isinstance(resume, dict) else None,
+    ):
+        for key in list(states) if isinstance(states, dict) else ():
+            # A callback that may be there twice has its arguments in its key: ModelCheckpoint{'monitor': ...}
+            name, brace, arguments = str(key).partition("{") if key not in names else (key, "", "")
+            if names.get(name, name) != name:
+                states[f"{names[name]}{brace}{arguments}"] = states.pop(key)
+
+
+def _joined(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
