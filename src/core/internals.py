@@ -23,6 +23,7 @@ from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from pytorch_lightning.utilities.exceptions import _TunerExitException
 from torch import Tensor
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
@@ -199,6 +200,15 @@ SCHEDULER_RATES = ("base_lrs", "max_lrs", "_last_lr")
 def asks_grad_scaler(optimizer: Optimizer) -> bool:
     """Whether the optimizer itself passes over the gradients that fp16's scaler found infinite, as fused ones do."""
     return getattr(optimizer, "_step_supports_amp_scaling", False)
+
+
+def build_buckets(ddp: DistributedDataParallel) -> None:
+    """Have DDP build the final groups of its gradients now, in the order in which it got the parameters.
+
+    With find_unused_parameters it keeps its first groups, and this does nothing.
+    """
+    ddp.reducer._push_all_rebuilt_params()
+    ddp.reducer._rebuild_buckets()
 
 
 def blend_(tensors: Any, targets: Any, weight: float) -> None:

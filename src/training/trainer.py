@@ -10,9 +10,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 
 from src.core.output import warn
 from src.training.checkpoint_io import CheckpointIO, is_unsaved
+from src.training.ddp import DDP
 
 
 class Trainer(pl.Trainer):
@@ -53,6 +55,8 @@ class Trainer(pl.Trainer):
             plugins=[*(plugins or []), CheckpointIO(on_save_error), *launched_by_slurm()],
             **kwargs,
         )
+        if type(self.strategy) is DDPStrategy:  # whichever name or arguments have made it
+            self.strategy.__class__ = DDP
 
     def best_checkpoint(self) -> str | None:
         """The fit's best checkpoint; None if there is none or it could not be saved. All ranks must call this."""

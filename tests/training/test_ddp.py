@@ -167,13 +167,13 @@ def test_finders_suggest_what_they_suggest_one_process(data_dir, tmp_path):
 
 @pytest.fixture(scope="module", params=[pytest.param("text", marks=pytest.mark.long), "table"])
 def checkpoints(request, data_dir, tmp_path_factory):
-    """The last checkpoints of two ranks' whole training, and of one stopped in mid-epoch and resumed; with dropout."""
+    """The last checkpoints of three ranks' training, whole, and stopped and resumed in mid-epoch; with dropout."""
     folder = tmp_path_factory.mktemp("resumed")
     random_parts = {
         "text": ["model.net.output_dropout=0.2", "model.net.weight_dropout=0.3"],
         "table": ["model.net.dropout=0.2"],
     }
-    given = [settings(request.param, 2, folder / name, data_dir, *random_parts[request.param]) for name in "ab"]
+    given = [settings(request.param, 3, folder / name, data_dir, *random_parts[request.param]) for name in "ab"]
     run_here(composed(*given[0]))
     stop = ["+callbacks.stop._target_=tests.support.callbacks.stop_at.StopAt", "+callbacks.stop.step=8"]
     with pytest.raises(Exception, match="Stopped"):
@@ -182,7 +182,7 @@ def checkpoints(request, data_dir, tmp_path_factory):
     return [checkpoint_of(folder / name) for name in "ab"]
 
 
-def test_two_ranks_resume_to_the_same_end(checkpoints):
+def test_three_ranks_resume_to_the_same_end(checkpoints):
     whole, resumed = checkpoints
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "loops", "epoch", "global_step"):
         assert same(whole[part], resumed[part]), part
