@@ -4,7 +4,11 @@ Nothing here imports torch before the config is known to be right: --help, --cfg
 """
 
 import os
+import signal
 from collections.abc import Sequence
+
+if __name__ == "__main__":  # until there are handlers: Python's own raises where exceptions may be lost
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import hydra
 from omegaconf import DictConfig

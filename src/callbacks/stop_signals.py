@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from src.core.internals import is_accumulating, is_last_batch, is_validation_next, leave_signals_alone
 from src.core.ranks import PendingMax, start_max
-from src.core.signals import Stopped, handle, restore, stop
+from src.core.signals import Stopped, handle, restore
 from src.training.checkpoint_io import SaveError, is_unsaved
 
 
@@ -48,7 +48,7 @@ class StopSignals(Checkpoint):
 
     def _note_signal(self, signum: int, frame: Any) -> None:
         if self._signal and signum == signal.SIGINT:
-            stop(signum, frame)
+            raise Stopped(signum)
         self._signal = self._signal or signum
 
     def _restore(self) -> None:
@@ -63,7 +63,9 @@ class StopSignals(Checkpoint):
             launcher.kill(signal.SIGTERM)  # the ranks that this one started know nothing about it
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._restore()  # a finder may have ended fit
+        self._restore()
+        if self._signal:  # and no step has ended since: a finder has ended fit
+            raise Stopped(self._signal)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._stop_if_saved(trainer)
@@ -96,7 +98,7 @@ class StopSignals(Checkpoint):
         self._note = ""
         self._restore()
         if self._signal:  # it came just now
-            stop(self._signal, None)
+            raise Stopped(self._signal)
 
     def _agree(self, trainer: Trainer) -> bool:
         """Whether all ranks know of a signal. Asks the other ranks, which must call this as often."""

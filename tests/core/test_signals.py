@@ -2,11 +2,14 @@
 
 import os
 import signal
+import time
+import weakref
+from contextlib import suppress
 
 import pytest
 
 from src.core.signals import Stopped, exit_on_signals
-from tests.support.callbacks.signal_at import signal_at
+from tests.support.callbacks.signal_at import Dying, signal_at
 from tests.support.programs import SMALL, checkpoint_of, program, same, train_here
 
 pytestmark = pytest.mark.usefixtures("handlers")
@@ -26,6 +29,12 @@ def test_ctrl_c_before_the_training_ends_the_process_in_one_line(tmp_path):
     early = ["+callbacks.early._target_=tests.support.callbacks.signal_at.SignalNow", "+callbacks.early.signum=2"]
     ended = program("train.py", *early, f"run_dir={tmp_path}/run", cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (130, "stopped by SIGINT\n")
+
+
+def test_a_signal_that_python_drops_ends_the_process_in_one_line(tmp_path):
+    early = ["+callbacks.early._target_=tests.support.callbacks.signal_at.SignalNow", "+callbacks.early.lost=true"]
+    ended = program("train.py", *early, "+callbacks.early.signum=10", f"run_dir={tmp_path}/run", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (138, "stopped by SIGUSR1\n")
 
 
 def test_in_a_multirun_the_jobs_to_come_are_left_out(tmp_path):
@@ -52,6 +61,72 @@ def test_two_ranks_stop_together_when_one_gets_a_signal(tmp_path):
     assert same(a["state_dict"], b["state_dict"])
     assert same(a["optimizer_states"], b["optimizer_states"])
     assert same(a["callbacks"]["RandomState"], b["callbacks"]["RandomState"])
+
+
+def in_a_weakref_callback():
+    dying = Dying(0)  # signal 0 is none
+    reference = weakref.ref(dying, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    del dying
+    assert reference() is None
+
+
+def in_del():
+    Dying(signal.SIGTERM)
+
+
+def in_a_library_that_catches_everything():
+    with suppress(BaseException):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+LOSSES = pytest.mark.parametrize("lose", [in_a_weakref_callback, in_del, in_a_library_that_catches_everything])
+
+
+@LOSSES
+def test_a_signal_whose_exception_is_lost_ends_the_block(lose, capsys):
+    with pytest.raises(Stopped) as stopped, exit_on_signals(requeue=False):
+        lose()
+        time.sleep(60)  # the timer interrupts it
+    assert (stopped.value.code, capsys.readouterr().err) == (143, "stopped by SIGTERM\n")
+
+
+@LOSSES
+def test_a_block_that_ends_after_such_a_loss_ends_as_stopped(lose, capsys):
+    with pytest.raises(Stopped), exit_on_signals(requeue=False):
+        lose()
+    assert capsys.readouterr().err == "stopped by SIGTERM\n"
+
+
+def test_an_error_that_hides_the_signal_does_not_change_the_status():
+    def fail():
+        try:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        except BaseException as error:
+            raise RuntimeError from error
+
+    with pytest.raises(Stopped) as stopped, exit_on_signals(requeue=False):
+        fail()
+    assert stopped.value.code == 138
+
+
+def test_cleaning_up_is_disturbed_by_a_second_ctrl_c_alone():
+    heard = []
+
+    def clean_up():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            with suppress(KeyError):
+                raise KeyError  # an error within the cleaning up changes nothing
+            for signum in (signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1):
+                signal.raise_signal(signum)
+            heard.append("nothing")
+            signal.raise_signal(signal.SIGINT)
+            heard.append("not reached")
+
+    with pytest.raises(Stopped) as stopped, exit_on_signals(requeue=False):
+        clean_up()
+    assert (heard, stopped.value.code) == (["nothing"], 143)
 
 
 def test_the_block_puts_the_handlers_back(handlers):
