@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -20,16 +20,15 @@ def staged(path: Path) -> Iterator[Path]:
     Args:
         path: where the file belongs; its folder is made if it is missing.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".tmp{path.suffix}", dir=path.parent)
     os.close(descriptor)
     try:
         yield Path(name)
         os.chmod(name, 0o666 & ~_umask())  # mkstemp lets only the owner read
-        _sync(Path(name))
+        sync(Path(name))
         os.replace(name, path)
-        with suppress(OSError):  # some file systems cannot sync a folder; the file itself is on the disk
-            _sync(path.parent)
+        sync(path.parent)
     finally:
         Path(name).unlink(missing_ok=True)
 
@@ -46,18 +45,39 @@ def write_text(path: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8")
 
 
-def make_whole(folder: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill the folder, unless it exists; of several processes that ask, one works and the others wait."""
-    if folder.is_dir():
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, so that they are still there after a power cut."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
+def make_whole(
+    folder: Path, write: Callable[[Path], object], is_whole: Callable[[Path], bool] = lambda folder: folder.is_dir()
+) -> None:
+    """Let `write` fill the folder, unless it is whole; of several processes that ask, one works and the others wait.
+
+    The folder has its name once all its files are on the disk; it takes the place of a damaged one.
+    """
+    if is_whole(folder):
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
-        if not folder.is_dir():
-            part = folder.with_name(f"{folder.name}.part")
-            shutil.rmtree(part, ignore_errors=True)
+        if is_whole(folder):
+            return
+        part = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        try:
             part.mkdir()
             write(part)
+            for path in (*part.rglob("*"), part):
+                sync(path)
+            shutil.rmtree(folder, ignore_errors=True)
             os.replace(part, folder)
+            sync(folder.parent)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _umask() -> int:
@@ -66,9 +86,12 @@ def _umask() -> int:
     return mask
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until the content of a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        # Some file systems cannot sync a folder; the files in it are on the disk.
+        with suppress(OSError) if path.is_dir() else nullcontext():
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -1,5 +1,6 @@
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,39 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda one, two: (order.append("replace"), replace(one, two)))
     write_text(tmp_path / "a.txt", "1")
     assert order == ["sync", "replace", "sync"]
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """The names of what is synced and renamed, in order."""
+    order, sync, replace = [], os.fsync, os.replace
+
+    def sync_and_tell(descriptor):
+        order.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        sync(descriptor)
+
+    def replace_and_tell(one, two):
+        order.append(f"rename to {Path(two).name}")
+        replace(one, two)
+
+    monkeypatch.setattr(os, "fsync", sync_and_tell)
+    monkeypatch.setattr(os, "replace", replace_and_tell)
+    return order
+
+
+def test_the_folders_that_a_file_needs_are_on_the_disk(tmp_path, events):
+    write_text(tmp_path / "deep" / "deeper" / "a.txt", "1")
+    assert events[:2] == [f"sync {tmp_path.name}", "sync deep"]
+    assert events[-2:] == ["rename to a.txt", "sync deeper"]
+
+
+def test_a_folder_has_its_name_once_all_files_are_on_the_disk(tmp_path, events):
+    def write(folder):
+        (folder / "train").mkdir()
+        (folder / "train" / "rows.npy").touch()
+
+    make_whole(tmp_path / "cache", write)
+    assert events == ["sync train", "sync rows.npy", "sync cache.part", "rename to cache", f"sync {tmp_path.name}"]
 
 
 def test_a_folder_is_made_once_and_whole(tmp_path):

@@ -6,7 +6,7 @@ import stat
 import subprocess
 import sys
 import zipfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing import get_context
 
 import pytest
@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from src.core.checksums import damage_of
 from src.training.checkpoint_io import CheckpointIO, SaveError, read_checkpoint, write_checkpoint
+from tests.support.disks import files_limited_to
 from tests.support.programs import ROOT, same
 from tests.support.tiny import AtBatch, TinyImages, classifier, trainer
 
@@ -25,29 +26,6 @@ DATA = {"state_dict": {"weight": torch.arange(700.0)}, "epoch": 3, "names": ["a"
 def path(tmp_path):
     write_checkpoint(DATA, tmp_path / "last.ckpt")
     return tmp_path / "last.ckpt"
-
-
-@contextmanager
-def files_limited_to(size):
-    """No file of this process can grow beyond `size`, as on a disk that is full: the system says File too large."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
-        pytest.skip("only root may mount a small file system")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_a_checkpoint_reads_as_it_was_written(path):

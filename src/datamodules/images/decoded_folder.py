@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from src.core.output import warn
 from src.core.progress import progress_bar
-from src.datamodules.cache import CacheFolder, cache_key, fingerprint
+from src.datamodules.cache import CacheFolder, cache_key, fingerprint, reserve
 from src.datamodules.images.files import list_images, read_image
 from src.datamodules.images.split import ImageSplit
 
@@ -87,11 +86,9 @@ class DecodedFolder:
         self.cache.build(self._decode_all)
 
     def _decode_all(self, folder: Path) -> None:
-        size, free = self._num_bytes(), shutil.disk_usage(folder).free
-        if free < size:
-            raise OSError(f"{folder.parent} has {free:,} bytes left, but needs {size:,}; choose another cache_dir")
+        reserve({folder / PIXELS: self._num_bytes()})
         unreadable = {}
-        with (folder / PIXELS).open("wb") as file, progress_bar("images") as bar:
+        with (folder / PIXELS).open("r+b") as file, progress_bar("images") as bar:
             task = bar.add_task(f"decoding {self.root.name}", total=len(self.files))
             for name, pixels in self._decoded():
                 if isinstance(pixels, ValueError):
@@ -126,10 +123,8 @@ class DecodedFolder:
 
     def read(self) -> dict[str, ImageSplit]:
         """Return the splits, as rows of one memory map. Raises FileNotFoundError before `build`."""
-        path = self.cache.file(PIXELS)
-        if path.stat().st_size != self._num_bytes():
-            raise ValueError(f"{path} should have {self._num_bytes():,} bytes; delete {path.parent} to decode again")
-        pixels = torch.from_file(str(path), shared=False, size=self._num_bytes(), dtype=torch.uint8)
+        path = str(self.cache.file(PIXELS))
+        pixels = torch.from_file(path, shared=False, size=self._num_bytes(), dtype=torch.uint8)
         images = pixels.view(-1, *self.shape)
         unreadable = self.cache.read_json(UNREADABLE)
         if unreadable:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from src.core.progress import progress_bar
-from src.datamodules.cache import CacheFolder
+from src.datamodules.cache import CacheFolder, reserve
 from src.datamodules.tables.processing import TableProcessing
 
 CHUNK = 1 << 18  # rows that are encoded at a time
@@ -66,29 +66,38 @@ def write_table(
         splits: for each split, a table and the positions of the split's rows in it.
         processing: fitted to the training rows.
     """
+    arrays = {split: _empty_arrays(folder / split, *rows, processing) for split, rows in splits.items()}
+    reserve({path: path.stat().st_size for path in folder.glob("*/*.npy")})
     with progress_bar("rows") as bar:
         for split, (frame, positions) in splits.items():
-            (folder / split).mkdir()
             task = bar.add_task(f"encoding {split}", total=len(positions))
-            for rows in _encode_into(folder / split, frame, positions, processing):
+            for rows in _encode_into(arrays[split], frame, positions, processing):
                 bar.advance(task, rows)
     spec = _spec(processing, _read(folder / "train"))
     (folder / "spec.json").write_text(json.dumps(spec))
     return spec
 
 
-def _encode_into(
+def _empty_arrays(
     folder: Path, frame: pd.DataFrame, positions: np.ndarray, processing: TableProcessing
+) -> list[np.ndarray]:
+    """Make the files of a split, in memory maps; the first row tells their types."""
+    folder.mkdir()
+    first = _encode(frame.iloc[positions[:1]], processing)
+    return [
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", values.dtype, (len(positions), *values.shape[1:]))
+        for name, values in zip(TableRows._fields, first, strict=True)
+    ]
+
+
+def _encode_into(
+    arrays: list[np.ndarray], frame: pd.DataFrame, positions: np.ndarray, processing: TableProcessing
 ) -> Iterator[int]:
     """Yield the number of rows of each chunk that is written."""
-    arrays: dict[str, np.ndarray] = {}
     for start in range(0, len(positions), CHUNK):
         chunk = positions[start : start + CHUNK]
-        for name, values in zip(TableRows._fields, _encode(frame.iloc[chunk], processing), strict=True):
-            if name not in arrays:
-                shape = (len(positions), *values.shape[1:])
-                arrays[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", values.dtype, shape)
-            arrays[name][start : start + CHUNK] = values
+        for array, values in zip(arrays, _encode(frame.iloc[chunk], processing), strict=True):
+            array[start : start + CHUNK] = values
         yield len(chunk)
 
 

@@ -121,13 +121,7 @@ class TokenStreams:
     def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the spec, and the tokens of each split in a memory map. Raises FileNotFoundError before `build`."""
         spec = self.cache.read_json("spec.json")
-        tokens = {}
-        for split, count in self.counts().items():
-            path = self.cache.file(f"{split}.bin")
-            if path.stat().st_size != count["tokens"] * _dtype(spec)().itemsize:
-                raise ValueError(f"{path} should hold {count['tokens']:,} tokens; delete {path.parent} to encode again")
-            tokens[split] = np.memmap(path, _dtype(spec), "r")
-        return spec, tokens
+        return spec, {split: np.memmap(self.cache.file(f"{split}.bin"), _dtype(spec), "r") for split in self.sources}
 
     def starts(self) -> dict[str, np.ndarray]:
         """Return the positions of the documents' first tokens in each split, in a memory map; {} if not asked for."""

@@ -8,6 +8,7 @@ import torch
 import src.datamodules.images.decoded_folder as decoded_folder
 from src.datamodules.images.decoded_folder import DecodedFolder
 from src.datamodules.images.files import read_image
+from tests.support.disks import files_limited_to
 from tests.support.make_data import write_image_folder
 
 
@@ -170,21 +171,17 @@ def test_a_run_stopped_while_decoding_leaves_nothing_that_looks_done(root, monke
 
 
 def test_a_full_disk_is_told_before_decoding(root, monkeypatch):
-    monkeypatch.setattr(decoded_folder.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 99}))
-    with pytest.raises(OSError, match="has 99 bytes left, but needs 1,512; choose another cache_dir"):
+    monkeypatch.setattr(decoded_folder, "read_image", lambda *arguments: 1 / 0)
+    with (
+        files_limited_to(1000),
+        pytest.raises(OSError, match=r"File too large, 1,512 bytes are needed and .* left; choose another cache_dir"),
+    ):
         decoded(root).build()
 
 
 def test_reading_before_building_is_told(root):
     with pytest.raises(FileNotFoundError, match="call prepare_data before setup"):
         decoded(root).read()
-
-
-def test_a_cache_of_another_length_is_told(root):
-    folder = built(root)
-    (folder.cache.path / "pixels.bin").write_bytes(b"short")
-    with pytest.raises(ValueError, match=r"pixels.bin should have 1,512 bytes; delete .* to decode again"):
-        folder.read()
 
 
 def test_a_missing_folder_is_told_with_what_is_expected_there(tmp_path):

@@ -50,6 +50,15 @@ def test_rows_encoded_in_chunks_are_those_encoded_at_once(tmp_path, monkeypatch,
     assert splits["train"].continuous.tolist() == continuous.tolist()
 
 
+def test_a_full_disk_is_told_before_a_row_is_encoded(small_disk, monkeypatch):
+    monkeypatch.setattr(encoded, "_encode_into", lambda *arguments: 1 / 0)
+    # 9,000 rows of 1 + 4 + 2 * 4 bytes, and the heads of six files
+    words = r"No space left on device, 117,768 bytes are needed and [\d,]+ left; choose another cache_dir"
+    with pytest.raises(OSError, match=rf"cannot write {small_disk}/cache/table: {words}"):
+        written(small_disk, table(9_000))
+    assert [path.name for path in (small_disk / "cache").iterdir()] == ["table.lock"]
+
+
 @pytest.mark.parametrize(("levels", "dtype"), [(126, torch.int8), (127, torch.int16)])
 def test_codes_are_in_the_smallest_integers_that_hold_them(tmp_path, levels, dtype):
     spec, splits = written(tmp_path, table(300, levels))  # codes 0 ... levels + 1

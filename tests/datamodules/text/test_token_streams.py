@@ -10,6 +10,7 @@ import src.datamodules.text.token_streams as token_streams
 from src.datamodules.text.source import TextFile, TextSource
 from src.datamodules.text.token_streams import TokenStreams
 from src.datamodules.text.tokenization import decode, encode
+from tests.support.disks import files_limited_to
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXTS = {"train": "a b a\nc a\n", "valid": "b d\n", "test": "a\n"}
@@ -101,7 +102,7 @@ def test_the_first_tokens_of_documents_are_known_and_the_tokens_are_the_same(fol
 def test_without_documents_there_are_neither_starts_nor_files_of_them(folder):
     made = built(folder)
     assert made.starts() == {}
-    assert sorted(path.suffix for path in made.cache.path.iterdir()) == [".bin"] * 3 + [".json"] * 2
+    assert sorted(path.suffix for path in made.cache.path.iterdir()) == [".bin"] * 3 + [".json"] * 3
 
 
 def test_the_number_of_documents_is_told(folder, capsys):
@@ -143,11 +144,13 @@ def test_an_interrupted_encoding_leaves_nothing_and_is_begun_anew(folder, monkey
     assert built(folder).read()[1]["test"].tolist() == [2, 1]
 
 
-def test_a_stream_of_another_length_is_refused(folder):
-    made = built(folder)
-    (made.cache.path / "train.bin").write_bytes(b"\0\0")
-    with pytest.raises(ValueError, match=r"train\.bin should hold 7 tokens; delete .* to encode again"):
-        made.read()
+def test_a_full_disk_is_told(folder):
+    (folder / "train.txt").write_text("a b c " * 999)
+    with (
+        files_limited_to(1000),
+        pytest.raises(OSError, match=r"cannot write .*: File too large; choose another cache_dir"),
+    ):
+        built(folder)
 
 
 @pytest.mark.parametrize("split", list(TEXTS))
