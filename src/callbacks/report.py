@@ -14,6 +14,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from src.callbacks import clock
 from src.callbacks.figure import send_image, takes_images
 from src.core.output import warn
+from src.core.saving import saving
 from src.core.sharding import is_sharded
 from src.report.environment import save_environment
 from src.report.parts import Plot, Prose, Section
@@ -47,7 +48,8 @@ class Report(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         path = self.run_dir / "environment.json"
         if trainer.is_global_zero and (stage == "fit" or not path.is_file()):
-            save_environment(path, trainer.world_size, str(trainer.precision))
+            with saving(path):
+                save_environment(path, trainer.world_size, str(trainer.precision))
         self._sections = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -91,7 +93,8 @@ class Report(Callback):
 
     def _write(self) -> None:
         try:
-            write_report(self.run_dir, self._sections)
+            with saving(self.run_dir / "report.html"):
+                write_report(self.run_dir, self._sections)
         except Exception as error:  # see the class: a report must not end a training
             warn(f"{self.run_dir / 'report.html'} is not written ({in_one_line(error)})")
 

@@ -11,8 +11,9 @@ from torch.optim import Optimizer
 
 from src.callbacks import clock
 from src.callbacks.memory import peak_of_run_mb
-from src.core.files import write_text
+from src.core.files import read_json, write_text
 from src.core.internals import is_row_due, logged_step
+from src.core.saving import saving
 from src.core.sharding import is_sharded
 
 
@@ -163,7 +164,7 @@ class RunMetrics(Callback):
         self._write(trainer)
 
     def _read(self) -> dict[str, float | None]:
-        return json.loads(self.path.read_text()) if self.path.is_file() else {}
+        return read_json(self.path, dict) or {}
 
     def _write(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:
@@ -174,7 +175,8 @@ class RunMetrics(Callback):
         written = {
             name: value if value is not None and math.isfinite(value) else None for name, value in self.metrics.items()
         }
-        write_text(self.path, json.dumps(written, indent=2, sort_keys=True, allow_nan=False) + "\n")
+        with saving(self.path):
+            write_text(self.path, json.dumps(written, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def gradient_norm(module: LightningModule) -> torch.Tensor | None:

@@ -10,8 +10,9 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from src.core.internals import is_accumulating, is_last_batch, is_validation_next, leave_signals_alone
 from src.core.ranks import PendingMax, start_max
+from src.core.saving import SaveError
 from src.core.signals import Stopped, handle, restore
-from src.training.checkpoint_io import SaveError, is_unsaved
+from src.training.checkpoint_io import is_unsaved
 
 
 class StopSignals(Checkpoint):

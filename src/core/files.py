@@ -1,14 +1,20 @@
 """Files and folders that appear whole or not at all: written beside their place, then renamed."""
 
 import glob
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock
+
+from src.core.output import note
+
+Kind = TypeVar("Kind")
 
 
 @contextmanager
@@ -42,7 +48,34 @@ def remove_unfinished(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with staged(path) as file:
-        file.write_text(text, encoding="utf-8")
+        file.write_text(text, encoding="utf-8", newline="")
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add text at the end of a file, all of it or nothing; it is on the disk after a `sync`."""
+    make_folder(path.parent)
+    size = path.stat().st_size if path.is_file() else 0
+    try:
+        with path.open("a", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except OSError:
+        with suppress(OSError):
+            os.truncate(path, size)
+        raise
+
+
+def read_json(path: Path, kind: type[Kind]) -> Kind | None:
+    """The content of a JSON file, if it is of this kind; None without the file, or if it is damaged, which is told."""
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if isinstance(found, kind):
+        return found
+    note(f"{path} is damaged and taken as empty")
+    return None
 
 
 def make_folder(path: Path) -> None:

@@ -3,10 +3,13 @@
 `quiet=true` keeps stdout empty. Notes and warnings are always shown: they say what differs from what was asked.
 """
 
+import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 _quiet = False
+_loses_output = False
 
 
 def set_quiet(quiet: bool) -> None:
@@ -20,10 +23,23 @@ def is_quiet() -> bool:
     return _quiet
 
 
+def set_loses_output(loses: bool) -> None:
+    """Choose whether this process goes on if it cannot write to stdout, such as into a file on a full disk."""
+    global _loses_output  # noqa: PLW0603  one channel for the whole process
+    _loses_output = loses
+
+
 def show(text: object = "", *, end: str = "\n") -> None:
     """Print a result on stdout."""
-    if not _quiet:
+    if _quiet:
+        return
+    try:
         print(text, end=end, flush=True)
+    except OSError as error:
+        if not _loses_output:
+            raise
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what the old one holds would fail again at the end
+        warn(f"cannot write to stdout: {error.strerror}")
 
 
 def show_rich(renderable: Any, **choices: Any) -> None:
@@ -41,9 +57,14 @@ def show_rich(renderable: Any, **choices: Any) -> None:
 
 def note(text: str) -> None:
     """Say on stderr what was left out, guessed or changed."""
-    sys.stderr.write(f"note: {text}\n")
+    _write(f"note: {text}\n")
 
 
 def warn(text: str) -> None:
     """Say on stderr what went wrong while the program goes on."""
-    sys.stderr.write(f"warning: {text}\n")
+    _write(f"warning: {text}\n")
+
+
+def _write(text: str) -> None:
+    with suppress(OSError):  # stderr may be a file on a full disk: nobody can be told
+        sys.stderr.write(text)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from src.core.errors import first_line
-from src.core.files import write_text
+from src.core.files import read_json, write_text
 from src.core.output import warn
 from src.core.signals import Stopped
 
@@ -61,8 +61,8 @@ class Copy:
     @classmethod
     def at(cls, folder: Path) -> "Copy | None":
         """The copy in this folder, if it is one."""
-        record = folder / RECORD
-        return cls(json.loads(record.read_text())["address"], folder) if record.is_file() else None
+        record = read_json(folder / RECORD, dict)
+        return cls(record["address"], folder) if record else None
 
     def fetch(self) -> int:
         """Bring what was added, changed or removed at the address since the last time.
@@ -129,7 +129,7 @@ class Copy:
         self.folder.mkdir(parents=True, exist_ok=True)
         record = self.folder / RECORD
         with FileLock(f"{record}.lock"):
-            moved = json.loads(record.read_text())["files"] if record.is_file() else {}
+            moved = (read_json(record, dict) or {"files": {}})["files"]
             try:
                 from fsspec.core import url_to_fs
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -92,7 +93,13 @@ def save_config(cfg: DictConfig, overrides: Sequence[str] | None = None) -> dict
 
 
 def _tell_changes(path: Path, config: dict[Any, Any]) -> None:
-    old = OmegaConf.to_container(OmegaConf.load(path))
+    try:
+        old = OmegaConf.to_container(OmegaConf.load(path))
+    except (yaml.YAMLError, OSError, ValueError):
+        old = None
+    if not old:
+        note(f"{path} is damaged and written anew: whether values differ from before is not known")
+        return
     ignored = ("defaults", "hydra", "run_dir", "print_config", "quiet", "debug")
     changed = [key for key in _differing(old, config) if key.split(".")[0] not in ignored]
     if changed:

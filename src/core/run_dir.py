@@ -1,7 +1,6 @@
 """One folder, one run: its files by name, who may write there, where a resumed run begins. Without torch."""
 
 import fcntl
-import json
 import os
 import platform
 import shlex
@@ -13,9 +12,11 @@ from typing import Any
 
 from src.core.checksums import damage_of
 from src.core.errors import ConfigError
+from src.core.files import make_folder, read_json, sync, write_text
 from src.core.output import note, show
 from src.core.ranks import is_rank_zero
 from src.core.remote import sent_at_the_end, shown
+from src.core.saving import saving
 
 
 class RunDir:
@@ -52,15 +53,15 @@ class RunDir:
 
     def metrics(self) -> dict[str, float | None]:
         """The numbers of metrics.json, null where one is not finite; empty if there is no such file."""
-        return _read_json(self.metrics_json) or {}
+        return read_json(self.metrics_json, dict) or {}
 
     def environment(self) -> dict[str, str | None]:
         """What environment.json says of the machine and the versions; empty if there is no such file."""
-        return _read_json(self.environment_json) or {}
+        return read_json(self.environment_json, dict) or {}
 
     def command(self) -> str:
         """The command line that repeats the run: as it was started if that is known, else from config.yaml."""
-        overrides = _read_json(self.overrides_json)
+        overrides = read_json(self.overrides_json, list)
         if overrides is None:
             return f"python train.py --config-path={self.folder} --config-name=config run_dir=NEW"
         return shlex.join(["python", "train.py", *overrides])
@@ -74,10 +75,6 @@ class RunDir:
         """Remove what would mix with a new run."""
         for path in (self.finished, self.checkpoints, self.tensorboard, self.metrics_csv, self.metrics_json):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def check_start(config: dict[str, Any]) -> None:
@@ -112,12 +109,14 @@ def own_run_dir(config: Any) -> Iterator[None]:
         with sent_at_the_end(run.folder, config):
             yield
             if config.task == "fit" and run.metrics().get("train/steps") != 0:  # not after a mere search
-                run.finished.touch()
+                with saving(run.finished):
+                    write_text(run.finished, "")
 
 
 @contextmanager
 def _locked(run: RunDir) -> Iterator[None]:
-    run.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(run.folder)
+    sync(run.folder.parent)  # Hydra has made the folder
     with run.lock.open("a+") as file:
         try:
             # Not flock: a forked child that outlives the run would keep it.

@@ -2,6 +2,7 @@
 
 import netrc
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_only
 
 from src.core.files import write_text
+from src.core.output import note
 
 
 class WandbLogger(loggers.WandbLogger):
@@ -87,8 +89,11 @@ class WandbLogger(loggers.WandbLogger):
 
 def make_run_id(path: Path, resume: bool) -> str:
     """Read the id in a file if `resume`, else draw a new one, which the first rank writes there."""
-    if resume and path.is_file():
-        return path.read_text().strip()
+    known = path.read_bytes().decode(errors="replace").strip() if resume and path.is_file() else ""
+    if re.fullmatch(r"[\w-]+", known):
+        return known
+    if path.is_file() and resume:
+        rank_zero_only(note)(f"{path} is damaged: W&B keeps the rest of this run as a run of its own")
     new = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)  # set by a sweep's agent
     if rank_zero_only.rank == 0:  # pyright: ignore[reportFunctionMemberAccess]
         write_text(path, f"{new}\n")

@@ -11,10 +11,7 @@ from src.core.files import remove_unfinished, staged
 from src.core.migrations import update_checkpoint
 from src.core.output import warn
 from src.core.remote import RemoteError, send_run
-
-
-class SaveError(OSError):
-    """A checkpoint could not be written; the message is for the user."""
+from src.core.saving import SaveError, set_on_save_error
 
 
 class CheckpointIO(TorchCheckpointIO):
@@ -27,8 +24,7 @@ class CheckpointIO(TorchCheckpointIO):
     """
 
     def __init__(self, on_save_error: Literal["stop", "continue"]) -> None:
-        if on_save_error not in ("stop", "continue"):
-            raise ValueError(f"trainer.on_save_error must be stop or continue, got {on_save_error}")
+        set_on_save_error(on_save_error)
         self.on_save_error = on_save_error
         self.unsaved: set[str] = set()  # the paths whose newest checkpoint could not be saved
         self.known_as_whole: str | None = None  # a path whose checksums were just compared: once, do not repeat it

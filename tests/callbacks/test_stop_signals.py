@@ -3,8 +3,8 @@ import threading
 
 import pytest
 
+from src.core.saving import SaveError
 from src.core.signals import SIGNALS, Stopped, handle
-from src.training.checkpoint_io import SaveError
 from tests.support.callbacks import stop_at
 from tests.support.callbacks.signal_at import signal_at
 from tests.support.programs import checkpoint_of, same, scores_of, table_of, train_here

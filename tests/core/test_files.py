@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from src.core.files import make_whole, remove_unfinished, staged, write_text
+from src.core.files import append_text, make_whole, read_json, remove_unfinished, staged, write_text
+from tests.support.disks import files_limited_to
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -133,3 +134,30 @@ def test_a_folder_that_was_begun_is_begun_anew(tmp_path):
     assert not (tmp_path / "cache").exists()
     make_whole(tmp_path / "cache", lambda folder: (folder / "a").touch())
     assert os.listdir(tmp_path / "cache") == ["a"]
+
+
+def test_text_is_added_at_the_end_and_the_folder_is_made(tmp_path):
+    for text in ("a\r\n", "ü\n"):
+        append_text(tmp_path / "deep" / "a.txt", text)
+    assert (tmp_path / "deep" / "a.txt").read_bytes() == "a\r\nü\n".encode()
+
+
+def test_text_for_which_there_is_no_space_is_not_half_there(tmp_path):
+    append_text(tmp_path / "a.txt", "12")
+    with files_limited_to(5), pytest.raises(OSError, match="File too large"):
+        append_text(tmp_path / "a.txt", "34567")
+    assert (tmp_path / "a.txt").read_text() == "12"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\0\0", b"\xff", b"[1]", b"7"])
+def test_a_damaged_json_file_is_told_and_empty(tmp_path, content, capsys):
+    (tmp_path / "a.json").write_bytes(content)
+    assert read_json(tmp_path / "a.json", dict) is None
+    assert capsys.readouterr().err == f"note: {tmp_path}/a.json is damaged and taken as empty\n"
+
+
+def test_a_json_file_is_read_and_a_missing_one_is_none(tmp_path, capsys):
+    (tmp_path / "a.json").write_text('{"é": 1}', encoding="utf-8")
+    assert read_json(tmp_path / "a.json", dict) == {"é": 1}
+    assert read_json(tmp_path / "b.json", dict) is None
+    assert capsys.readouterr().err == ""

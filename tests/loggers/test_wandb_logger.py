@@ -59,6 +59,16 @@ def test_a_resumed_run_keeps_its_id(tmp_path):
     assert make_run_id(tmp_path / "wandb" / "id.txt", resume=True) == first
 
 
+@pytest.mark.parametrize("content", [b"", b"\0\0\0\0\0\0\0\0\0", b"../x\n"])
+def test_a_damaged_id_is_told_and_drawn_anew(tmp_path, content, capsys):
+    path = tmp_path / "id.txt"
+    path.write_bytes(content)
+    new = make_run_id(path, resume=True)
+    assert len(new) == 8
+    assert path.read_text() == f"{new}\n"
+    assert f"note: {path} is damaged: W&B keeps the rest of this run as a run of its own" in capsys.readouterr().err
+
+
 def test_a_run_of_a_sweep_has_the_id_that_the_agent_gave_it(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_RUN_ID", "given")
     assert make_run_id(tmp_path / "wandb" / "id.txt", resume=False) == "given"

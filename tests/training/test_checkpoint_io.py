@@ -14,7 +14,8 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from src.core.checksums import damage_of
-from src.training.checkpoint_io import CheckpointIO, SaveError, read_checkpoint, write_checkpoint
+from src.core.saving import SaveError
+from src.training.checkpoint_io import CheckpointIO, read_checkpoint, write_checkpoint
 from tests.support.disks import files_limited_to
 from tests.support.programs import ROOT, same
 from tests.support.tiny import AtBatch, TinyImages, classifier, trainer

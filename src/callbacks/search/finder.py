@@ -15,6 +15,7 @@ from src.callbacks.figure import publish
 from src.callbacks.random_state import random_state, set_random_state
 from src.core.internals import EndOfFit
 from src.core.output import show
+from src.core.saving import saving
 
 
 class Search(Protocol):
@@ -97,7 +98,8 @@ class Finder(Callback, Generic[Found]):
         """Show the table; write `file`.csv and `file`.png."""
         self._say(trainer, search.table())
         if self.folder is not None and trainer.is_global_zero:
-            search.write(self.folder / f"{file}.csv")
+            with saving(self.folder / f"{file}.csv"):
+                search.write(self.folder / f"{file}.csv")
             publish(search.plot(), self.folder / f"{file}.png", trainer)
 
 

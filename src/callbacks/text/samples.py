@@ -7,6 +7,9 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
+from src.core.files import append_text, sync
+from src.core.saving import saving
+
 
 class TextSamples(Callback):
     """Appends a continuation of each prompt to a file, with epoch and step, and sends them to loggers of text.
@@ -33,7 +36,11 @@ class TextSamples(Callback):
         self._num_bytes = 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"bytes": self.path.stat().st_size if self.path.is_file() else 0}
+        if not self.path.is_file():
+            return {"bytes": 0}
+        with saving(self.path):
+            sync(self.path)  # before the checkpoint that counts it
+        return {"bytes": self.path.stat().st_size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._num_bytes = state_dict["bytes"]
@@ -62,10 +69,9 @@ class TextSamples(Callback):
             tokens = data.encode(prompt)
             drawn = model.continued(tokens, self.length, **self.sampling)  # pyright: ignore[reportCallIssue]
             texts.append(data.decode([*tokens, *drawn]))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            for text in texts:
-                file.write(f"epoch {trainer.current_epoch}, step {trainer.global_step}: {text}\n")
+        place = f"epoch {trainer.current_epoch}, step {trainer.global_step}"
+        with saving(self.path):
+            append_text(self.path, "".join(f"{place}: {text}\n" for text in texts))
         for logger in trainer.loggers:
             if hasattr(logger, "log_text"):
                 rows = [[prompt, text] for prompt, text in zip(self.prompts, texts, strict=True)]
