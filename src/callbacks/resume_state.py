@@ -1,5 +1,6 @@
 """Saves what Lightning leaves out of a checkpoint; a resumed run then ends like an uninterrupted one."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -7,12 +8,14 @@ from torch import Tensor
 
 from src.core.internals import count_logged_step, is_accumulating, restore_scores
 from src.core.ranks import gather
+from src.core.sharding import is_sharded, placed_like, whole
 
 
 class ResumeState(Callback):
     """Keeps in the checkpoint, in addition to RandomState and LoaderState:
 
     - each rank's gradients, if batches are being accumulated;
+    - each rank's buffers, such as batch norm's averages, if the weights are divided: only DDP keeps them alike;
     - the latest scores, which ReduceLROnPlateau, early stopping and metrics.json need;
     - whether the training was told to stop, for example by early stopping;
     - the state of each logger that has state_dict and load_state_dict.
@@ -23,7 +26,8 @@ class ResumeState(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["resume"] = {
-            "gradients": gather(_gradients(pl_module)) if is_accumulating(trainer) else [],
+            "gradients": _gradients(trainer, pl_module) if is_accumulating(trainer) else [],
+            "buffers": gather(_copies(pl_module.named_buffers())) if is_sharded(trainer) else [],
             "scores": {name: score.cpu().clone() for name, score in trainer.callback_metrics.items()},
             "should_stop": trainer.should_stop,
             "loggers": {type(logger).__name__: logger.state_dict() for logger in _stateful_loggers(trainer)},
@@ -44,11 +48,14 @@ class ResumeState(Callback):
         if len(set(steps)) > 1:  # each rank has read the file by itself
             raise ValueError(f"the ranks would resume from different checkpoints, after steps {steps}: resume again")
         loaded, self._loaded = self._loaded, {}
-        gradients = loaded.get("gradients", [])
-        if len(gradients) == trainer.world_size:
+        if gradients := loaded.get("gradients"):
+            own = gradients[trainer.global_rank] if len(gradients) == trainer.world_size else _mean(gradients)
             for name, parameter in pl_module.named_parameters():
-                if name in gradients[trainer.global_rank]:
-                    parameter.grad = gradients[trainer.global_rank][name].to(parameter.device)
+                if name in own:
+                    parameter.grad = placed_like(own[name], parameter)
+        if len(buffers := loaded.get("buffers", [])) == trainer.world_size:
+            for name, buffer in pl_module.named_buffers():
+                buffer.copy_(buffers[trainer.global_rank][name])
         loop = trainer.fit_loop
         if loop.resumed_on_epoch_end:  # saved after the epoch's last hooks but before ReduceLROnPlateau's step
             loop.epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=True)
@@ -64,8 +71,20 @@ class ResumeState(Callback):
         trainer.fit_loop.restarting = False
 
 
-def _gradients(module: LightningModule) -> dict[str, Tensor]:
-    return {name: p.grad.cpu().clone() for name, p in module.named_parameters() if p.grad is not None}
+def _gradients(trainer: Trainer, module: LightningModule) -> list[dict[str, Tensor]]:
+    """Each rank's gradients; if the weights are divided, once those of all ranks, which are summed batch by batch."""
+    own = _copies((name, whole(p.grad)) for name, p in module.named_parameters() if p.grad is not None)
+    return [own] if is_sharded(trainer) else gather(own)
+
+
+def _copies(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: tensor.cpu().clone() for name, tensor in named}
+
+
+def _mean(ranks: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What DDP makes of the ranks' gradients; any number of ranks that begins with it goes on from the same sum."""
+    names = {name for rank in ranks for name in rank}
+    return {name: sum(rank[name] for rank in ranks if name in rank) / len(ranks) for name in names}  # pyright: ignore
 
 
 def _stateful_loggers(trainer: Trainer) -> list[Any]:

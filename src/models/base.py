@@ -195,8 +195,7 @@ class BaseModel(pl.LightningModule):
             )
         self.hparams["spec"] = {**here, **saved}
         self._saved_steps = checkpoint.get("schedule_steps")
-        if "state_dict" in checkpoint:  # not with FSDP, which has loaded the weights already
-            self._check_weights(checkpoint["state_dict"])
+        self._check_weights(checkpoint["state_dict"])
 
     def _check_weights(self, saved: dict[str, Any]) -> None:
         own = self.state_dict()

@@ -1,12 +1,14 @@
 """FSDP by Lightning's ModelParallelStrategy, for any net of this project without changes to it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import ModelParallelStrategy
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict, set_optimizer_state_dict
+from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel, OptimStateKeyType, fully_shard
 
 
 class FSDP(ModelParallelStrategy):
@@ -15,20 +17,40 @@ class FSDP(ModelParallelStrategy):
     def __init__(self) -> None:
         super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False)
 
+    @property
+    def restore_checkpoint_after_setup(self) -> bool:
+        return False  # callbacks use in on_fit_start what they have loaded, which Lightning would do after it
+
+    @property
+    def lightning_restore_optimizer(self) -> bool:
+        return True
+
     def setup_environment(self) -> None:
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 
     def setup(self, trainer: pl.Trainer) -> None:
-        net: Any = self.lightning_module.net  # pyright: ignore[reportOptionalMemberAccess]
+        net: Any = self._module.net
         if not isinstance(net, FSDPModule):  # the fit before a test has done it
             net.to(memory_format=torch.contiguous_format)  # it does not accept channels_last weights
             fully_shard(net, mesh=self.device_mesh["data_parallel"])
         super().setup(trainer)
 
     def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = True) -> dict[str, Any]:
-        checked = self.checkpoint_io.load_checkpoint(checkpoint_path)  # Lightning would not call it
-        if not self.lightning_module.trainer.training:  # pyright: ignore[reportOptionalMemberAccess]
-            self.optimizers = []  # those of the fit before: a test does not restore them
-        loaded = super().load_checkpoint(checkpoint_path, weights_only=True)
-        return {**loaded, "callbacks": checked.get("callbacks", {})}
+        return self.checkpoint_io.load_checkpoint(checkpoint_path)
+
+    def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
+        # The net is divided only if this is a test after a fit.
+        options = StateDictOptions(full_state_dict=True, strict=strict)
+        set_model_state_dict(self._module, checkpoint["state_dict"], options=options)
+
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        for optimizer, saved in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
+            named = FullyShardedDataParallel.rekey_optim_state_dict(saved, OptimStateKeyType.PARAM_NAME, self._module)
+            options = StateDictOptions(full_state_dict=True)
+            set_optimizer_state_dict(self._module, optimizer, named, options=options)
+
+    @property
+    def _module(self) -> pl.LightningModule:
+        assert self.lightning_module is not None
+        return self.lightning_module
