@@ -8,11 +8,14 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
+from src.callbacks import clock
 from src.core.internals import is_accumulating, is_last_batch, is_validation_next, leave_signals_alone
 from src.core.ranks import PendingMax, start_max
 from src.core.saving import SaveError
 from src.core.signals import Stopped, handle, restore
 from src.training.checkpoint_io import is_unsaved
+
+SAVE = 1  # stands among the signals' numbers for the wish to save; SIGHUP, which has it, is not one of them
 
 
 class StopSignals(Checkpoint):
@@ -27,18 +30,28 @@ class StopSignals(Checkpoint):
     (trainer.on_save_error=continue). The other ranks exit with 0: on any other status the launcher would kill rank 0
     while it closes its loggers.
 
+    It also saves last.ckpt every few minutes, after a step, and goes on: a crash or a kill -9 costs no more than that.
+
     Before the first step and after the last one, the handlers of src/core/signals.py end the program.
 
     This is a Checkpoint because Lightning calls those after all other callbacks, and must be listed last: it saves the
     whole step. Cost: 0.3 us a step; with several ranks a reduction of one number that waits for no GPU.
+
+    Args:
+        run_dir: the run's folder.
+        save_every_minutes: time between two saves within an epoch, above 0.
     """
 
-    def __init__(self, *, run_dir: str) -> None:
+    def __init__(self, *, run_dir: str, save_every_minutes: float) -> None:
+        if not save_every_minutes > 0:
+            raise ValueError(f"stop_signals.save_every_minutes must be positive, got {save_every_minutes}")
         self.run_dir = run_dir
+        self.save_every_minutes = save_every_minutes
         self._handlers: dict[int, Any] | None = None  # from before the training
         self._signal = 0  # that this process got
-        self._asked: PendingMax | None = None  # started in the last step: which signal some rank had
+        self._asked: PendingMax | None = None  # started in the last step: which signal some rank had, or SAVE
         self._agreed = 0  # the one that all ranks know
+        self._saved = 0.0  # when the last save was asked for, in seconds of the clock
         self._note = ""  # set once it is saved, or could not be
         self._is_saved = True
 
@@ -46,6 +59,9 @@ class StopSignals(Checkpoint):
         # Lightning's handlers exit with 0, and wait for ranks that wait elsewhere.
         leave_signals_alone(trainer)
         self._signal, self._asked, self._agreed, self._note = 0, None, 0, ""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._saved = clock.now()
 
     def _note_signal(self, signum: int, frame: Any) -> None:
         if self._signal and signum == signal.SIGINT:
@@ -77,24 +93,27 @@ class StopSignals(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self._agree(trainer) and self._is_between_steps(trainer):
-            self._save(trainer)
+            self._save_as_agreed(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         is_within_epoch = trainer.state.fn == "fit" and not is_last_batch(trainer)
         if is_within_epoch and not trainer.sanity_checking and self._agree(trainer):
-            self._save(trainer)
+            self._save_as_agreed(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop_if_saved(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._agree(trainer):
-            self._save(trainer)
+            self._save_as_agreed(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Even without a signal: no checkpoint holds the steps after the last validation yet.
         self._save(trainer)
-        if self._agree(trainer) or self._agree(trainer):  # twice: the second reads what the first has asked
+        self._agreed = 0 if self._agreed == SAVE else self._agreed
+        self._agree(trainer)
+        self._agree(trainer)  # reads what the first has asked
+        if self._agreed > SAVE:
             self._stop_if_saved(trainer)
         self._note = ""
         self._restore()
@@ -102,13 +121,22 @@ class StopSignals(Checkpoint):
             raise Stopped(self._signal)
 
     def _agree(self, trainer: Trainer) -> bool:
-        """Whether all ranks know of a signal. Asks the other ranks, which must call this as often."""
+        """Whether all ranks know of a signal, or that it is time to save. All ranks must call this as often."""
         if trainer.world_size == 1:
-            self._agreed = self._signal
-        elif not self._agreed:
-            asked, self._asked = self._asked, start_max(torch.tensor(self._signal, device=trainer.strategy.root_device))
-            self._agreed = asked.wait() if asked is not None else 0
+            self._agreed = max(self._agreed, self._wish())
+        elif self._agreed <= SAVE:
+            self._agreed = max(self._agreed, self._asked.wait() if self._asked is not None else 0)
+            if self._agreed == SAVE:
+                self._saved = clock.now()  # another rank has asked
+            self._asked = start_max(torch.tensor(self._wish(), device=trainer.strategy.root_device))
         return bool(self._agreed)
+
+    def _wish(self) -> int:
+        """The signal that this process got, or SAVE once when it is time to."""
+        is_time = clock.now() - self._saved > 60 * self.save_every_minutes
+        if is_time:
+            self._saved = clock.now()
+        return self._signal or SAVE * is_time
 
     def _is_between_steps(self, trainer: Trainer) -> bool:
         """Whether the next step follows directly: no batch to accumulate, no validation, no end of an epoch."""
@@ -119,6 +147,11 @@ class StopSignals(Checkpoint):
         trainer.save_checkpoint(path)
         self._is_saved = not is_unsaved(trainer, path)
         self._note = f" after step {trainer.global_step}; saved {path}; go on with resume=true run_dir={self.run_dir}"
+
+    def _save_as_agreed(self, trainer: Trainer) -> None:
+        self._save(trainer)
+        if self._agreed == SAVE:
+            self._agreed, self._note = 0, ""
 
     def _stop_if_saved(self, trainer: Trainer) -> None:
         # Not earlier: after the save Lightning still sends the numbers of the step or epoch to the loggers.
