@@ -89,6 +89,26 @@ def start_max(number: "Tensor") -> PendingMax:
     return PendingMax(number)
 
 
+def share(batch_size: int, global_batch_size: int | None, ranks: int) -> int:
+    """The size of each rank's batch.
+
+    Args:
+        batch_size: of a rank, if there is no global_batch_size.
+        global_batch_size: of all ranks together.
+
+    Raises:
+        ValueError: the ranks cannot share it out evenly, and the mean of their losses would not be that of the rows.
+    """
+    if global_batch_size is None:
+        return batch_size
+    if global_batch_size < 1 or global_batch_size % ranks:
+        raise ValueError(
+            f"datamodule.global_batch_size must be a multiple of the number of devices, got {global_batch_size} and "
+            f"{ranks} devices"
+        )
+    return global_batch_size // ranks
+
+
 def check_ranks(trainer: Any, batch_size: int) -> None:
     """Show once which batches several devices make.
 

@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
 from src.core.output import show
+from src.core.ranks import share
 from src.datamodules.loader import BatchLoader
 
 
@@ -59,14 +60,25 @@ class RowData(DataModule):
 
     Args:
         batch_size: rows of a batch, per device.
+        global_batch_size: rows of all devices' batches together, in place of batch_size. Any number of devices that
+            divides it takes the same rows in each step.
         drop_last: leave out a last training batch that is not full.
         keep_on_device: keep the whole set on the device.
         seed: of the order of the training rows, and of what else is drawn.
     """
 
-    def __init__(self, *, batch_size: int, drop_last: bool, keep_on_device: bool, seed: int) -> None:
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        global_batch_size: int | None = None,
+        drop_last: bool,
+        keep_on_device: bool,
+        seed: int,
+    ) -> None:
         super().__init__()
         self.batch_size = batch_size
+        self.global_batch_size = global_batch_size
         self.drop_last = drop_last
         self.keep_on_device = keep_on_device
         self.seed = seed
@@ -82,13 +94,14 @@ class RowData(DataModule):
         is_train = split == "train"
         if self.keep_on_device and self.trainer is not None:
             self.splits[split] = self.splits[split].to(self.trainer.strategy.root_device)
-        data = self.splits[split]
+        data, ranks = self.splits[split], self.ranks()
         return BatchLoader(
             *data.tensors,
             rows=data.rows,
-            batch_size=self.batch_size,
+            batch_size=share(self.batch_size, self.global_batch_size, ranks["world_size"]),
             shuffle=is_train,
             seed=self.seed,
             drop_last=is_train and self.drop_last,
-            **self.ranks(),
+            same_steps=self.global_batch_size is not None,
+            **ranks,
         )

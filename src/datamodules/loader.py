@@ -22,6 +22,9 @@ class BatchLoader(ResumableLoader):
         batch_size: rows of a batch, per rank.
         rows: int64, the rows to yield; None means all. The splits of a large set share its tensors in this way.
         drop_last: leave out a last batch that is not full.
+        same_steps: divide the rows among steps in the same way for any number of ranks that shares out as many rows a
+            step. If the last step would have less than half of the rows of another, it shares those of the one before.
+            Otherwise the rows left join the step before if there are fewer of them than ranks.
 
     Raises:
         ValueError: if the tensors differ in rows, or if there are too few rows for one batch.
@@ -37,6 +40,7 @@ class BatchLoader(ResumableLoader):
         shuffle: bool = False,
         seed: int = 0,
         drop_last: bool = False,
+        same_steps: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -55,18 +59,30 @@ class BatchLoader(ResumableLoader):
         self.drop_last = drop_last
         self.rank = rank
         self.world_size = world_size
-        if len(self) == 0:
+        self._stops = self._divide(same_steps)  # of the steps, as positions in the order of an epoch
+        smallest = np.diff(self._stops, prepend=0).min(initial=self.num_rows)
+        if not len(self) or smallest < world_size:
             min_rows = batch_size * world_size if drop_last else world_size
             raise ValueError(
                 f"{self.num_rows} rows are too few for a batch: {batch_size=}, {world_size=}, {drop_last=} need "
                 f"{min_rows} or more; lower batch_size"
             )
 
+    def _divide(self, same_steps: bool) -> np.ndarray:
+        size = self.batch_size * self.world_size
+        full, rest = divmod(self.num_rows, size)
+        stops = np.arange(1, full + 1) * size
+        if self.drop_last or not rest:
+            return stops
+        if same_steps and full:
+            stops[-1] -= max(0, (size - rest) // 2) if 2 * rest < size else 0
+        elif rest < self.world_size:  # a rank would have no row
+            return np.append(stops[:-1], self.num_rows) if full else stops
+        return np.append(stops, self.num_rows)
+
     def __len__(self) -> int:
         """The number of steps in an epoch, the same on every rank."""
-        full, rest = divmod(self.num_rows, self.batch_size * self.world_size)
-        # Fewer rows than ranks would leave a rank without a batch: they join the step before (see _rows).
-        return full + (not self.drop_last and rest >= self.world_size)
+        return len(self._stops)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         self._start_epoch()
@@ -83,15 +99,17 @@ class BatchLoader(ResumableLoader):
         return self.rows[torch.randperm(self.num_rows, generator=generator).to(self.rows.device)]
 
     def _rows(self, order: Tensor, batch: int) -> Tensor:
-        size = self.batch_size * self.world_size
-        is_last = batch == len(self) - 1
-        stop = self.num_rows if is_last and not self.drop_last else (batch + 1) * size
-        return order[batch * size : stop][self.rank :: self.world_size]
+        start = self._stops[batch - 1] if batch else 0
+        return order[start : self._stops[batch]][self.rank :: self.world_size]
 
     def describe_batch(self, batch: int) -> str:
         """Name the rows that this rank has in batch number `batch` of the epoch, for messages."""
         rows = self._rows(self._order(), batch).tolist()
         return f"rows {', '.join(map(str, rows[:10]))}{', ...' if len(rows) > 10 else ''}"
 
-    def _layout(self) -> dict[str, int]:
-        return {"num_rows": self.num_rows, "rows_per_step": self.batch_size * self.world_size}
+    def _layout(self, next_batch: int) -> dict[str, int]:
+        return {
+            "num_rows": self.num_rows,
+            "rows_per_step": self.batch_size * self.world_size,
+            "rows_before": int(self._stops[min(next_batch, len(self)) - 1]) if next_batch else 0,
+        }

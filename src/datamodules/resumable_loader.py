@@ -23,8 +23,8 @@ class ResumableLoader:
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def _layout(self) -> dict[str, Any]:
-        """How the data are cut into batches: plain values, which are saved with the state."""
+    def _layout(self, next_batch: int) -> dict[str, Any]:
+        """How the data are cut into batches, in all and before a batch; plain values, saved with the state."""
         raise NotImplementedError
 
     def _start_epoch(self) -> None:
@@ -41,7 +41,12 @@ class ResumableLoader:
             yield self.next_batch - 1
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "next_batch": self.next_batch, "num_batches": len(self), **self._layout()}
+        return {
+            "epoch": self.epoch,
+            "next_batch": self.next_batch,
+            "num_batches": len(self),
+            **self._layout(self.next_batch),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken; after the last batch of an epoch, with the next epoch.
@@ -50,11 +55,12 @@ class ResumableLoader:
         repeated.
         """
         resumed = state["epoch"] >= 0 and state["next_batch"] < state["num_batches"]
-        saved = {key: state[key] for key in self._layout()}
-        if resumed and saved != self._layout():
+        layout = self._layout(state["next_batch"])
+        saved = {key: state.get(key, value) for key, value in layout.items()}  # older ones lack rows_before
+        if resumed and saved != layout:
             raise ValueError(
                 f"a run that stopped in the middle of an epoch must go on with the same {self.kept} times devices, "
-                f"got {self._layout()}, {saved} before"
+                f"got {layout}, {saved} before"
             )
         self.epoch = state["epoch"]
         self.next_batch = state["next_batch"]

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from src.core.check import check, composed
 from src.core.errors import ConfigError
 from src.core.output import is_quiet, set_quiet
-from src.core.ranks import check_ranks, is_rank_zero
+from src.core.ranks import check_ranks, is_rank_zero, share
 from src.core.remote import send_run
 from src.core.run_config import save_config, with_fetched_data
 from src.core.run_dir import RunDir, last_whole_checkpoint, own_run_dir, show_results
@@ -92,7 +92,8 @@ def _trainer(cfg: DictConfig, config: dict[str, Any]) -> Any:
     """The Trainer with its callbacks and loggers, which know the config."""
     parts = {name: list(instantiate(cfg[name], _convert_="all").values()) for name in ("callbacks", "logger")}
     trainer = instantiate(cfg.trainer, **parts, _convert_="all")
-    check_ranks(trainer, cfg.datamodule.batch_size)
+    data = cfg.datamodule
+    check_ranks(trainer, share(data.batch_size, data.get("global_batch_size"), trainer.world_size))
     for logger in trainer.loggers:
         logger.log_hyperparams(config)
     return trainer

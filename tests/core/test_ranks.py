@@ -12,7 +12,7 @@ import torch
 
 from src.core import ranks
 from src.core.explain import explain
-from src.core.ranks import check_ranks, gather, is_rank_zero, run_name, start_max
+from src.core.ranks import check_ranks, gather, is_rank_zero, run_name, share, start_max
 from tests.support.programs import ENVIRONMENT, ROOT, composed, program, run_here
 from tests.support.tiny import trainer
 
@@ -148,3 +148,14 @@ def test_the_first_process_is_known_by_its_launcher(monkeypatch, launched, is_fi
     for name, value in launched.items():
         monkeypatch.setenv(name, value)
     assert is_rank_zero() == is_first
+
+
+def test_a_batch_of_all_ranks_is_shared_out():
+    assert share(8, None, 3) == 8
+    assert share(8, 12, 3) == 4
+
+
+@pytest.mark.parametrize("size", [10, 0, -3])
+def test_a_batch_that_the_ranks_cannot_share_evenly_is_refused(size):
+    with pytest.raises(ValueError, match=rf"must be a multiple of the number of devices, got {size} and 3 devices"):
+        share(8, size, 3)

@@ -80,6 +80,30 @@ def test_ranks_that_drop_the_rest_take_full_batches_and_no_row_twice(world_size)
         assert len(rows) == len(set(rows)) == num_rows // (3 * world_size) * 3 * world_size
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_with_the_same_steps_any_number_of_ranks_takes_the_same_rows(drop_last):
+    def steps(num_rows, world_size):
+        choices = {"batch_size": 12 // world_size, "world_size": world_size, "drop_last": drop_last}
+        ranks = [epoch(loader(num_rows, **choices, same_steps=True, shuffle=True, rank=r)) for r in range(world_size)]
+        assert all(batch for batches in ranks for batch in batches)
+        return [sorted(row for batch in step for row in batch) for step in zip(*ranks, strict=True)]
+
+    for num_rows in range(12, 50):
+        one = steps(num_rows, 1)
+        assert sum(map(len, one)) == (num_rows // 12 * 12 if drop_last else num_rows)
+        assert all(steps(num_rows, world_size) == one for world_size in (2, 3, 4, 6))
+
+
+def test_with_the_same_steps_a_short_last_batch_shares_the_rows_of_the_one_before():
+    assert [len(batch) for batch in epoch(loader(26, batch_size=12, same_steps=True))] == [12, 7, 7]
+    assert [len(batch) for batch in epoch(loader(31, batch_size=12, same_steps=True))] == [12, 12, 7]
+
+
+def test_steps_too_small_for_the_ranks_are_refused():
+    with pytest.raises(ValueError, match="9 rows are too few for a batch"):
+        loader(9, batch_size=1, world_size=4, same_steps=True)
+
+
 def test_the_length_is_the_number_of_batches():
     for num_rows in range(2, 30):
         for drop_last in (False, num_rows >= 6):

@@ -63,6 +63,35 @@ def test_fewer_ranks_with_larger_batches_go_on_in_mid_epoch():
     assert len(epoch(resumed)) == 3
 
 
+@pytest.mark.parametrize("num_rows", [60, 62, 67])
+def test_any_number_of_ranks_goes_on_with_each_row_once(num_rows):
+    seen, states = [], [None] * 4
+    for world_size, stop in ((4, 1), (2, 2), (1, 4), (3, 99)):
+        ranks = [
+            loader(num_rows, batch_size=12 // world_size, shuffle=True, same_steps=True, rank=r, world_size=world_size)
+            for r in range(world_size)
+        ]
+        for rank in ranks:
+            if states[0] is not None:
+                rank.load_state_dict(states[0])
+            for (batch,) in rank:
+                seen += batch.tolist()
+                if rank.next_batch == stop:
+                    break
+        states = [rank.state_dict() for rank in ranks]
+        assert all(state == states[0] for state in states)
+    assert sorted(seen) == list(range(num_rows))
+    assert states[0]["epoch"] == 0
+
+
+def test_a_step_that_would_leave_out_rows_is_refused():
+    stopped = loader(26, batch_size=12, same_steps=True)  # 12, 7 and 7
+    batches = iter(stopped)
+    next(batches), next(batches)
+    with pytest.raises(ValueError, match=r"same rows.*'rows_before': 24.*'rows_before': 19"):
+        loader(26, batch_size=12).load_state_dict(stopped.state_dict())
+
+
 def test_another_batch_size_in_mid_epoch_is_refused():
     stopped = loader(11)
     next(iter(stopped))

@@ -193,3 +193,31 @@ def test_each_rank_goes_on_with_random_numbers_of_its_own(checkpoints):
     whole, resumed = (checkpoint["callbacks"]["RandomState"]["ranks"] for checkpoint in checkpoints)
     assert same(whole, resumed)
     assert not torch.equal(whole[0]["torch"], whole[1]["torch"])
+
+
+@pytest.fixture(scope="module", params=[pytest.param("text", marks=pytest.mark.long), "table"])
+def other_number(request, data_dir, tmp_path_factory):
+    """The folders of a training by one process, and of one by two that is stopped in mid-epoch and resumed by one."""
+    folder = tmp_path_factory.mktemp("other")
+    shared = [f"datamodule.global_batch_size={KINDS[request.param][0]}", "datamodule.eval_batch_size=6"]
+    shared = shared if request.param == "text" else shared[:1]
+    two, one, whole = (
+        settings(request.param, devices, folder / name, data_dir, *shared)
+        for devices, name in ((2, "stopped"), (1, "stopped"), (1, "whole"))
+    )
+    run_here(composed(*whole))
+    stop = ["+callbacks.stop._target_=tests.support.callbacks.stop_at.StopAt", "+callbacks.stop.step=9"]
+    with pytest.raises(Exception, match="Stopped"):
+        run_here(composed(*two, *stop, f"+callbacks.stop.path={folder}/stopped/checkpoints/last.ckpt"))
+    run_here(composed(*one, "resume=true"))
+    return folder / "whole", folder / "stopped"
+
+
+def test_another_number_of_devices_goes_on_with_the_same_steps(other_number):
+    whole, resumed = other_number
+    assert curve(resumed, "train/loss") == pytest.approx(curve(whole, "train/loss"), rel=EXACT)
+    rates = [checkpoint_of(folder)["lr_schedulers"] for folder in other_number]
+    assert same(*rates)
+    torch.testing.assert_close(
+        checkpoint_of(resumed)["state_dict"], checkpoint_of(whole)["state_dict"], rtol=EXACT, atol=EXACT
+    )

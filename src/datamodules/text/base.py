@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from src.core.ranks import share
 from src.datamodules.base import DataModule
 from src.datamodules.text.bptt_loader import BPTTLoader
 from src.datamodules.text.documents import NO_MATCH, check_pattern
@@ -25,6 +26,8 @@ class TextData(DataModule):
     Args:
         cache_dir: the encoded tokens are written below it.
         batch_size: tracks per device in training.
+        global_batch_size: tracks of all devices together, in place of batch_size. Any number of devices that divides
+            it takes the same tokens in each step.
         eval_batch_size: tracks per device in validation and test.
         bptt: tokens of a window. It may be set at any time; loaders that are made later use it.
         vary_bptt: train on windows of random length.
@@ -42,6 +45,7 @@ class TextData(DataModule):
         *,
         cache_dir: str,
         batch_size: int,
+        global_batch_size: int | None = None,
         eval_batch_size: int,
         bptt: int,
         vary_bptt: bool,
@@ -62,6 +66,7 @@ class TextData(DataModule):
             )
         self.cache_dir = cache_dir
         self.batch_size = batch_size
+        self.global_batch_size = global_batch_size
         self.eval_batch_size = eval_batch_size
         self.bptt = self._chosen_bptt = bptt
         self.vary_bptt = vary_bptt
@@ -106,16 +111,17 @@ class TextData(DataModule):
         return decode(tokens, self.spec)
 
     def loader(self, split: str) -> BPTTLoader:
-        is_train = split == "train"
+        is_train, ranks = split == "train", self.ranks()
+        tracks = share(self.batch_size, self.global_batch_size, ranks["world_size"])
         loader = BPTTLoader(
             self.tokens[split],
             starts=self.starts.get(split),
-            batch_size=self.batch_size if is_train else self.eval_batch_size,
+            batch_size=tracks if is_train else self.eval_batch_size,
             bptt=self.bptt,
             vary=is_train and self.vary_bptt,
             keep_tail=not is_train,
             seed=self.seed,
-            **self.ranks(),
+            **ranks,
         )
         if is_train and loader.track_length < self.bptt:
             raise ValueError(

@@ -149,6 +149,6 @@ class BPTTLoader(ResumableLoader):
         bounds = self._bounds()
         return f"tokens {bounds[batch]} to {bounds[batch + 1]} of each track"
 
-    def _layout(self) -> dict[str, Any]:
+    def _layout(self, next_batch: int) -> dict[str, Any]:
         cut = {"num_tokens": len(self.tokens), "num_tracks": self.num_tracks, "bptt": self.bptt}
         return {**cut, "varied_by_seed": self.seed if self.vary else None}

@@ -1,7 +1,6 @@
 """Trains and scores a net that predicts the next token of a stream."""
 
 import math
-from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -13,6 +12,7 @@ from src.models.base import BaseModel
 from src.models.text.decoder_loss import decoder_loss, decoder_losses
 from src.models.text.dynamic_evaluation import DynamicEvaluation
 from src.models.text.generation import generate
+from src.models.text.hidden_state import dealt, mapped
 from src.models.text.neural_cache import NeuralCache
 from src.models.text.recurrent_net import LanguageFeatures
 from src.models.text.token_loss import IGNORED
@@ -235,14 +235,7 @@ class LanguageModel(BaseModel):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         saved = checkpoint.get("hidden_state", {"ranks": [None], "num_tracks": 0, "lengths": []})
-        # With another number of devices it belongs to other tracks, which is an error unless an epoch begins.
-        self.state = saved["ranks"][self.global_rank % len(saved["ranks"])]
-        self._num_tracks["train"] = saved["num_tracks"]
+        ranks, devices = saved["ranks"], self.trainer.world_size
+        self.state = dealt(ranks, self.trainer.global_rank, devices)
+        self._num_tracks["train"] = saved["num_tracks"] * len(ranks) // devices
         self._lengths = list(saved["lengths"])
-
-
-def mapped(function: Callable[[Tensor], Tensor], state: Any) -> Any:
-    """Apply a function to each tensor of a state; (nested) tuples become plain tuples."""
-    if isinstance(state, Tensor):
-        return function(state)
-    return tuple(mapped(function, part) for part in state) if isinstance(state, tuple | list) else state

@@ -11,7 +11,7 @@ from torch import Tensor
 from src.core.internals import loop_over_time, lstm_as_loop
 from src.datamodules.text.tokenization import LINE_END, UNKNOWN, without_torchtext
 from src.models.text import qrnn_layer
-from src.models.text.language_model import mapped
+from src.models.text.hidden_state import mapped
 from src.serving.graphs import Served, generator
 
 
