@@ -18,7 +18,7 @@ from src.core.console import list_if_asked, print_if_asked
 from src.core.errors import ROOT
 from src.core.explain import readable_errors
 from src.core.output import set_quiet
-from src.core.run_config import fetch_run, job_folder, job_overrides, set_run_dir
+from src.core.run_config import fetch_run, in_newest_format, job_folder, job_overrides, set_run_dir
 from src.core.run_dir import own_run_dir, removed_if_empty
 from src.core.signals import exit_on_signals
 
@@ -35,6 +35,7 @@ def main(cfg: DictConfig) -> None:
     """Check the config, then run it in its run_dir."""
     with readable_errors("train"), exit_on_signals(requeue=bool(cfg.resume)):
         with removed_if_empty(job_folder()):
+            cfg = in_newest_format(cfg)
             address = set_run_dir(cfg)
             fetch_run(cfg, address)
             check(cfg)

@@ -19,7 +19,7 @@ from src.core.errors import ConfigError
 from src.core.explain import readable_errors
 from src.core.output import note, show
 from src.core.remote import Copy, folder_for, is_address
-from src.core.run_config import with_fetched_data
+from src.core.run_config import in_newest_format, with_fetched_data
 from src.core.run_dir import RunDir
 from src.report.parts import Section
 from src.report.run import Subject, sections_of, write_report
@@ -52,7 +52,7 @@ def config_of(run: RunDir) -> DictConfig:
     for key in ("defaults", "hydra"):
         config.pop(key, None)
     config.run_dir = str(run.folder)
-    return config
+    return in_newest_format(config)
 
 
 def view_of(config: DictConfig, run: RunDir) -> list[Section]:

@@ -9,8 +9,10 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from src.core import migrations
 from src.core.check import check, composed
 from src.core.errors import ConfigError, nearest
 from src.core.explain import explain
@@ -205,7 +207,7 @@ def check_values(sweep: Sweep) -> None:
     }
     for turn in range(max(map(len, values.values()), default=1)):
         chosen = {name: choices[turn % len(choices)] for name, choices in values.items()}
-        started_with = {**sweep.fixed, **chosen, "run_dir": "runs/sweeps", "resume": "auto"}
+        started_with = keys_of_today({**sweep.fixed, **chosen, "run_dir": "runs/sweeps", "resume": "auto"})
         overrides = [f"{key}={value}" for key, value in started_with.items()]
         try:
             check(composed(overrides))
@@ -214,3 +216,12 @@ def check_values(sweep: Sweep) -> None:
             if message is None:
                 raise
             raise ConfigError(message) from None
+
+
+def keys_of_today(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Give train.py its keys' names of today: a sweep that began before an upgrade keeps the older ones."""
+    if not any(migration.arguments for migration in migrations.MIGRATIONS):
+        return overrides
+    groups = [f"{key}={value}" for key, value in overrides.items() if "." not in key]
+    today = migrations.renamed_keys(OmegaConf.to_container(composed(groups)))
+    return {today.get(key, key): value for key, value in overrides.items()}

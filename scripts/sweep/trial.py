@@ -14,7 +14,7 @@ from pathlib import Path
 from optuna import Study
 from optuna.trial import Trial, TrialState
 
-from scripts.sweep.file import Sweep
+from scripts.sweep.file import Sweep, keys_of_today
 from src.core.errors import ROOT, ConfigError
 from src.core.run_dir import RunDir
 
@@ -63,7 +63,7 @@ class TrialProcess:
         self._reported, self._last_stop = reported, (sweep.early_terminate or {}).get("last_stop", math.inf)
         self._started = time.monotonic()
         self._seconds_before = trial.user_attrs.get("seconds", 0.0)
-        overrides = {**sweep.fixed, **overrides, "run_dir": str(run_dir), "resume": "auto"}
+        overrides = keys_of_today({**sweep.fixed, **overrides, "run_dir": str(run_dir), "resume": "auto"})
         run_dir.mkdir(parents=True, exist_ok=True)
         libc = ctypes.CDLL(None)
         with (run_dir / "output.txt").open("a") as output:

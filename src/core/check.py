@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from src.core.errors import CONF, ConfigError, nearest
+from src.core.migrations import FORMAT_KEY, newest_format
 from src.core.ranks import run_name
 from src.core.remote import folder_for
 from src.core.run_dir import check_start
@@ -47,6 +48,7 @@ def _experiment(_root_: DictConfig) -> str:
 OmegaConf.register_new_resolver("run_name", run_name, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("experiment", _experiment, replace=True)
 OmegaConf.register_new_resolver("folder_for", folder_for, replace=True)
+OmegaConf.register_new_resolver(FORMAT_KEY, newest_format, replace=True)
 
 
 def composed(overrides: Sequence[str], name: str = "train") -> DictConfig:
@@ -141,8 +143,8 @@ TRAIN = Program(
         "def train(*, task: Literal['fit', 'test', 'validate'], seed: int, run_dir: str, data_dir: str,"
         " cache_dir: str, checkpoint: str | None,"
         " resume: Literal[True, False, 'auto'], overwrite: bool, print_config: bool = False, quiet: bool = False,"
-        " debug: bool, scoring: dict[str, str], datamodule: dict, model: dict, callbacks: dict, trainer: dict,"
-        " logger: dict): ..."
+        " debug: bool, fastlight_format: int, scoring: dict[str, str], datamodule: dict, model: dict, callbacks: dict,"
+        " trainer: dict, logger: dict): ..."
     ),
     _check_train_files,
 )

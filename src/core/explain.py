@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from src.core.errors import CONF, ROOT, ConfigError, first_line, nearest
+from src.core.migrations import renamed_keys
 from src.core.ranks import in_multirun
 from src.core.signatures import signature_of
 
@@ -114,6 +115,9 @@ def _explain_override(error: Exception, overrides: list[str], config_name: str) 
         signature = signature_of(node["_target_"])
         if signature and name in signature.annotations:
             return f"{key} has its default, which conf does not name; set it with +{key}={value}"
+    now = renamed_keys(OmegaConf.to_container(config)).get(key)
+    if now is not None:
+        return f"{key} is called {now} now: give {now}={value}"
     return f"there is no key {key}{nearest(key, [*_dotted_keys(config), *_groups()])}"
 
 

@@ -37,9 +37,22 @@ class Migration:
     states: Mapping[str, str] = field(default_factory=dict)
 
 
-# The first one makes format 2 of format 1, the next one 3 of 2, and so on. An entry that has been released stays as it
-# is: a later change is an entry of its own. CONTRIBUTING.md says when one is due.
-MIGRATIONS: list[Migration] = []
+IMAGES = [f"src.datamodules.images.{n}" for n in ("cifar10.CIFAR10", "digits.Digits", "fashion_mnist.FashionMNIST")]
+IMAGES += ["src.datamodules.images.folder.ImageFolder", "src.datamodules.images.mnist.MNIST"]
+TABLES = [f"src.datamodules.tables.{n}" for n in ("adult.Adult", "diabetes.Diabetes", "flights.Flights", "own.Table")]
+TABLES += ["src.datamodules.tables.function.Function", "src.datamodules.tables.rossmann.Rossmann"]
+TEXTS = ["src.datamodules.text.files.TextFiles", "src.datamodules.text.shakespeare.Shakespeare"]
+
+# The first one makes format 2 of format 1, the next one 3 of 2, and so on. The last one is extended until there is a
+# tests/golden/format_N of its format, which a release makes; from then on it stays as it is. See CONTRIBUTING.md.
+MIGRATIONS: list[Migration] = [
+    Migration(
+        added={
+            "src.callbacks.stop_signals.StopSignals": {"save_every_minutes": 10},  # changes no result
+            **{data: {"global_batch_size": None} for data in (*IMAGES, *TABLES, *TEXTS)},
+        },
+    ),
+]
 
 
 def newest_format() -> int:
@@ -79,6 +92,20 @@ def update_config(config: dict[Any, Any], path: object) -> dict[str, Any]:
     return added
 
 
+def renamed_keys(config: Any, path: str = "") -> dict[str, str]:
+    """The keys that arguments in a config of today had in older formats, dotted, and what they are called now."""
+    found: dict[str, str] = {}
+    for key, part in config.items() if isinstance(config, dict) else ():
+        found |= renamed_keys(part, _joined(path, key))
+    owner = config.get("_target_", None if path else TRAIN) if isinstance(config, dict) else None
+    names: dict[str, str] = {}  # of the arguments, before: now
+    for migration in reversed(MIGRATIONS):
+        for before, since in migration.arguments.get(str(owner), {}).items():
+            names[before] = names.get(since, since)
+        owner = next((before for before, since in migration.renamed.items() if since == owner), owner)
+    return found | {_joined(path, before): _joined(path, now) for before, now in names.items()}
+
+
 def _due(file: dict[Any, Any], path: object) -> list[Migration]:
     """The migrations from a file's format on; the file then says that they are done."""
     number = file.get(FORMAT_KEY, 1)
@@ -97,10 +124,9 @@ def _update_node(node: Any, migration: Migration, file: str, path: str, added: d
     parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, part in parts:
         _update_node(part, migration, file, _joined(path, key), added)
-    target = node.get("_target_") if isinstance(node, dict) else None
-    if isinstance(target, str):
-        node["_target_"] = target = migration.renamed.get(target, target)
-        _update_arguments(node, target, migration, file, path, added)
+    if isinstance(node, dict) and isinstance(node.get("_target_"), str):
+        node["_target_"] = migration.renamed.get(node["_target_"], node["_target_"])
+        _update_arguments(node, node["_target_"], migration, file, path, added)
 
 
 def _update_arguments(
@@ -159,12 +185,11 @@ def _rename_states(checkpoint: dict[Any, Any], migration: Migration) -> None:
     """Lightning keeps the state of a callback or datamodule under its class's name, and ours that of a logger."""
     names = {_last(before): _last(since) for before, since in migration.renamed.items()} | dict(migration.states)
     resume = checkpoint.get("resume")
-    for states in (
-        checkpoint,
-        checkpoint.get("callbacks"),
-        resume.get("loggers") if isinstance(resume, dict) else None,
-    ):
-        for key in list(states) if isinstance(states, dict) else ():
+    loggers = resume.get("loggers") if isinstance(resume, dict) else None
+    for states in (checkpoint, checkpoint.get("callbacks"), loggers):
+        if not isinstance(states, dict):
+            continue
+        for key in list(states):
             # A callback that may be there twice has its arguments in its key: ModelCheckpoint{'monitor': ...}
             name, brace, arguments = str(key).partition("{") if key not in names else (key, "", "")
             if names.get(name, name) != name:

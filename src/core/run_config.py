@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.core.errors import ConfigError
 from src.core.files import write_text
+from src.core.migrations import FORMAT_KEY, newest_format, update_config
 from src.core.output import note
 from src.core.ranks import is_rank_zero
 from src.core.remote import Copy, folder_for, is_address
@@ -62,6 +63,56 @@ def with_fetched_data(cfg: DictConfig) -> DictConfig:
     return local
 
 
+def in_newest_format(cfg: DictConfig) -> DictConfig:
+    """The config; that of an older run, which is to be repeated, with what has changed since.
+
+    Raises:
+        ConfigError: it is of a newer format, or asks for something that does not exist any more.
+    """
+    if cfg.get(FORMAT_KEY) == newest_format():
+        return cfg
+    config: Any = OmegaConf.to_container(cfg)
+    update_config(config, "the run's config.yaml")
+    updated = DictConfig(config)
+    OmegaConf.set_struct(updated, True)
+    return updated
+
+
+def continue_older_run(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Let a run that began before an upgrade do what it did, where conf has new keys; a note names them.
+
+    It is the run that is resumed or, if a checkpoint is continued or scored, the run of that checkpoint. The first
+    resume writes kept.json: from then on config.yaml is of the newest format.
+
+    Args:
+        cfg: gets the values.
+        overrides: the command line; its keys stay as given.
+    """
+    folder = cfg.run_dir if cfg.resume else cfg.checkpoint and Path(cfg.checkpoint).parent.parent
+    run = RunDir(folder or cfg.run_dir)
+    old = _saved(run.config_yaml) if folder else None
+    if old is None:
+        return
+    added = update_config(old, run.config_yaml) | run.kept()
+    given = {override.split("=", 1)[0].lstrip("+~") for override in overrides}
+    kept = {key: value for key, value in added.items() if key not in given and _differs(cfg, old, key, value)}
+    for key, value in kept.items():
+        OmegaConf.update(cfg, key, value, merge=False, force_add=True)
+    if kept and is_rank_zero():
+        if cfg.resume:
+            write_text(run.kept_json, json.dumps(kept))
+        shown = ", ".join(f"{key}={value}" for key, value in kept.items())
+        note(f"the run began with an older fastlight and continues as it did: {shown}")
+
+
+def _differs(cfg: DictConfig, old: dict[str, Any], key: str, value: Any) -> bool:
+    """Whether an argument of a part that the old config has too is another one now."""
+    part = key.rpartition(".")[0]
+    target = OmegaConf.select(cfg, f"{part}._target_") if part else None
+    is_same_part = target is not None and target == OmegaConf.select(OmegaConf.create(old), f"{part}._target_")
+    return is_same_part and OmegaConf.select(cfg, key) != value
+
+
 def save_config(cfg: DictConfig, overrides: Sequence[str] | None = None) -> dict[str, Any]:
     """Write run_dir/config.yaml, which repeats the run elsewhere; return the resolved config as plain data.
 
@@ -92,14 +143,21 @@ def save_config(cfg: DictConfig, overrides: Sequence[str] | None = None) -> dict
     return config  # pyright: ignore[reportReturnType]
 
 
-def _tell_changes(path: Path, config: dict[Any, Any]) -> None:
+def _saved(path: Path) -> dict[str, Any] | None:
+    """The config in a file, with its interpolations; None if it is damaged."""
     try:
-        old = OmegaConf.to_container(OmegaConf.load(path))
+        config: Any = OmegaConf.to_container(OmegaConf.load(path))
     except (yaml.YAMLError, OSError, ValueError):
-        old = None
-    if not old:
+        return None
+    return config if config and isinstance(config, dict) else None
+
+
+def _tell_changes(path: Path, config: dict[Any, Any]) -> None:
+    old = _saved(path)
+    if old is None:
         note(f"{path} is damaged and written anew: whether values differ from before is not known")
         return
+    update_config(old, path)
     ignored = ("defaults", "hydra", "run_dir", "print_config", "quiet", "debug")
     changed = [key for key in _differing(old, config) if key.split(".")[0] not in ignored]
     if changed:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import platform
+import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from src.core.checksums import damage_of
 from src.core.errors import ConfigError
 from src.core.files import make_folder, read_json, sync, write_text
+from src.core.migrations import FORMAT_KEY, newest_format
 from src.core.output import note, show
 from src.core.ranks import is_rank_zero
 from src.core.remote import sent_at_the_end, shown
@@ -25,6 +27,7 @@ class RunDir:
     Attributes:
         config_yaml: the resolved config, which repeats the run.
         overrides_json: the choices on the command line; missing if they alone do not repeat the run.
+        kept_json: what a run that began before an upgrade keeps doing, by key; missing if there is nothing.
         metrics_csv: what was logged, step by step.
         metrics_json: the final scores, times and speeds.
         environment_json: the machine and the versions.
@@ -36,6 +39,7 @@ class RunDir:
         self.folder = Path(folder)
         self.config_yaml = self.folder / "config.yaml"
         self.overrides_json = self.folder / "overrides.json"
+        self.kept_json = self.folder / "kept.json"
         self.metrics_csv = self.folder / "metrics.csv"
         self.metrics_json = self.folder / "metrics.json"
         self.environment_json = self.folder / "environment.json"
@@ -59,12 +63,24 @@ class RunDir:
         """What environment.json says of the machine and the versions; empty if there is no such file."""
         return read_json(self.environment_json, dict) or {}
 
+    def kept(self) -> dict[str, Any]:
+        """What kept.json says; empty if there is no such file."""
+        return read_json(self.kept_json, dict) or {}
+
     def command(self) -> str:
         """The command line that repeats the run: as it was started if that is known, else from config.yaml."""
         overrides = read_json(self.overrides_json, list)
-        if overrides is None:
+        if overrides is None or self._is_older():
             return f"python train.py --config-path={self.folder} --config-name=config run_dir=NEW"
         return shlex.join(["python", "train.py", *overrides])
+
+    def _is_older(self) -> bool:
+        """Whether the config is of an older format, whose command line conf may not understand any more."""
+        if not self.config_yaml.is_file():
+            return False
+        text = self.config_yaml.read_text(encoding="utf-8", errors="replace")
+        found = re.search(rf"^{FORMAT_KEY}: (\d+)$", text, re.MULTILINE)
+        return int(found[1] if found else 1) < newest_format()
 
     def checkpoint_files(self) -> list[Path]:
         """All checkpoints: last.ckpt first, then the others from the newest on."""
@@ -73,7 +89,14 @@ class RunDir:
 
     def clear(self) -> None:
         """Remove what would mix with a new run."""
-        for path in (self.finished, self.checkpoints, self.tensorboard, self.metrics_csv, self.metrics_json):
+        for path in (
+            self.finished,
+            self.checkpoints,
+            self.tensorboard,
+            self.metrics_csv,
+            self.metrics_json,
+            self.kept_json,
+        ):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 

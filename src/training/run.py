@@ -15,7 +15,7 @@ from src.core.errors import ConfigError
 from src.core.output import is_quiet, set_quiet
 from src.core.ranks import check_ranks, is_rank_zero, share
 from src.core.remote import send_run
-from src.core.run_config import save_config, with_fetched_data
+from src.core.run_config import continue_older_run, save_config, with_fetched_data
 from src.core.run_dir import RunDir, last_whole_checkpoint, own_run_dir, show_results
 
 
@@ -65,6 +65,7 @@ def run(
         datamodule: the data to use in place of those that the config describes.
     """
     with _quiet_if(cfg.get("quiet", False)):
+        continue_older_run(cfg, overrides or ())
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         data = datamodule or instantiate(with_fetched_data(cfg).datamodule, _convert_="all")
         model = instantiate(cfg.model, _convert_="all")

@@ -6,9 +6,12 @@ import pytest
 from hydra.errors import InstantiationException
 from omegaconf.errors import MissingMandatoryValue
 
+from src.core import migrations
 from src.core.errors import ConfigError, first_line
 from src.core.explain import JobFailed, explain, readable_errors
+from src.core.migrations import Migration
 from src.core.ranks import check_ranks
+from tests.support.programs import composed
 from tests.support.tiny import trainer
 
 
@@ -49,6 +52,13 @@ def test_a_failed_job_has_spoken_unless_it_was_on_another_machine(monkeypatch, c
     here.__cause__ = ConfigError("no")
     assert ended(here, monkeypatch) == 1
     assert capsys.readouterr().err == ""
+
+
+def test_a_key_from_before_an_upgrade_leads_to_its_name_of_today(monkeypatch):
+    since = Migration(arguments={"src.models.images.classifier.ImageClassifier": {"rate": "lr"}})
+    monkeypatch.setattr(migrations, "MIGRATIONS", [since])
+    refused = raised_by(composed, "model.rate=1")
+    assert explain(refused, ["model.rate=1"], "train") == "model.rate is called model.lr now: give model.lr=1"
 
 
 def test_what_this_project_refuses_is_for_the_user(monkeypatch):

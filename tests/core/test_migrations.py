@@ -3,7 +3,14 @@
 import pytest
 
 from src.core import migrations
-from src.core.migrations import FORMAT_KEY, Migration, newest_format, update_checkpoint, update_config
+from src.core.migrations import (
+    FORMAT_KEY,
+    Migration,
+    newest_format,
+    renamed_keys,
+    update_checkpoint,
+    update_config,
+)
 
 NET = "src.models.nets.Net"
 TABLE = [
@@ -161,4 +168,15 @@ def test_a_config_is_updated_and_what_was_added_is_told():
         "callbacks": {"a": {"_target_": NET, "relu": False, "act": act}},
         "quiet": False,
         FORMAT_KEY: 3,
+    }
+
+
+def test_older_names_of_keys_lead_to_those_of_today(monkeypatch):
+    later = Migration(renamed={NET: "src.today.Net"}, arguments={"src.today.Net": {"width": "widths"}})
+    monkeypatch.setattr(migrations, "MIGRATIONS", [*TABLE, later, Migration(arguments={"train": {"seed": "seeds"}})])
+    config = {"model": {"_target_": "src.Model", "net": {"_target_": "src.today.Net", "widths": 5}}, "seeds": 1}
+    assert renamed_keys(config) == {
+        "model.net.size": "model.net.widths",
+        "model.net.width": "model.net.widths",
+        "seed": "seeds",
     }

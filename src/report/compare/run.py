@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from src.core.errors import ConfigError
+from src.core.migrations import update_config
 from src.core.run_dir import RunDir
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML has it
@@ -88,4 +89,5 @@ def _configs_below(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
                 raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
             if isinstance(config, dict) and "monitor" in (config.get("scoring") or {}):  # else not from train.py
                 below.clear()
+                update_config(config, path)
                 yield Path(place), config

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from src.core.errors import ConfigError
+from src.core.migrations import FORMAT_KEY
 from src.report.compare.run import Run
 
 ABSENT = "-"  # the value of a key that a run's config does not have
 # Keys that do not change a score, or only by chance: at any depth, and at the top.
 IGNORED_ANYWHERE = {"seed", "run_dir", "data_dir", "cache_dir"}
-IGNORED_AT_TOP = {"defaults", "hydra", "logger", "resume", "overwrite", "debug", "print_config"}
+IGNORED_AT_TOP = {"defaults", "hydra", "logger", "resume", "overwrite", "debug", "print_config", FORMAT_KEY}
 
 
 @dataclass(frozen=True)

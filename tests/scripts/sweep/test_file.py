@@ -8,8 +8,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from scripts.sweep.file import check_values, read_sweep
+from scripts.sweep.file import check_values, keys_of_today, read_sweep
+from src.core import migrations
 from src.core.errors import ConfigError
+from src.core.migrations import Migration
 from tests.support.programs import ROOT
 
 FILES = sorted((ROOT / "conf" / "sweep").glob("*.yaml"))
@@ -161,6 +163,18 @@ def test_a_mistake_in_a_file_is_named(changes, message, tmp_path):
 def test_a_key_that_train_does_not_know_is_found_before_the_first_trial(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no key model.lrr; did you mean model.lr\?"):
         check_values(read_sweep(written(tmp_path, {"model.lrr": {"value": 1}}), []))
+
+
+RENAMED = Migration(arguments={"src.models.images.classifier.ImageClassifier": {"rate": "lr"}})
+
+
+def test_a_sweep_from_before_an_upgrade_keeps_its_keys(tmp_path, monkeypatch):
+    monkeypatch.setattr(migrations, "MIGRATIONS", [RENAMED])
+    sweep = read_sweep(written(tmp_path, {"model.rate": {"values": [0.1, 0.2]}}), [])
+    check_values(sweep)
+    assert list(sweep.parameters) == ["model.rate"]  # what Optuna knows
+    today = keys_of_today({**sweep.fixed, "model.rate": 0.1})
+    assert today == {**sweep.fixed, "model.lr": 0.1}
 
 
 def test_a_parameter_s_last_value_is_checked_too(tmp_path):
