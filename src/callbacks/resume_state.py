@@ -6,6 +6,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from src.callbacks.states_left_over import tell_states_left_over
 from src.core.internals import count_logged_step, is_accumulating, restore_scores
 from src.core.ranks import gather
 from src.core.sharding import is_sharded, placed_like, whole
@@ -35,6 +36,8 @@ class ResumeState(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self._loaded = checkpoint.get("resume", {}) if trainer.state.fn == "fit" else {}
+        if trainer.state.fn == "fit":
+            tell_states_left_over(trainer, checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not in on_train_start: a run that was already at its end does not reach that hook.

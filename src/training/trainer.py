@@ -74,6 +74,7 @@ def silence_lightning() -> None:
     for known in (
         ".*treespec, LeafSpec",  # its own use of torch 2.13
         "Checkpoint directory .* is not empty",  # in a resumed run
+        "Be aware that when using `ckpt_path`, callbacks",  # src/callbacks/resume_state.py says it in a line
         "The dirpath has changed",  # with the checkpoint of another run
         "Grad strides do not match bucket view strides",  # DDP, for weights with a size of 1: harmless
         "The `srun` command is available",  # in a run without SLURM

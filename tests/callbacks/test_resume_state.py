@@ -10,6 +10,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from src.callbacks.loader_state import LoaderState
 from src.callbacks.resume_state import ResumeState
+from src.core import migrations
+from src.core.migrations import Migration
 from src.loggers.csv_logger import CSVLogger
 from tests.support.programs import same
 from tests.support.tiny import TinyImages, classifier, trainer
@@ -102,3 +104,57 @@ def test_ranks_that_would_go_on_from_different_steps_stop(tmp_path, monkeypatch)
     monkeypatch.setattr("src.callbacks.resume_state.gather", lambda value: [value, value + 3])
     with pytest.raises(ValueError, match=r"different checkpoints, after steps \[0, 3\]: resume again"):
         trained(tmp_path, 1)
+
+
+class Clock(pl.Callback):
+    """Has a state."""
+
+    def __init__(self):
+        self.loaded = None
+
+    def state_dict(self):
+        return {"ticks": 3}
+
+    def load_state_dict(self, state_dict):
+        self.loaded = state_dict
+
+
+class Stopwatch(Clock):
+    """The same by another name."""
+
+
+def test_a_state_that_finds_its_callback_is_not_told(tmp_path, capsys):
+    trained(tmp_path, 1, Clock())
+    trained(tmp_path, 2, Clock(), resume=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_states_without_a_callback_and_callbacks_without_a_state_are_told(tmp_path, capsys):
+    trained(tmp_path, 1, Clock())
+    trained(tmp_path, 2, Stopwatch(), resume=True)
+    assert capsys.readouterr().err == (
+        "note: the checkpoint has a state that nothing here takes: Clock; what it counted is lost\n"
+        "note: the checkpoint has no state for Stopwatch, which begins anew\n"
+    )
+
+
+def test_a_renamed_callback_keeps_its_state(tmp_path, capsys, monkeypatch):
+    trained(tmp_path, 1, Clock())
+    since = Migration(renamed={f"{__name__}.Clock": f"{__name__}.Stopwatch"})
+    monkeypatch.setattr(migrations, "MIGRATIONS", [*migrations.MIGRATIONS, since])
+    stopwatch = Stopwatch()
+    trained(tmp_path, 2, stopwatch, resume=True)
+    assert stopwatch.loaded == {"ticks": 3}
+    assert capsys.readouterr().err == ""
+
+
+class StatefulImages(TinyImages):
+    def state_dict(self):
+        return {"rows": 12}
+
+
+def test_data_without_a_state_are_told(tmp_path, capsys):
+    trained(tmp_path, 1)
+    monitor = trainer(2, ResumeState())
+    monitor.fit(classifier(), StatefulImages(), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    assert "no state for StatefulImages, which begins anew\n" in capsys.readouterr().err
