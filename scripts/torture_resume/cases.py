@@ -15,6 +15,8 @@ STOPPER = "+callbacks.stopper._target_=pytorch_lightning.callbacks.EarlyStopping
 STOPPER += " +callbacks.stopper.monitor=val/loss +callbacks.stopper.min_delta=9 +callbacks.stopper.patience=25"
 PLATEAU = "model/scheduler=constant model.scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau"
 PLATEAU += " +model.scheduler.patience=0 +model.scheduler.threshold=0.5"
+DDP = "trainer=ddp_cpu trainer.devices="
+FSDP = "trainer=fsdp trainer.accelerator=cpu trainer.devices=2"
 
 CASES = {
     "digits": f"{DIGITS} trainer.accumulate_grad_batches=4 trainer.val_check_interval=6",
@@ -31,6 +33,13 @@ CASES = {
     "words_qrnn": f"{WORDS} model/net=qrnn callbacks=[text,ema] datamodule.documents=true"
     " datamodule.document_start='^' logger=[csv,wandb]",
     "table_plateau": f"{TABLE} {PLATEAU} {STOPPER} trainer.val_check_interval=0.5",
+    "digits_2_ranks": f"{DIGITS} trainer.accumulate_grad_batches=4 trainer.val_check_interval=3 {DDP}2",
+    "table_3_ranks": f"{TABLE} {DDP}3",
+    "words_3_ranks": f"{WORDS} callbacks=[text,nt_asgd] callbacks.nt_asgd.patience=1 model/optimizer=sgd"
+    f" model/scheduler=constant model.lr=3 {DDP}3",
+    "digits_4_ranks": f"{DIGITS} callbacks=[images,ema] {DDP}4",
+    "table_4_ranks": f"{TABLE} {PLATEAU} {DDP}4",
+    "digits_fsdp": f"{DIGITS} trainer.accumulate_grad_batches=4 trainer.val_check_interval=3 {FSDP}",
 }
 
 

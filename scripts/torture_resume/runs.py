@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,8 @@ class Run:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
         with self.log.open("a") as log:
             resume = f"resume={'true' if has_checkpoint else 'auto'}"
-            return subprocess.Popen([*self.command, resume], env=environment, stdout=log, stderr=log)
+            command = [*self.command, resume]
+            return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
     def wait_for_config(self, process: subprocess.Popen[bytes], since: float) -> None:
         """Wait until the process has written config.yaml, later than `since`, or has ended."""
@@ -76,6 +78,12 @@ class Run:
         return f"{rows} rows, {' and '.join(saved) or 'no checkpoint'}"
 
 
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and those that it has started, the other ranks, at one moment."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def kill(run: Run, life: Life, draw: random.Random) -> str | None:
     """Start a run's process and kill it at a random moment.
 
@@ -94,8 +102,12 @@ def kill(run: Run, life: Life, draw: random.Random) -> str | None:
         run.wait_for_config(process, started)
         time.sleep(draw.uniform(0, life.total - life.start_up))
     moment = time.time() - started
-    process.send_signal(number)  # has no effect if it has ended
+    if number == signal.SIGKILL:
+        kill_all(process)
+    else:
+        process.send_signal(number)  # has no effect if it has ended
     status = process.wait(TIMEOUT_S)
+    kill_all(process)  # the ranks that it may have left
     if run.is_finished and status in (0, -number):  # the training was over, and Python perhaps not
         return None
     # Early in its start a program has no handlers yet; it never has one for SIGKILL.
