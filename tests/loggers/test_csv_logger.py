@@ -36,6 +36,8 @@ def test_a_new_name_becomes_a_column_of_the_older_rows_too(folder):
     csv.log_metrics({"loss": 0.5}, step=0)
     csv.log_metrics({"accuracy": 0.75}, step=1)
     assert lines(folder) == ["step,accuracy,loss", "0,,0.5", "1,0.75,"]
+    csv.log_metrics({"accuracy": 0.5, "loss": 0.25, "rate": 2.0}, step=2)
+    assert lines(folder) == ["step,accuracy,loss,rate", "0,,0.5,", "1,0.75,,", "2,0.5,0.25,2.0"]
 
 
 def earlier_run(folder, steps=4):

@@ -47,6 +47,13 @@ def test_own_groups_must_not_hold_a_parameter_twice():
         layer_groups(Grouped([["first", "second"], ["second", "third"]]))
 
 
+def test_own_groups_must_not_hold_another_nets_parameters_instead():
+    net = Grouped([["first", "second"], ["strange"]])
+    object.__setattr__(net, "strange", nn.Linear(4, 5))  # not a child of the net
+    with pytest.raises(ValueError, match="got 6, 4 of them different"):
+        layer_groups(net)
+
+
 @pytest.mark.parametrize(
     "norm", [nn.BatchNorm2d(3), nn.LayerNorm(3), nn.GroupNorm(1, 3), nn.InstanceNorm2d(3, affine=True)]
 )

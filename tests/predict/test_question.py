@@ -60,6 +60,15 @@ def test_one_question_is_asked_at_a_time(keys):
         check_question(asked(**keys))
 
 
+def test_of_three_keys_one_is_given(sounds, monkeypatch):
+    named = replace(sounds, asked_by="sound", suffixes=None)
+    known = (*domains(), named)
+    monkeypatch.setattr(question, "domains", lambda: known)
+    check_question(asked(input="a.png", sound=None))
+    with pytest.raises(ConfigError, match=r"give one of input=\.\.\., prompt=\.\.\., sound=\.\.\.;"):
+        check_question(asked(sound="a", prompt="x"))
+
+
 def test_a_fourth_domain_needs_no_edit_of_shared_code(sounds, tmp_path):
     (tmp_path / "deep" / "deeper").mkdir(parents=True)
     (tmp_path / "deep" / "deeper" / "a.wav").touch()
