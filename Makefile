@@ -12,6 +12,7 @@ train: .venv/installed  ## set up, then train the quick default (digits, half a 
 # One process for each core, one file at a time in each, so that a file's fixtures are made once.
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
+unexport PYTHONDONTWRITEBYTECODE  # many processes import the same files
 test: .venv/installed  ## set up, then test the whole behaviour: under 5 minutes on 2 cores
 	$(PYTEST) -m "not long" $(ARGS)
 

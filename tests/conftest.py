@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from src.core.signals import handle, restore
-from tests.support.programs import program
+from tests.support import zygote
 
 TESTS = Path(__file__).parent
 # Files whose tests take longest begin first: at the end no worker waits long for another.
@@ -26,9 +26,23 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Give all workers of a session the same two zygotes, which end with it."""
+    node.workerinput["zygotes"] = zygote.address(is_light=False), zygote.address(is_light=True)
+
+
+def pytest_configure(config):
+    """Use the session's zygotes in a worker."""
+    if hasattr(config, "workerinput"):
+        zygote.address = lambda is_light: config.workerinput["zygotes"][is_light]
+
+
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory, worker_id):
     """The folder of one `python train.py`, started the way a user starts it; all workers of a session share it."""
+    from tests.support.programs import program  # not above: the process that only hands out tests needs no torch
+
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "digits" / "run"
     with FileLock(base.parent / f"{base.parent.name}-digits.lock"):

@@ -85,7 +85,7 @@ def start(command, *, cwd, env, stdout, stderr):
     With LIGHT in `env`, torch is not imported before the program starts.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.connect(_zygote("LIGHT" in env))
+    connection.connect(address(is_light="LIGHT" in env))
     request = {"argv": list(map(str, command)), "cwd": str(cwd), "env": env, "root": str(ROOT)}
     request = json.dumps(request).encode()
     descriptors = array.array("i", [stdout.fileno(), stderr.fileno()])
@@ -95,31 +95,33 @@ def start(command, *, cwd, env, stdout, stderr):
 
 
 @cache
-def _zygote(is_light):
-    """The address of this process's zygote, which ends with it."""
+def address(is_light):
+    """The address of this process's zygote, which ends with it and imports torch when its first program starts."""
     folder = tempfile.mkdtemp()
-    address = f"{folder}/zygote"
+    path = f"{folder}/zygote"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.support.zygote", address, *["light"] * is_light]
+    command = [sys.executable, "-m", "tests.support.zygote", path, *["light"] * is_light]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     atexit.register(process.communicate)  # it ends when its stdin does
     atexit.register(shutil.rmtree, folder)
-    return address
+    return path
 
 
-def serve(address, imported):
+def serve(path, imported):
     """Fork for each request until stdin ends."""
-    for module in imported:
-        __import__(module)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    server.bind(address)
+    server.bind(path)
     server.listen()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes that wait for programs
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    while server in select.select([server, sys.stdin], [], [])[0]:
+    asked = partial(select.select, [server, sys.stdin], [], [])
+    if server in asked()[0]:
+        for module in imported:
+            __import__(module)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes that wait for programs
+    while server in asked()[0]:
         connection, _ = server.accept()
         if os.fork() == 0:
             server.close()
