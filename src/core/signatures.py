@@ -96,19 +96,44 @@ def _signature(node: ast.stmt, path: Path) -> Signature | None:
     if isinstance(node, ast.FunctionDef):
         return _arguments(node)
     assert isinstance(node, ast.ClassDef)
-    init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    inits = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+    if not inits and node.decorator_list:
+        return None  # such as @dataclass, which writes the __init__
+    init = inits[-1] if inits else None  # those before it are overloads
     own = _arguments(init, skip_self=True) if init else Signature(takes_any_key=True)
-    if not own.takes_any_key:
+    given = _given_to_base(init) if init else (0, [])
+    if not own.takes_any_key or given is None:
         return own
     # **kwargs of a subclass go to its base; a class without __init__ has that of its base.
     inherited = next(filter(None, (_signature_of_base(base, path) for base in node.bases)), None)
     if inherited is None:
         return own if init else None
+    names = list(inherited.annotations)
+    hidden = {*names[: given[0]], *given[1], *own.annotations}
     return Signature(
-        inherited.annotations | own.annotations,
-        own.required | (inherited.required - set(own.annotations)),
+        own.annotations | {name: kind for name, kind in inherited.annotations.items() if name not in hidden},
+        own.required | (inherited.required - hidden),
         inherited.takes_any_key,
     )
+
+
+def _given_to_base(init: ast.FunctionDef) -> tuple[int, list[str]] | None:
+    """What a subclass gives to its base beside its **kwargs; None if these do not simply go there.
+
+    Returns:
+        How many arguments by place, and the names of the others: 1 and ["name"] in
+        `super().__init__(folder, name=name, **kwargs)`.
+    """
+    kwargs = init.args.kwarg.arg if init.args.kwarg else None
+    nodes = list(ast.walk(init))
+    reads = [n.value for n in nodes if isinstance(n, ast.Attribute) and n.attr == "get"]
+    uses = [n for n in nodes if isinstance(n, ast.Name) and n.id == kwargs and n not in reads]
+    calls = [n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func).endswith(".__init__")]
+    if len(uses) != 1 or len(calls) != 1 or not any(k.arg is None and k.value is uses[0] for k in calls[0].keywords):
+        return None
+    places = [argument for argument in calls[0].args if not isinstance(argument, ast.Starred)]
+    is_bound = ast.unparse(calls[0].func).startswith("super(")  # in Base.__init__(self, ...) self has the first place
+    return len(places) - (not is_bound), [k.arg for k in calls[0].keywords if k.arg]
 
 
 def _signature_of_base(base: ast.expr, path: Path) -> Signature | None:

@@ -78,10 +78,10 @@ def draw_reliability(found: Reliability, probabilities: np.ndarray, xlabel: str,
     chance = 2 * np.sqrt(found.accuracy * (1 - found.accuracy) / found.counts)
     upper.errorbar(found.confidence, found.accuracy, chance, color=ACCENT, lw=0, elinewidth=1.2, capsize=2)
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.05))
-    upper.set_ylabel(ylabel, parse_math=False)
+    upper.set_ylabel(ylabel)
     upper.legend(frameon=False, loc="upper left")
     lower.hist(probabilities, np.linspace(0, 1, NUM_BINS + 1), color=ACCENT, alpha=0.6, log=True)
-    lower.set_xlabel(xlabel, parse_math=False)
+    lower.set_xlabel(xlabel)
     lower.set_ylabel(unit, fontsize=8)
     lower.tick_params(axis="y", labelsize=7)
     for axes in (upper, lower):

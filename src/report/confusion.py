@@ -3,8 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from src.report.figures import BLACK, WHITE, as_written, new_figure
+from src.report.figures import BLACK, WHITE, new_figure
 from src.report.parts import Plot
+from src.report.wording import shortened
 
 MAX_NUMBERED, MAX_NAMED = 30, 50  # classes whose cells have room for counts, and whose names have room
 
@@ -29,6 +30,7 @@ def draw_confusion(counts: np.ndarray, names: list[str]) -> Figure:
     """
     size = len(names)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    names = [shortened(name, 24) for name in names]
     longest = max(map(len, names))
     side = min(10.0, 1.6 + 0.07 * longest + 0.42 * size)
     figure = new_figure(side, side, layout="constrained")
@@ -37,7 +39,6 @@ def draw_confusion(counts: np.ndarray, names: list[str]) -> Figure:
     named = range(0, size, -(-size // MAX_NAMED))
     axes.set_xticks(named, [names[i] for i in named], rotation=90 if longest > 3 else 0)
     axes.set_yticks(named, [names[i] for i in named])
-    as_written([*axes.get_xticklabels(), *axes.get_yticklabels()])
     axes.tick_params(length=0, labelsize=8)
     axes.set(xlabel="predicted", ylabel="true", title=f"{int(np.trace(counts))} of {int(counts.sum())} correct")
     for row, column in zip(*np.nonzero(counts), strict=True) if size <= MAX_NUMBERED else ():

@@ -60,7 +60,7 @@ def test_a_class_without_init_has_that_of_its_base(package):
 
 def test_kwargs_of_a_subclass_are_the_arguments_of_its_base(package):
     base = "class Base:\n    def __init__(self, *, x: int, y: int = 0): ...\n"
-    package(a=base + "class C(Base):\n    def __init__(self, *, z: str, **kwargs): ...")
+    package(a=base + "class C(Base):\n    def __init__(self, *, z: str, **kwargs): super().__init__(**kwargs)")
     signature = signature_of("sample.a.C")
     assert set(signature.annotations) == {"x", "y", "z"}
     assert signature.required == {"x", "z"}
@@ -69,8 +69,57 @@ def test_kwargs_of_a_subclass_are_the_arguments_of_its_base(package):
 
 def test_what_a_subclass_fixes_for_its_base_is_not_required(package):
     base = "class Base:\n    def __init__(self, x): ...\n"
-    package(a=base + "class C(Base):\n    def __init__(self, x=3, **kwargs): ...")
+    package(a=base + "class C(Base):\n    def __init__(self, x=3, **kwargs): super().__init__(x=x, **kwargs)")
     assert signature_of("sample.a.C").required == set()
+
+
+@pytest.mark.parametrize(
+    ("body", "required", "known"),
+    [
+        ("super().__init__(root=folder, **kwargs)", {"folder"}, {"folder", "label"}),
+        ("super().__init__(folder, **kwargs)", {"folder"}, {"folder", "label"}),
+        ("super(C, self).__init__(folder, 'x', **kwargs)", {"folder"}, {"folder"}),
+        ("Base.__init__(self, root=folder, **kwargs)", {"folder"}, {"folder", "label"}),
+        ("Base.__init__(self, folder, **kwargs)", {"folder"}, {"folder", "label"}),
+        ("super().__init__(**kwargs)", {"folder", "root"}, {"folder", "root", "label"}),
+    ],
+)
+def test_what_a_subclass_passes_to_its_base_itself_is_not_asked_for(package, body, required, known):
+    base = "class Base:\n    def __init__(self, root, label=''): ...\n"
+    package(a=f"{base}class C(Base):\n    def __init__(self, folder, **kwargs):\n        {body}")
+    signature = signature_of("sample.a.C")
+    assert signature.required == required
+    assert set(signature.annotations) == known
+    assert not signature.takes_any_key
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "super().__init__(root=folder)\n        self.more = kwargs",  # kept, as by W&B's logger
+        "kwargs['root'] = folder\n        super().__init__(**kwargs)",
+        "label = kwargs.pop('other')\n        super().__init__(**kwargs)",
+        "super().__init__(**{'root': folder, **kwargs})",
+        "super().__init__('a', **kwargs) if folder else super().__init__(**kwargs)",
+    ],
+)
+def test_kwargs_that_do_more_than_go_to_the_base_take_any_key(package, body):
+    base = "class Base:\n    def __init__(self, root, label=''): ...\n"
+    package(a=f"{base}class C(Base):\n    def __init__(self, folder, **kwargs):\n        {body}")
+    signature = signature_of("sample.a.C")
+    assert signature.required == {"folder"}
+    assert signature.takes_any_key
+
+
+def test_of_overloads_the_last_init_counts(package):
+    init = "    def __init__(self, {}): ...\n"
+    package(a="class C:\n" + "    @overload\n" + init.format("x") + init.format("y"))
+    assert names("sample.a.C") == ["y"]
+
+
+def test_the_init_that_a_decorator_writes_is_not_taken_for_that_of_the_base(package):
+    package(a="class Base:\n    def __init__(self, x): ...\n@dataclass\nclass C(Base):\n    y: int")
+    assert signature_of("sample.a.C") is None
 
 
 def test_kwargs_without_a_base_take_any_key(package):

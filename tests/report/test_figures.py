@@ -1,3 +1,8 @@
+import io
+
+import pytest
+from matplotlib.text import Text
+
 from src.report.figures import (
     COLOURS,
     add_legend,
@@ -32,19 +37,73 @@ def test_six_lines_differ_in_colour_and_dashes_and_the_seventh_is_the_first_agai
         assert styles[6] == styles[0]
 
 
+def drawn(figure):
+    """The texts of a figure as they are after drawing."""
+    figure.savefig(io.BytesIO(), format="png")
+    return {text.get_text().lstrip("\N{ZERO WIDTH SPACE}"): text for text in figure.findobj(Text) if text.get_text()}
+
+
 def test_rows_are_named_from_the_top_in_short():
-    _, axes = new_axes(3, 2)
+    figure, axes = new_axes(3, 2)
     name_rows(axes, ["first", "$x$" * 10])
-    labels = axes.get_yticklabels()
-    assert [label.get_text() for label in labels] == ["first", "$x$" * 7 + "$x\N{HORIZONTAL ELLIPSIS}"]
-    assert not labels[1].get_parse_math()
+    assert {"first", "$x$" * 7 + "$x\N{HORIZONTAL ELLIPSIS}"} < set(drawn(figure))
     bottom, top = axes.get_ylim()
     assert top < 0 < 1 < bottom
 
 
-def test_a_legend_shows_dollar_signs():
-    _, axes = new_axes(3, 2)
-    axes.plot([0], [0], label=r"$\no$")
-    add_legend(axes, loc="upper left")
-    (text,) = axes.get_legend().get_texts()
-    assert (text.get_text(), text.get_parse_math(), axes.get_legend().get_frame_on()) == (r"$\no$", False, False)
+FORMULAS = ("$_$", r"$0_$10", r"$\frac$", "$^$", r"\frac", "_", "^", "{", "%", "a\nb")
+
+
+def label(axes, place, name):
+    """Write a name at one of the places that matplotlib has for text."""
+    axes.plot([0, 1], [1, 2], label=name if place == "legend" else "line")
+    if place == "legend":
+        add_legend(axes)
+    elif place == "text":
+        axes.text(0, 1, name)
+    elif place == "note":
+        axes.annotate(name, (0, 1))
+    elif place == "ticks":
+        axes.set_xticks([0], [name])
+    elif place == "bars":
+        axes.bar([name], [1])
+    elif place == "figure":
+        axes.figure.suptitle(name)
+    else:
+        axes.set(**{place: name})
+
+
+@pytest.mark.parametrize("place", ["title", "xlabel", "ylabel", "legend", "text", "note", "ticks", "bars", "figure"])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_name_is_shown_as_it_is_written(place, name):
+    figure, axes = new_axes(3, 2)
+    label(axes, place, name)
+    assert not drawn(figure)[name].get_parse_math()
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_a_logarithmic_axis_has_plain_numbers_also_when_drawn_again(axis):
+    figure, axes = new_axes(3, 2)
+    axes.plot([1e-6, 1e6], [1e-6, 1e6])
+    axes.set(**{f"{axis}scale": "log"})
+    for _ in range(2):
+        texts = drawn(figure)
+        assert any(text.startswith("1e\N{MINUS SIGN}0") for text in texts)
+        assert not any("$" in text for text in texts)
+
+
+def test_characters_that_no_font_has_are_told_once(capsys):
+    figure, axes = new_axes(3, 2)
+    axes.set_title("e\N{LATIN SMALL LETTER E WITH ACUTE} \U0001fae8\U0010fffd")
+    drawn(figure)
+    assert "boxes for" in (told := capsys.readouterr().err)
+    assert "\U0010fffd, which no installed font has" in told
+    drawn(figure)
+    assert not capsys.readouterr().err
+
+
+def test_a_page_has_its_own_fonts_and_needs_no_note(capsys):
+    figure, axes = new_axes(3, 2)
+    axes.set_title("\U0010fffc")
+    figure.savefig(io.StringIO(), format="svg")
+    assert not capsys.readouterr().err

@@ -62,7 +62,7 @@ def draw_grid(pixels: np.ndarray, heat: Tensor | None, captions: list[str]) -> F
     for number, text in enumerate(captions):
         row, place = divmod(number, in_a_row)
         left, top = place * parts, row * (tall + caption) + caption
-        axes.text(left + GAP / 2, top - 0.04, text, va="bottom", fontsize=8, linespacing=1.15, parse_math=False)
+        axes.text(left + GAP / 2, top - 0.04, text, va="bottom", fontsize=8, linespacing=1.15)
         for part in range(parts):
             extent = (left + part + GAP / 2, left + part + 1 - GAP / 2, top + tall - GAP * tall, top)
             axes.imshow(pixels[number], extent=extent, interpolation="none")

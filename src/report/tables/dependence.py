@@ -123,12 +123,12 @@ def _draw_numbers(found: Dependence, net: TableNet, panels: list[list[int]]) -> 
             upper.plot(found.values, predictions.mean(1), **line_style(number), **style, label=net.names[output])
         if len(shown) > 1:
             add_legend(upper, fontsize=8)
-        upper.set_ylabel(_axis_label(net, shown), parse_math=False)
+        upper.set_ylabel(_axis_label(net, shown))
         lower.hist(found.spread, bins=30, color=ACCENT, alpha=0.6)
         lower.set_ylabel("rows", fontsize=8)
         lower.tick_params(axis="y", labelsize=7)
         lower.locator_params("y", nbins=3, integer=True)
-        lower.set_xlabel(found.part.name, parse_math=False)
+        lower.set_xlabel(found.part.name)
         without_box(upper)
         without_box(lower)
     return figure
@@ -157,7 +157,7 @@ def _draw_categories(found: Dependence, net: TableNet, panels: list[list[int]]) 
 
 
 def _finish(axes: Axes, label: str, values: Sequence[str]) -> None:
-    axes.set_xlabel(label, parse_math=False)
+    axes.set_xlabel(label)
     name_rows(axes, values)
     axes.grid(axis="y", alpha=0.25)
     axes.set_axisbelow(True)

@@ -104,7 +104,7 @@ def put_labels(axes: Axes, places: np.ndarray, areas: np.ndarray, texts: Sequenc
                 ha=horizontal,
                 va=vertical,
                 fontsize=8,
-                parse_math=False,
+                parse_math=False,  # measured before the figure is drawn
             )
             box = label.get_window_extent(renderer)
             if _is_free(box, inside, taken, spared):

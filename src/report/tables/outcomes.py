@@ -69,7 +69,7 @@ def draw_probabilities(probabilities: np.ndarray, classes: np.ndarray, names: Se
         shares = 100 * np.histogram(here, edges)[0] / max(len(here), 1)
         axes.stairs(shares, edges, color=COLOURS[number], lw=1.8, fill=False, label=f"true {name} ({len(here):,})")
         axes.bar(edges[:-1], shares, np.diff(edges), align="edge", alpha=0.3, **bar_style(number))
-    axes.set_xlabel(f"probability of {names[1]}", parse_math=False)
+    axes.set_xlabel(f"probability of {names[1]}")
     axes.set_ylabel("% of the class's rows")
     add_legend(axes)
     return figure
@@ -142,8 +142,8 @@ def draw_predicted(predicted: np.ndarray, true: np.ndarray, name: str) -> Figure
     _dots(axes, predicted, true)
     ends = [min(predicted.min(), true.min()), max(predicted.max(), true.max())]
     axes.plot(ends, ends, **line_style(1), lw=2, label="exact")
-    axes.set_xlabel(f"predicted {name}", parse_math=False)
-    axes.set_ylabel(f"true {name}", parse_math=False)
+    axes.set_xlabel(f"predicted {name}")
+    axes.set_ylabel(f"true {name}")
     add_legend(axes, loc="upper left")
     return figure
 
@@ -158,7 +158,7 @@ def draw_residuals(predicted: np.ndarray, true: np.ndarray, name: str) -> Figure
     axes.plot(middles, median, color=COLOURS[3], marker="o", ms=4, lw=2, label="median")
     for edge, label in ((low, None), (high, "9 of 10 rows lie between")):
         axes.plot(middles, edge, color=COLOURS[3], linestyle="dotted", lw=2, label=label)
-    axes.set_xlabel(f"predicted {name}", parse_math=False)
+    axes.set_xlabel(f"predicted {name}")
     axes.set_ylabel("true minus predicted")
     add_legend(axes, fontsize=8)
     return figure

@@ -68,7 +68,7 @@ def draw_token_map(embedding: np.ndarray, tokens: Tokens) -> Figure:
     axes.set(xlim=_limits(places[:, 0]), ylim=_limits(places[:, 1]), xticks=[], yticks=[])
     names = [visible(tokens.names[token]) for token in shown]
     for name, (x, y) in zip(names, places, strict=True):
-        axes.text(x, y, name, color=KINDS[_kind(name)], parse_math=False, ha="center", va="center")
+        axes.text(x, y, name, color=KINDS[_kind(name)], ha="center", va="center")
     for kind in sorted(set(map(_kind, names))):
         axes.plot([], [], "s", color=KINDS[kind] or "black", label=kind)
     axes.legend(frameon=False, ncols=len(KINDS), loc="lower center", bbox_to_anchor=(0.5, 1))
