@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.core.check import Program, check, check_checkpoint
 from src.core.domains import Domain, domain_of, domains
 from src.core.errors import CONF, ConfigError
-from src.core.explain import readable_errors
+from src.core.explain import blamed_on, readable_errors
 from src.core.signatures import Signature, signature_of, signature_of_function
 from src.predict.question import check_question, domain_asked
 
@@ -60,7 +60,8 @@ def run(cfg: DictConfig) -> int:
         key = next(key for key in dict.fromkeys(d.asked_by for d in domains()) if cfg[key] is not None)
         raise ConfigError(f"the checkpoint holds {domain.model}: it cannot answer {key}={cfg[key]}")
     Domain.load(domain.check)(cfg)
-    return Domain.load(domain.predict)(model, **{key: cfg[key] for key in _arguments(domain)})
+    with blamed_on(cfg.checkpoint):
+        return Domain.load(domain.predict)(model, **{key: cfg[key] for key in _arguments(domain)})
 
 
 def choose_device(name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.shared.arguments import command_line
-from src.core.explain import readable_errors
+from src.core.explain import blamed_on, readable_errors
 from src.core.output import show
 from src.report.compare.page import write_comparison
 
@@ -22,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("compare.html"), help="the page")
     args = parser.parse_args(arguments)
     with readable_errors("train"):
-        write_comparison(args.runs, args.out)
+        with blamed_on(f"a run in {', '.join(args.runs)}"):
+            write_comparison(args.runs, args.out)
         show(args.out)
 
 

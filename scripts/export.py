@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from src.core.check import Program, check, check_checkpoint
 from src.core.errors import ConfigError
-from src.core.explain import readable_errors
+from src.core.explain import blamed_on, readable_errors
 from src.core.output import show
 from src.core.signatures import signature_of_function
 
@@ -46,7 +46,7 @@ EXPORT = Program(
     "export",
     signature_of_function(
         "def export(*, checkpoint: str, output: str, format: Literal['onnx', 'torch_export', 'safetensors'],"
-        " tolerance: float, overwrite: bool, debug: bool): ..."
+        " tolerance: float, overwrite: bool, trust: list[str], debug: bool): ..."
     ),
     _check_files,
 )
@@ -57,7 +57,9 @@ def run(cfg: DictConfig) -> None:
     from src.serving.export import export
     from src.training.checkpoint import load_model
 
-    done = export(load_model(cfg.checkpoint), Path(cfg.output), format=cfg.format, tolerance=cfg.tolerance)
+    model = load_model(cfg.checkpoint, cfg.trust)
+    with blamed_on(cfg.checkpoint):
+        done = export(model, Path(cfg.output), format=cfg.format, tolerance=cfg.tolerance)
     sizes = {path.name: path.stat().st_size for path in sorted(Path(cfg.output).iterdir())}
     show(f"{cfg.output}: " + ", ".join(f"{name} {size / 1e3:,.1f} kB" for name, size in sizes.items()))
     show(f"differs from the net by {done.difference:.1e} of its largest output (tolerance {cfg.tolerance:.0e})")

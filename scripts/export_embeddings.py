@@ -17,7 +17,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from pyarrow import parquet
 
-from scripts.shared.arguments import command_line
+from scripts.shared.arguments import add_trust, command_line
 from src.core.explain import readable_errors
 from src.core.output import show
 from src.datamodules.tables.categories import FIRST_KNOWN
@@ -29,9 +29,9 @@ Map = Literal["pca", "tsne"]
 MAX_LABELS = 200  # to try: more would not find a place
 
 
-def export(checkpoint: str, folder: Path, kind: Map) -> None:
+def export(checkpoint: str, folder: Path, kind: Map, trust: Sequence[str] = ()) -> None:
     """Write both files of each column."""
-    processing, vectors = read_vectors(checkpoint)
+    processing, vectors = read_vectors(checkpoint, trust)
     folder.mkdir(parents=True, exist_ok=True)
     for column, here in zip(processing.category_names, vectors, strict=True):
         texts = processing.categories(column)
@@ -81,9 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", required=True, help="of a model of a table")
     parser.add_argument("--out", type=Path, required=True, help="folder")
     parser.add_argument("--map", choices=["pca", "tsne"], default="pca", help="how vectors get two dimensions")
+    add_trust(parser)
     args = parser.parse_args(arguments)
     with readable_errors("train"):
-        export(args.checkpoint, args.out, args.map)
+        export(args.checkpoint, args.out, args.map, args.trust)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,48 @@
 """Makes the report.html of a run again from the files in its folder; also of a stopped run, as far as it came.
 
-    python -m scripts.report RUN_DIR
+    python -m scripts.report RUN_DIR [--data-dir DATA] [--cache-dir CACHE] [--trust PACKAGE]
 
 The page shows what the model of checkpoints/best.ckpt, or else last.ckpt, has learned; this runs on the CPU and needs
 the data. The page is the one that the run wrote, except for the last digits of numbers that a GPU or half precision
 computed. RUN_DIR may be an fsspec address (docs/remote.md): the page goes there too.
+
+The run may come from anyone: of its config.yaml only classes of this project are built, it resolves nothing, and caches
+are written to your cache_dir, not to one that it names.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-
-from scripts.shared.arguments import command_line
+from scripts.shared.arguments import add_trust, command_line
 from src.core.errors import ConfigError
-from src.core.explain import readable_errors
+from src.core.explain import blamed_on, readable_errors
+from src.core.migrations import update_config
 from src.core.output import note, show
 from src.core.remote import Copy, folder_for, is_address
-from src.core.run_config import in_newest_format, with_fetched_data
+from src.core.run_config import fetched_data
 from src.core.run_dir import RunDir
+from src.core.saved_config import read_saved_config, with_folder
 from src.report.parts import Section
 from src.report.run import Subject, sections_of, write_report
 from src.training.checkpoint import load_model
 from src.training.checkpoint_io import read_checkpoint
+from src.training.saved_parts import build
+
+DATA, VIEWS = ("src.datamodules",), ("src.report",)  # where the parts that a config.yaml names may be defined
 
 
-def rebuild(address: str) -> Path:
+def rebuild(
+    address: str, *, data_dir: str | None = None, cache_dir: str | None = None, trust: Sequence[str] = ()
+) -> Path:
     """Write the page of a run; returns its path.
+
+    Args:
+        address: the run's folder, or an fsspec address.
+        data_dir: where its data are; None: where its config.yaml says.
+        cache_dir: where to write what is derived from them; None: as train.py does.
+        trust: packages whose classes and functions the run's config and checkpoint may name.
 
     Raises:
         ConfigError: the folder does not hold a run.
@@ -38,40 +52,56 @@ def rebuild(address: str) -> Path:
         Copy(address, run.folder).fetch()
     if not run.config_yaml.is_file():
         raise ConfigError(f"{address} does not hold a run: it has no config.yaml")
-    config = config_of(run)
-    path = write_report(run.folder, view_of(config, run))
+    with blamed_on(f"the run in {run.folder}"):
+        config = config_of(run, data_dir, cache_dir or os.environ.get("CACHE_DIR", "cache"))
+        path = write_report(run.folder, view_of(config, run, trust))
     if is_address(address):
         Copy(address, run.folder).send()
     return path
 
 
-def config_of(run: RunDir) -> DictConfig:
-    """Read the config that a run has saved."""
-    config = OmegaConf.load(run.config_yaml)
-    assert isinstance(config, DictConfig)
-    for key in ("defaults", "hydra"):
-        config.pop(key, None)
-    config.run_dir = str(run.folder)
-    return in_newest_format(config)
+def config_of(run: RunDir, data_dir: str | None, cache_dir: str) -> dict[Any, Any]:
+    """Read the config that a run has saved, with folders of this machine in place of those that it names."""
+    written = read_saved_config(run.config_yaml)
+    update_config(written, run.config_yaml)
+    config = with_folder(written, "${run_dir}", str(run.folder))
+    for key, folder in (("cache_dir", cache_dir), ("data_dir", data_dir)):
+        saved = config.get(key)
+        if folder is None or not saved or saved == folder:
+            continue
+        if key == "cache_dir":
+            note(f"caches go to {folder}; the run had {saved}, which --cache-dir={saved} uses")
+        config = with_folder(config, str(saved), folder) | {key: folder}
+    return config
 
 
-def view_of(config: DictConfig, run: RunDir) -> list[Section]:
+def view_of(config: dict[Any, Any], run: RunDir, trust: Sequence[str]) -> list[Section]:
     """Make the sections that the config's view shows of the run's best checkpoint; empty without view or checkpoint."""
-    chosen = OmegaConf.select(config, "callbacks.report.view")
+    chosen = _below(config, "callbacks", "report", "view")
     checkpoint = next((path for path in (run.best_ckpt, run.last_ckpt) if path.is_file()), None)
     if chosen is None:
         return []
     if checkpoint is None:
         note(f"{run.checkpoints} has no checkpoint; the page shows nothing of the model")
         return []
-    view: Any = instantiate(chosen, _convert_="all")
-    return sections_of(view, lambda: subject(config, checkpoint))
+    view: Any = build(chosen, run.config_yaml, VIEWS, trust)
+    return sections_of(view, lambda: subject(config, run, checkpoint, trust))
 
 
-def subject(config: DictConfig, checkpoint: Path) -> Subject:
+def _below(node: Any, *keys: str) -> Any:
+    for key in keys:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node
+
+
+def subject(config: dict[Any, Any], run: RunDir, checkpoint: Path, trust: Sequence[str]) -> Subject:
     """Load the model of a checkpoint, and its data as that run had them."""
-    model = load_model(checkpoint)
-    datamodule = instantiate(with_fetched_data(config).datamodule, _convert_="all")
+    model = load_model(checkpoint, trust)
+    address = config.get("data_dir")
+    if isinstance(address, str) and is_address(address):
+        local = fetched_data(address, str(config["cache_dir"]))
+        config = with_folder(config, address, local)
+    datamodule = build(config.get("datamodule"), run.config_yaml, DATA, trust)
     datamodule.prepare_data()
     datamodule.setup("test")
     name = type(datamodule).__qualname__  # Lightning's key for a datamodule's state
@@ -85,8 +115,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Exit with status 1, and a line that says why, if there is no such run."""
     parser = command_line("report", __doc__)
     parser.add_argument("run_dir", help="a run's folder")
+    parser.add_argument("--data-dir", help="where its data are, if not where its config.yaml says")
+    parser.add_argument("--cache-dir", help="where to write what is derived from them (CACHE_DIR, or cache)")
+    add_trust(parser)
+    args = parser.parse_args(arguments)
     with readable_errors("train"):
-        show(rebuild(parser.parse_args(arguments).run_dir))
+        show(rebuild(args.run_dir, data_dir=args.data_dir, cache_dir=args.cache_dir, trust=args.trust))
 
 
 if __name__ == "__main__":

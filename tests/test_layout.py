@@ -31,7 +31,7 @@ DOMAINS = {"images", "tables", "text"}
 INTERNALS = "core/internals.py"
 # Public in spite of their names (named tuples, os), or of another library that has no other way to it (optuna).
 PUBLIC = {"_fields", "_replace", "_asdict", "_exit", "_trial_id"}
-KNOW_HYDRA = {"core", "training/checkpoint.py", "training/run.py", "serving/tables/entity_embedder.py"}
+KNOW_HYDRA = {"core", "training/run.py", "serving/tables/entity_embedder.py"}
 
 
 def imports(path):

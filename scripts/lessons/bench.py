@@ -11,17 +11,17 @@ from typing import Any
 import pandas as pd
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.utils import instantiate
 from matplotlib.figure import Figure
-from omegaconf import OmegaConf
 
 from src.callbacks.memory import restart_peak
 from src.core.errors import ConfigError
 from src.core.files import write_text
 from src.core.output import show
 from src.core.run_dir import RunDir
+from src.core.saved_config import read_saved_config
 from src.training.checkpoint import load_model
 from src.training.run import fit
+from src.training.saved_parts import build
 
 # The mean over the seeds and the standard deviation, by setting.
 Means = dict[str, tuple[float, float]]
@@ -55,7 +55,8 @@ class Job:
 
     def data(self) -> Any:
         """Build the datamodule, ready for use."""
-        datamodule = instantiate(OmegaConf.load(self.run.config_yaml).datamodule, _convert_="all")
+        path = self.run.config_yaml
+        datamodule = build(read_saved_config(path)["datamodule"], path, ["src.datamodules"])
         datamodule.prepare_data()
         datamodule.setup("fit")
         return datamodule

@@ -8,3 +8,9 @@ def command_line(name: str, description: str | None) -> ArgumentParser:
     return ArgumentParser(
         prog=f"python -m scripts.{name}", description=description, formatter_class=RawDescriptionHelpFormatter
     )
+
+
+def add_trust(parser: ArgumentParser) -> None:
+    """Add --trust PACKAGE, which SECURITY.md explains."""
+    words = "a package whose parts the checkpoint's model may have, beside fastlight's, torch's and timm's; repeatable"
+    parser.add_argument("--trust", action="append", default=[], metavar="PACKAGE", help=words)

@@ -58,6 +58,36 @@ def readable_errors(config_name: str) -> Iterator[None]:
         sys.exit(130)
 
 
+# Where Lightning, and callbacks of any kind, take up what a checkpoint holds.
+RESTORING = {"restore_training_state", "_restore_modules_and_callbacks", "load_state_dict", "on_load_checkpoint"}
+RESTORING |= {"on_fit_start", "on_train_start"}  # for what cannot be taken up earlier
+
+
+@contextmanager
+def blamed_on(path: object, *, only_while_restoring: bool = False) -> Iterator[None]:
+    """Within the block, an error that no check foresaw names the file that is read: nobody has checked all it holds.
+
+    Args:
+        path: the file, or words for it; None: errors stay as they are.
+        only_while_restoring: leave errors alone that come later in a training.
+
+    Raises:
+        ConfigError: in place of any error that is not a user's mistake.
+    """
+    try:
+        yield
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        is_later = only_while_restoring and not RESTORING & {frame.name for frame in frames}
+        is_told = _is_for_the_user(error) or type(error).__name__ == "MisconfigurationException"
+        if path is None or is_later or is_told:
+            raise
+        raise ConfigError(
+            f"{path} is damaged or from another program, or this is a fault of fastlight "
+            f"({type(error).__name__}: {first_line(error)}); debug=true shows more"
+        ) from error
+
+
 def _wants_traceback() -> bool:
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else sys.argv
     return "debug=true" in overrides

@@ -70,7 +70,7 @@ def read_json(path: Path, kind: type[Kind]) -> Kind | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if isinstance(found, kind):
         return found

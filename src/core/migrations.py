@@ -106,6 +106,12 @@ def renamed_keys(config: Any, path: str = "") -> dict[str, str]:
     return found | {_joined(path, before): _joined(path, now) for before, now in names.items()}
 
 
+def was_added(key: str, value: Any) -> bool:
+    """Whether a migration gives an argument of this name this value. A run's folder may come from anyone."""
+    name = key.rpartition(".")[2]
+    return any(name in names and names[name] == value for each in MIGRATIONS for names in each.added.values())
+
+
 def _due(file: dict[Any, Any], path: object) -> list[Migration]:
     """The migrations from a file's format on; the file then says that they are done."""
     number = file.get(FORMAT_KEY, 1)

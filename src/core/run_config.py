@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from src.core.errors import ConfigError
 from src.core.files import write_text
-from src.core.migrations import FORMAT_KEY, newest_format, update_config
+from src.core.migrations import FORMAT_KEY, newest_format, update_config, was_added
 from src.core.output import note
 from src.core.ranks import is_rank_zero
 from src.core.remote import Copy, folder_for, is_address
 from src.core.run_dir import RunDir
+from src.core.saved_config import read_saved_config
 
 
 def job_folder() -> Path:
@@ -57,9 +57,7 @@ def with_fetched_data(cfg: DictConfig) -> DictConfig:
     if not is_address(cfg.data_dir):
         return cfg
     local = cfg.copy()
-    local.data_dir = folder_for(cfg.data_dir, f"{cfg.cache_dir}/data")
-    if Copy(cfg.data_dir, Path(local.data_dir)).fetch() == 0:
-        raise FileNotFoundError(f"data_dir={cfg.data_dir} holds no files")
+    local.data_dir = fetched_data(cfg.data_dir, cfg.cache_dir)
     return local
 
 
@@ -93,7 +91,7 @@ def continue_older_run(cfg: DictConfig, overrides: Sequence[str]) -> None:
     old = _saved(run.config_yaml) if folder else None
     if old is None:
         return
-    added = update_config(old, run.config_yaml) | run.kept()
+    added = update_config(old, run.config_yaml) | {k: v for k, v in run.kept().items() if was_added(k, v)}
     given = {override.split("=", 1)[0].lstrip("+~") for override in overrides}
     kept = {key: value for key, value in added.items() if key not in given and _differs(cfg, old, key, value)}
     for key, value in kept.items():
@@ -111,6 +109,14 @@ def _differs(cfg: DictConfig, old: dict[str, Any], key: str, value: Any) -> bool
     target = OmegaConf.select(cfg, f"{part}._target_") if part else None
     is_same_part = target is not None and target == OmegaConf.select(OmegaConf.create(old), f"{part}._target_")
     return is_same_part and OmegaConf.select(cfg, key) != value
+
+
+def fetched_data(address: str, cache_dir: str) -> str:
+    """Fetch what a data_dir holds that is an address; returns the local folder."""
+    folder = folder_for(address, f"{cache_dir}/data")
+    if Copy(address, Path(folder)).fetch() == 0:
+        raise FileNotFoundError(f"data_dir={address} holds no files")
+    return folder
 
 
 def save_config(cfg: DictConfig, overrides: Sequence[str] | None = None) -> dict[str, Any]:
@@ -146,10 +152,10 @@ def save_config(cfg: DictConfig, overrides: Sequence[str] | None = None) -> dict
 def _saved(path: Path) -> dict[str, Any] | None:
     """The config in a file, with its interpolations; None if it is damaged."""
     try:
-        config: Any = OmegaConf.to_container(OmegaConf.load(path))
-    except (yaml.YAMLError, OSError, ValueError):
+        config = read_saved_config(path)
+    except (ConfigError, OSError):
         return None
-    return config if config and isinstance(config, dict) else None
+    return config or None
 
 
 def _tell_changes(path: Path, config: dict[Any, Any]) -> None:

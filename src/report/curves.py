@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from src.report.figures import line_style, new_figure, without_box
+from src.report.logged import logged_numbers
 from src.report.parts import Plot, Section
 from src.report.wording import metric_title
 
@@ -41,8 +42,7 @@ def training_curves(path: Path, monitor: str) -> Section | None:
 
     monitor: the score that chooses the best checkpoint; its curve comes first after the loss.
     """
-    table = pd.read_csv(path) if path.is_file() else pd.DataFrame({"step": []})
-    table = table.replace([np.inf, -np.inf], np.nan)
+    table = logged_numbers(path)
     table = table.loc[table.filter(like="test/").isna().all(axis=1)]  # a test comes after the training
     scores = [name for name in table if str(name).startswith("val/") and name not in ("val/loss", monitor)]
     names = ["val/loss", *[monitor] * (monitor != "val/loss"), *scores, *TITLES]

@@ -6,13 +6,14 @@ from typing import Any, Protocol, TypeAlias
 
 import pytorch_lightning as pl
 import torch
-import yaml
 from markupsafe import Markup
 from pytorch_lightning.utilities.seed import isolate_rng
 
+from src.core.errors import ConfigError
 from src.core.files import write_text
 from src.core.output import warn
 from src.core.run_dir import RunDir
+from src.core.saved_config import has_scoring, read_saved_config
 from src.report.curves import training_curves
 from src.report.page import fill, render
 from src.report.parts import Plot, Prose, Section
@@ -67,8 +68,10 @@ def write_report(run_dir: Path, sections: Sequence[Section]) -> Path:
 def report_page(run_dir: Path, sections: Sequence[Section]) -> str:
     """The page: the scores, the curves, the folder's images, the view's sections, the config."""
     run = RunDir(run_dir)
-    text = run.config_yaml.read_text(encoding="utf-8")
-    monitor = yaml.safe_load(text)["scoring"]["monitor"]
+    saved = read_saved_config(run.config_yaml)
+    if not has_scoring(saved):
+        raise ConfigError(f"{run.config_yaml} is not the config of a run: it lacks scoring.monitor")
+    text, monitor = run.config_yaml.read_text(encoding="utf-8"), saved["scoring"]["monitor"]
     found = [training_curves(run.metrics_csv, monitor), saved_images(run_dir, bool(sections))]
     config = Markup("<details><summary>config.yaml</summary><pre>{}</pre></details>").format(text)
     last = Section("Configuration", [Prose(config)], "All settings of this run, with the defaults.")

@@ -5,18 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import get_object, instantiate
 
+from src.core.errors import first_line
+from src.training.bounded import bounded
 from src.training.checkpoint_io import read_checkpoint
+from src.training.saved_parts import build
 
 # The parts of a model may come from here: a checkpoint names classes and functions, which are called.
-TRUSTED = ("src.models", "torch.nn", "torch.optim", "timm")
+PACKAGES = ("src.models", "torch.nn", "torch.optim", "timm")
 
 
 def load_model(path: str | Path, trust: Sequence[str] = ()) -> pl.LightningModule:
     """The model of a fastlight checkpoint, on the CPU, in evaluation mode.
 
     Args:
+        path: the file; it may come from anyone.
         trust: further packages whose classes and functions it may name, such as one with a net of your own.
 
     Raises:
@@ -25,29 +28,25 @@ def load_model(path: str | Path, trust: Sequence[str] = ()) -> pl.LightningModul
             is not trusted.
     """
     checkpoint = read_checkpoint(path)
-    saved = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
-    if "model" not in saved or "spec" not in saved:
+    saved = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+    if not isinstance(saved, dict) or not all(isinstance(saved.get(name), dict) for name in ("model", "spec")):
         raise ValueError(f"{path} is not a fastlight checkpoint: it lacks hyper_parameters.model and .spec")
-    _check_parts(saved["model"], str(path), (*TRUSTED, *trust))
-    model = instantiate({**saved["model"], "compile": False}, _convert_="all")
-    model.hparams.update(saved)
-    model.configure_model()
-    model.load_state_dict(checkpoint["state_dict"])
+    with bounded(path):
+        model = build({**saved["model"], "compile": False}, path, PACKAGES, trust)
+        if not isinstance(model, pl.LightningModule):
+            raise ValueError(f"{path} is not a fastlight checkpoint: its model is a {type(model).__name__}")
+        _fill(model, saved, checkpoint.get("state_dict"), path)
     return model.eval()
 
 
-def _check_parts(node: Any, path: str, trusted: tuple[str, ...]) -> None:
-    """Raise ValueError for a `_target_` at any depth that is not defined in a trusted package."""
-    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        _check_parts(value, path, trusted)
-    name = str(node.get("_target_", "")) if isinstance(node, dict) else ""
-    # The name alone could lead through a trusted module to something that it has imported.
-    if name and not (_is_in(name, trusted) and _is_in(getattr(get_object(name), "__module__", ""), trusted)):
-        raise ValueError(
-            f"{path} names {name}, which is not run: only {', '.join(trusted)} are trusted; if you know the file and "
-            f"the net is yours, give trust=[{name.partition('.')[0]}]"
-        )
-
-
-def _is_in(name: str, packages: tuple[str, ...]) -> bool:
-    return any(name.startswith(f"{package}.") for package in packages)
+def _fill(model: pl.LightningModule, saved: dict[str, Any], weights: Any, path: str | Path) -> None:
+    """Build the net for the saved spec and give it the saved weights."""
+    model.hparams.update(saved)
+    try:
+        model.configure_model()
+        model.load_state_dict(weights)
+    except ValueError:
+        raise
+    except Exception as error:  # of any kind: what the spec holds was never checked
+        words = first_line(error) or type(error).__name__
+        raise ValueError(f"{path} holds a net, a spec and weights that do not belong together: {words}") from error

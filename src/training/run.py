@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from src.core.check import check, composed
 from src.core.errors import ConfigError
+from src.core.explain import blamed_on
 from src.core.output import is_quiet, set_quiet
 from src.core.ranks import check_ranks, is_rank_zero, share
 from src.core.remote import send_run
@@ -107,9 +108,11 @@ def _perform(cfg: DictConfig, trainer: Any, model: pl.LightningModule, data: pl.
         checkpoint = str(found)
         trainer.strategy.checkpoint_io.known_as_whole = checkpoint
     if cfg.task != "fit":
-        getattr(trainer, cfg.task)(model, data, ckpt_path=checkpoint, weights_only=True, verbose=False)
+        with blamed_on(checkpoint, only_while_restoring=True):
+            getattr(trainer, cfg.task)(model, data, ckpt_path=checkpoint, weights_only=True, verbose=False)
         return
-    trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    with blamed_on(checkpoint, only_while_restoring=True):
+        trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
     if trainer.global_step:  # not after a mere search for a learning rate
         trainer.test(model, data, ckpt_path=trainer.best_checkpoint(), weights_only=True, verbose=False)
 

@@ -8,7 +8,7 @@ from omegaconf.errors import MissingMandatoryValue
 
 from src.core import migrations
 from src.core.errors import ConfigError, first_line
-from src.core.explain import JobFailed, explain, readable_errors
+from src.core.explain import JobFailed, blamed_on, explain, readable_errors
 from src.core.migrations import Migration
 from src.core.ranks import check_ranks
 from tests.support.programs import composed
@@ -98,3 +98,25 @@ def test_a_missing_value_is_named():
 def test_the_first_line_of_an_error():
     assert first_line(ValueError(" one\ntwo")) == "one"
     assert first_line(KeyError()) == ""
+
+
+def load_state_dict(state):
+    return state["missing"]
+
+
+def test_an_error_that_nobody_foresaw_names_the_file_that_is_read():
+    with pytest.raises(ConfigError) as raised, blamed_on("a.ckpt"):
+        load_state_dict({})
+    assert str(raised.value) == (
+        "a.ckpt is damaged or from another program, or this is a fault of fastlight (KeyError: 'missing'); "
+        "debug=true shows more"
+    )
+
+
+def test_errors_without_a_file_and_errors_after_restoring_stay_as_they_are():
+    with pytest.raises(KeyError), blamed_on(None):
+        load_state_dict({})
+    with pytest.raises(KeyError), blamed_on("a.ckpt", only_while_restoring=True):
+        {}["missing"]
+    with pytest.raises(ConfigError), blamed_on("a.ckpt", only_while_restoring=True):
+        load_state_dict({})

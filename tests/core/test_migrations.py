@@ -10,6 +10,7 @@ from src.core.migrations import (
     renamed_keys,
     update_checkpoint,
     update_config,
+    was_added,
 )
 
 NET = "src.models.nets.Net"
@@ -180,3 +181,18 @@ def test_older_names_of_keys_lead_to_those_of_today(monkeypatch):
         "model.net.width": "model.net.widths",
         "seed": "seeds",
     }
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "is_known"),
+    [
+        ("model.net.relu", True, True),
+        ("model.net.act", {"_target_": "torch.nn.ReLU"}, True),
+        ("model.net.relu", False, False),
+        ("model.net.relu", {"_target_": "os.mkdir"}, False),
+        ("model.net._target_", "os.mkdir", False),
+        ("callbacks.last.dirpath", "/elsewhere", False),
+    ],
+)
+def test_only_what_a_migration_adds_is_taken_from_the_note_in_a_runs_folder(key, value, is_known):
+    assert was_added(key, value) is is_known

@@ -4,12 +4,14 @@ import html
 import re
 import shlex
 import shutil
+from contextlib import suppress
 
 import pytest
 import torch
 
-from scripts.report import main, rebuild
+from scripts.report import config_of, main, rebuild
 from src.core.errors import ConfigError
+from src.core.run_dir import RunDir
 from tests.support.programs import program, scores_of, train_here
 
 
@@ -97,3 +99,52 @@ def test_an_address_gets_its_page(tmp_path, monkeypatch):
     run_dir = train_here(tmp_path / "store", "trainer.max_epochs=1")
     rebuild(run_dir.as_uri())
     assert "How the training went" in text_of(run_dir)
+
+
+@pytest.fixture
+def foreign(digits_run, tmp_path, monkeypatch):
+    """A copy of a run, and a function that gives its config.yaml other text."""
+    run_dir = tmp_path / "run"
+    shutil.copytree(digits_run, run_dir)
+    monkeypatch.chdir(tmp_path)
+
+    def change(before, after):
+        text = (run_dir / "config.yaml").read_text()
+        assert before in text
+        (run_dir / "config.yaml").write_text(text.replace(before, after))
+        return run_dir
+
+    return change
+
+
+@pytest.mark.parametrize("part", ["src.report.images.view.ImageView", "src.datamodules.images.digits.Digits"])
+@pytest.mark.parametrize("harm", ["os.mkdir", "src.core.files.write_text", "src.datamodules.download.fetch"])
+def test_a_foreign_config_runs_nothing(foreign, tmp_path, capsys, part, harm):
+    run_dir = foreign(f"_target_: {part}\n", f"_target_: {harm}\n")
+    before = sorted(path for path in tmp_path.rglob("*") if path.name != "report.html")
+    text = words_of(capsys, run_dir)
+    assert f"config.yaml names {harm}, which is not run" in text
+    assert sorted(path for path in tmp_path.rglob("*") if path.name != "report.html") == before
+
+
+def words_of(capsys, run_dir):
+    """What `python -m scripts.report` says on stderr."""
+    with suppress(SystemExit):  # what a report needs is an error, what its view needs a warning
+        main([str(run_dir)])
+    text = capsys.readouterr().err
+    assert len(text.splitlines()) == 1
+    return text
+
+
+def test_a_foreign_config_resolves_nothing(foreign, tmp_path, capsys):
+    harm = "${oc.create:{_target_: os.mkdir, path: harm}}"
+    run_dir = foreign("_target_: src.datamodules.images.digits.Digits", f'x: "{harm}"\n  _target_: os.mkdir')
+    assert "a saved config has plain values only" in words_of(capsys, run_dir)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_caches_go_to_the_own_folder_and_not_to_the_one_that_a_config_names(foreign, tmp_path):
+    run_dir = foreign("cache_dir:", f"cache_dir: {tmp_path}/theirs\nx:")
+    config = config_of(RunDir(run_dir), None, "cache")
+    assert config["cache_dir"] == "cache"
+    assert config_of(RunDir(run_dir), None, f"{tmp_path}/theirs")["cache_dir"] == f"{tmp_path}/theirs"

@@ -1,5 +1,4 @@
 import os
-import re
 
 import pytest
 import torch
@@ -132,15 +131,41 @@ def test_a_checkpoint_of_another_program_is_refused(tmp_path, content):
         load_model(tmp_path / "other.ckpt")
 
 
-@pytest.mark.parametrize("harmful", ["pathlib.Path.mkdir", "src.models.base.nn.modules.module.torch.hub.load"])
-@pytest.mark.parametrize("place", ["net", "optimizer"])
-def test_a_checkpoint_names_no_function_from_elsewhere(tmp_path, harmful, place):
-    _, path = trained(tmp_path)
+def with_model(path, **model):
+    """The checkpoint, with other entries in its model's config."""
     checkpoint = torch.load(path, weights_only=True)
-    checkpoint["hyper_parameters"]["model"][place] = {"_target_": "builtins.dict", "a": [{"_target_": harmful}]}
+    checkpoint["hyper_parameters"]["model"] |= model
     torch.save(checkpoint, path)
-    with pytest.raises(ValueError, match=rf"names {re.escape(harmful)}, which is not run.*give trust=\[\w+\]"):
+    return path
+
+
+@pytest.mark.parametrize("place", ["net", "optimizer"])
+def test_a_checkpoint_names_no_function_from_elsewhere(tmp_path, place):
+    path = with_model(trained(tmp_path)[1], **{place: {"a": [{"_target_": "pathlib.Path.mkdir"}]}})
+    with pytest.raises(ValueError, match=r"names pathlib.Path.mkdir, which is not run.*give trust=\[pathlib\]"):
         load_model(path)
+
+
+def test_a_checkpoint_has_nothing_resolved(tmp_path):
+    resolved = "${oc.create:{_target_: os.mkdir, path: " + str(tmp_path / "harm") + "}}"
+    path = with_model(trained(tmp_path)[1], net=resolved)
+    with pytest.raises(ValueError, match=r"ckpt holds the text .*: a saved config has plain values only"):
+        load_model(path)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_checkpoint_whose_net_is_larger_than_its_file_is_refused_before_the_memory_is_taken(tmp_path):
+    path = with_model(trained(tmp_path)[1], net=CONFIG["net"] | {"widths": [4, 10**6]})
+    with pytest.raises(ValueError, match=r"ckpt, of [\d,]+ bytes, cannot hold the net that it describes"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("changes", [{"lr": "high"}, {"net": {"_target_": "torch.nn.Linear"}}, {"net": 3}, {"x": 1}])
+def test_a_checkpoint_whose_parts_do_not_fit_is_told_in_one_line(tmp_path, changes):
+    path = with_model(trained(tmp_path)[1], **changes)
+    with pytest.raises(ValueError) as raised:
+        load_model(path)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_net_of_ones_own_is_loaded_if_its_package_is_trusted(tmp_path):

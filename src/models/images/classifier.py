@@ -69,7 +69,10 @@ class ImageClassifier(BaseModel):
         assert self.net is not None
         if not Path(path).is_file():
             raise FileNotFoundError(f"model.backbone {path} does not exist")
-        saved = read_checkpoint(path)["state_dict"]
+        checkpoint = read_checkpoint(path)
+        saved = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+        if not isinstance(saved, dict):
+            raise ValueError(f"backbone {path} is not a fastlight checkpoint: it lacks state_dict")
         head = {id(p) for module in layer_groups(self.net)[-1] for p in module.state_dict(keep_vars=True).values()}
         own = {name: value for name, value in self.net.state_dict(keep_vars=True).items() if id(value) not in head}
         wrong = [n for n, value in own.items() if f"net.{n}" not in saved or saved[f"net.{n}"].shape != value.shape]

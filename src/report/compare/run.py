@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import yaml
 
 from src.core.errors import ConfigError
 from src.core.migrations import update_config
 from src.core.run_dir import RunDir
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML has it
+from src.core.saved_config import has_scoring, read_saved_config
+from src.report.logged import logged_numbers
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Run:
     @property
     def metric(self) -> tuple[str, str]:
         """The score that chooses the best checkpoint, and `max` or `min`, whichever is better."""
-        return self.config["scoring"]["monitor"], self.config["scoring"]["mode"]
+        return self.config["scoring"]["monitor"], str(self.config["scoring"].get("mode"))
 
     @property
     def is_whole(self) -> bool:
@@ -43,11 +41,7 @@ class Run:
 
     def curves(self, names: Iterable[str]) -> dict[str, pd.Series]:
         """Those of the named columns of metrics.csv that exist, by step."""
-        path, wanted = RunDir(self.folder).metrics_csv, {"step", *names}
-        if not path.is_file() or not path.stat().st_size:
-            return {}
-        table = pd.read_csv(path, usecols=lambda name: name in wanted).set_index("step")
-        table = table.replace([np.inf, -np.inf], np.nan)
+        table = logged_numbers(RunDir(self.folder).metrics_csv, {"step", *names}).set_index("step")
         columns = {str(name): pd.Series(table[name]).dropna() for name in table}
         # A resumed run logs some steps twice: the last one counts.
         return {name: column.groupby(level="step").last() for name, column in columns.items() if len(column)}
@@ -83,11 +77,8 @@ def _configs_below(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for place, below, names in os.walk(folder):
         if "config.yaml" in names:
             path = Path(place, "config.yaml")
-            try:
-                config = yaml.load(path.read_text(encoding="utf-8"), LOADER)
-            except yaml.YAMLError as error:
-                raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-            if isinstance(config, dict) and "monitor" in (config.get("scoring") or {}):  # else not from train.py
+            config = read_saved_config(path)
+            if has_scoring(config):  # else not from train.py
                 below.clear()
                 update_config(config, path)
                 yield Path(place), config

@@ -42,11 +42,13 @@ class EntityEmbedder(TransformerMixin, BaseEstimator):
         checkpoint: of a table's model, from train.py or `EntityEmbedder.train`. `fit` only reads it.
         output: `vectors` of the categories and of the date parts that are categories, one column after another; or
             `inputs`, all that the net reads: the continuous columns follow, scaled, filled and flagged as for the net.
+        trust: packages beside fastlight's, torch's and timm's whose parts the checkpoint's model may have.
     """
 
-    def __init__(self, checkpoint: str | Path, *, output: Output = "vectors") -> None:
+    def __init__(self, checkpoint: str | Path, *, output: Output = "vectors", trust: Sequence[str] = ()) -> None:
         self.checkpoint = checkpoint
         self.output = output
+        self.trust = trust
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
         """Read the checkpoint; y is not used.
@@ -55,7 +57,7 @@ class EntityEmbedder(TransformerMixin, BaseEstimator):
         """
         if self.output not in get_args(Output):
             raise ValueError(f"output must be vectors or inputs, got {self.output}")
-        self.processing_, self.vectors_ = read_vectors(self.checkpoint)
+        self.processing_, self.vectors_ = read_vectors(self.checkpoint, self.trust)
         self._features(_table(X).head(0))
         self.feature_names_in_ = np.array(X.columns, dtype=object)
         self.n_features_in_ = len(X.columns)
@@ -158,13 +160,13 @@ def _table(X: Any) -> pd.DataFrame:
     return X
 
 
-def read_vectors(checkpoint: str | Path) -> tuple[TableProcessing, list[np.ndarray]]:
+def read_vectors(checkpoint: str | Path, trust: Sequence[str] = ()) -> tuple[TableProcessing, list[np.ndarray]]:
     """The processing of a table's checkpoint, and for each column the vectors of its codes, float32 (codes, width).
 
     Raises ValueError if the checkpoint belongs to another kind of model.
     """
     with isolate_rng():  # a net draws weights before it gets those of the checkpoint
-        model = load_model(checkpoint)
+        model = load_model(checkpoint, trust)
     embedding = getattr(model.net, "embedding", None)
     if not isinstance(embedding, EntityEmbedding):
         raise ValueError(f"{checkpoint} holds no entity embeddings: train with model=tabular_model")

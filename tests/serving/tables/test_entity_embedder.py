@@ -171,7 +171,7 @@ def test_another_output_is_refused(checkpoint):
 
 
 def test_the_checkpoint_of_another_model_is_refused(monkeypatch):
-    monkeypatch.setattr("src.serving.tables.entity_embedder.load_model", lambda path: built_classifier())
+    monkeypatch.setattr("src.serving.tables.entity_embedder.load_model", lambda *_: built_classifier())
     with pytest.raises(ValueError, match=r"a.ckpt holds no entity embeddings: train with model=tabular_model"):
         EntityEmbedder("a.ckpt").fit(FRAME)
 
