@@ -60,9 +60,13 @@ class Copy:
 
     @classmethod
     def at(cls, folder: Path) -> "Copy | None":
-        """The copy in this folder, if it is one."""
-        record = read_json(folder / RECORD, dict)
-        return cls(record["address"], folder) if record else None
+        """The copy in this folder, if it is one.
+
+        The record may have come with a folder from elsewhere: files go to its address only if the folder is the one
+        that `folder_for` gives this address, or lies in it, as the jobs of a multirun do.
+        """
+        address = _read_record(folder)["address"]
+        return cls(address, folder) if address and _stands_for(folder, address) else None
 
     def fetch(self) -> int:
         """Bring what was added, changed or removed at the address since the last time.
@@ -129,7 +133,7 @@ class Copy:
         self.folder.mkdir(parents=True, exist_ok=True)
         record = self.folder / RECORD
         with FileLock(f"{record}.lock"):
-            moved = (read_json(record, dict) or {"files": {}})["files"]
+            moved = _read_record(self.folder)["files"]
             try:
                 from fsspec.core import url_to_fs
 
@@ -139,6 +143,27 @@ class Copy:
                 raise RemoteError(f"cannot {verb} {self.address}: {words}") from error
             finally:
                 write_text(record, json.dumps({"address": self.address, "files": moved}))
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    """The address and the files of a copy; empty if there is no record, or none that can be read."""
+    found: dict[str, Any] = read_json(folder / RECORD, dict) or {}
+    address, files = found.get("address"), found.get("files")
+    files = files.items() if isinstance(files, dict) else ()
+    return {
+        "address": address if isinstance(address, str) else "",
+        # Names that lead out of the folder would be removed there.
+        "files": {name: state for name, state in files if isinstance(state, list) and not _is_private(Path(name))},
+    }
+
+
+def _stands_for(folder: Path, address: str) -> bool:
+    for above in (folder, *folder.parents):
+        below = folder.relative_to(above).as_posix()
+        root = address if below == "." else address.removesuffix(f"/{below}")
+        if above.name == Path(folder_for(root, ".")).name:
+            return True
+    return False
 
 
 def _list(files: Any, root: str) -> dict[str, str]:
@@ -152,7 +177,7 @@ def _list(files: Any, root: str) -> dict[str, str]:
 
 def _is_private(path: Path) -> bool:
     """Whether a file is hidden, unfinished, or would lead out of the folder."""
-    return path.suffix == ".tmp" or any(part.startswith(".") for part in path.parts)
+    return path.suffix == ".tmp" or path.is_absolute() or any(part.startswith(".") for part in path.parts)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

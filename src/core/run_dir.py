@@ -57,11 +57,13 @@ class RunDir:
 
     def metrics(self) -> dict[str, float | None]:
         """The numbers of metrics.json, null where one is not finite; empty if there is no such file."""
-        return read_json(self.metrics_json, dict) or {}
+        found = (read_json(self.metrics_json, dict) or {}).items()
+        return {name: value for name, value in found if value is None or isinstance(value, int | float)}
 
     def environment(self) -> dict[str, str | None]:
         """What environment.json says of the machine and the versions; empty if there is no such file."""
-        return read_json(self.environment_json, dict) or {}
+        found = (read_json(self.environment_json, dict) or {}).items()
+        return {name: value for name, value in found if value is None or isinstance(value, str)}
 
     def kept(self) -> dict[str, Any]:
         """What kept.json says; empty if there is no such file."""
@@ -72,7 +74,7 @@ class RunDir:
         overrides = read_json(self.overrides_json, list)
         if overrides is None or self._is_older():
             return f"python train.py --config-path={self.folder} --config-name=config run_dir=NEW"
-        return shlex.join(["python", "train.py", *overrides])
+        return shlex.join(["python", "train.py", *map(str, overrides)])
 
     def _is_older(self) -> bool:
         """Whether the config is of an older format, whose command line conf may not understand any more."""
@@ -126,6 +128,7 @@ def own_run_dir(config: Any) -> Iterator[None]:
         yield
         return
     run = RunDir(config.run_dir)
+    _check_links(run)
     with _locked(run):
         if config.task == "fit":
             _make_way(run, config)
@@ -134,6 +137,17 @@ def own_run_dir(config: Any) -> Iterator[None]:
             if config.task == "fit" and run.metrics().get("train/steps") != 0:  # not after a mere search
                 with saving(run.finished):
                     write_text(run.finished, "")
+
+
+def _check_links(run: RunDir) -> None:
+    """Raise ConfigError for a link out of the folder, which may come from anyone: a run appends, cuts and replaces."""
+    inside = run.folder.resolve()
+    for path in (*run.folder.glob("*"), *run.folder.glob("*/*")):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise ConfigError(
+                f"{path} is a link to {path.resolve()}, out of run_dir: a run would write there; "
+                "put the file or folder itself in its place"
+            )
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from src.core.migrations import update_checkpoint
 from src.core.output import warn
 from src.core.remote import RemoteError, send_run
 from src.core.saving import SaveError, set_on_save_error
+from src.training.foreign import check_config, keep_paths_inside
 
 
 class CheckpointIO(TorchCheckpointIO):
@@ -47,14 +48,13 @@ class CheckpointIO(TorchCheckpointIO):
             return checkpoint
         if not isinstance(checkpoint, dict) or "pytorch-lightning_version" not in checkpoint:
             raise ValueError(f"{path} is not a checkpoint of a training; weights alone cannot be continued or scored")
-        for state in checkpoint.get("callbacks", {}).values():
-            if isinstance(state, dict) and "best_model_path" in state:
-                _follow(state, Path(path).resolve().parent)
+        keep_paths_inside(checkpoint, path)
         return checkpoint
 
     def remove_checkpoint(self, path: str | Path) -> None:
         # Lightning removes the older one after saving the newer one, and does not know that this failed.
-        if not self.unsaved:
+        # It would remove a folder as well, and all checkpoints here are files.
+        if not self.unsaved and Path(path).is_file():
             super().remove_checkpoint(path)
 
 
@@ -82,20 +82,6 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
         raise SaveError(f"cannot save {path}: {cause.strerror}; {kept}") from error
 
 
-def _follow(state: dict[str, Any], folder: Path) -> None:
-    """Update the paths of a ModelCheckpoint's state if its best checkpoint is in this folder: the run has moved.
-
-    Otherwise it forgets its scores and takes the next checkpoint as the best.
-    """
-    before = state["dirpath"]
-    if (folder / Path(state["best_model_path"]).name).is_file():
-        for name, value in state.items():
-            if isinstance(value, str):
-                state[name] = value.replace(before, str(folder), 1)
-            elif isinstance(value, dict):
-                state[name] = {path.replace(before, str(folder), 1): score for path, score in value.items()}
-
-
 def read_checkpoint(path: str | Path) -> Any:
     """The plain data and tensors of a checkpoint, on the CPU, in the newest format; its checksums are compared first.
 
@@ -117,5 +103,6 @@ def _load(path: str | Path) -> Any:
     except Exception as error:
         # torch's own text advises to load it unsafely
         raise ValueError(f"{path} is not a checkpoint of plain data and tensors; nothing else is loaded") from error
+    check_config(checkpoint, path)
     update_checkpoint(checkpoint, path)
     return checkpoint

@@ -1,5 +1,6 @@
 """Runs and data at addresses: memory:// within this process, file:// between processes."""
 
+import json
 import os
 import re
 import signal
@@ -200,33 +201,37 @@ def write_and_raise(path, error):
 
 def test_a_run_that_is_cleared_here_is_cleared_at_its_address_before_it_begins(store, tmp_path):
     store.pipe({"/bucket/sets/finished": b"", "/bucket/sets/checkpoints/last.ckpt": b"older"})
-    Copy(STORE, tmp_path).fetch()
-    with run(tmp_path, overwrite=True):
+    here = Path(folder_for(STORE, str(tmp_path)))
+    Copy(STORE, here).fetch()
+    with run(here, overwrite=True):
         assert sorted(stored(store)) == ["/bucket/sets/a.csv", "/bucket/sets/deep/b.csv"]
     assert "/bucket/sets/finished" in stored(store)
 
 
 def test_a_signal_leaves_all_at_the_address_and_names_it(store, tmp_path):
-    Copy(STORE, tmp_path).fetch()
-    stopped = Stopped(signal.SIGTERM, f"; go on with resume=true run_dir={tmp_path}")
-    with pytest.raises(Stopped), run(tmp_path):
-        write_and_raise(tmp_path / "metrics.csv", stopped)
+    here = Path(folder_for(STORE, str(tmp_path)))
+    Copy(STORE, here).fetch()
+    stopped = Stopped(signal.SIGTERM, f"; go on with resume=true run_dir={here}")
+    with pytest.raises(Stopped), run(here):
+        write_and_raise(here / "metrics.csv", stopped)
     assert stopped.note == f"; go on with resume=true run_dir={STORE}"
     assert stored(store)["/bucket/sets/metrics.csv"] == b"step\n"
 
 
-def unreachable(folder):
-    """Let a run's folder stand for an address below a plain file; how that sounds."""
-    (folder / "file").write_text("")
-    Copy(f"file://{folder}/empty", folder / "run").fetch()
-    record = folder / "run/.address.json"
-    record.write_text(record.read_text().replace("/empty", "/file/x"))
-    return f"cannot write file://{folder}/file/x: [Errno 20] Not a directory"
+@pytest.fixture
+def unreachable(tmp_path):
+    """A run's folder that stands for an address below a plain file, and how that sounds."""
+    (tmp_path / "file").write_text("")
+    address = f"file://{tmp_path}/file/x"
+    here = Path(folder_for(address, str(tmp_path)))
+    here.mkdir()
+    (here / ".address.json").write_text(json.dumps({"address": address, "files": {}}))
+    return here, f"cannot write {address}: [Errno 20] Not a directory"
 
 
-def test_a_checkpoint_that_cannot_be_sent_stops_the_training_or_not(tmp_path, capsys):
-    message = unreachable(tmp_path)
-    path = tmp_path / "run/checkpoints/last.ckpt"
+def test_a_checkpoint_that_cannot_be_sent_stops_the_training_or_not(unreachable, capsys):
+    here, message = unreachable
+    path = here / "checkpoints/last.ckpt"
     with pytest.raises(RemoteError) as error:
         CheckpointIO("stop").save_checkpoint({}, path)
     assert str(error.value).startswith(message)
@@ -234,26 +239,52 @@ def test_a_checkpoint_that_cannot_be_sent_stops_the_training_or_not(tmp_path, ca
     assert capsys.readouterr().err.startswith(f"warning: {message}")
 
 
-def test_the_end_of_a_run_that_cannot_be_sent_is_an_error(tmp_path):
-    message = unreachable(tmp_path)
-    with pytest.raises(RemoteError, match=re.escape(message)), run(tmp_path / "run"):
-        (tmp_path / "run/metrics.csv").touch()
+def test_the_end_of_a_run_that_cannot_be_sent_is_an_error(unreachable):
+    here, message = unreachable
+    with pytest.raises(RemoteError, match=re.escape(message)), run(here):
+        (here / "metrics.csv").touch()
 
 
-def test_the_end_of_a_run_that_cannot_be_sent_is_a_warning_if_it_shall_go_on(tmp_path, capsys):
-    message = unreachable(tmp_path)
-    with run(tmp_path / "run", trainer=SimpleNamespace(on_save_error="continue")):
-        (tmp_path / "run/metrics.csv").touch()
+def test_the_end_of_a_run_that_cannot_be_sent_is_a_warning_if_it_shall_go_on(unreachable, capsys):
+    here, message = unreachable
+    with run(here, trainer=SimpleNamespace(on_save_error="continue")):
+        (here / "metrics.csv").touch()
     warning = capsys.readouterr().err
     assert warning.startswith(f"warning: {message}")
-    assert warning.endswith(f"what is missing there is in {tmp_path}/run\n")
+    assert warning.endswith(f"what is missing there is in {here}\n")
 
 
-def test_an_error_of_the_run_is_told_even_if_its_end_cannot_be_sent(tmp_path, capsys):
-    unreachable(tmp_path)
-    with pytest.raises(ZeroDivisionError), run(tmp_path / "run"):
-        write_and_raise(tmp_path / "run/metrics.csv", ZeroDivisionError())
+def test_an_error_of_the_run_is_told_even_if_its_end_cannot_be_sent(unreachable, capsys):
+    here, _ = unreachable
+    with pytest.raises(ZeroDivisionError), run(here):
+        write_and_raise(here / "metrics.csv", ZeroDivisionError())
     assert capsys.readouterr().err.startswith("warning: cannot write")
+
+
+def test_a_folder_from_elsewhere_is_not_sent_to_the_address_that_it_brings(store, tmp_path):
+    record = {"address": STORE, "files": {"a.csv": ["", 0, 0]}}
+    (tmp_path / ".address.json").write_text(json.dumps(record))
+    with run(tmp_path):
+        (tmp_path / "metrics.csv").touch()
+    assert sorted(stored(store)) == ["/bucket/sets/a.csv", "/bucket/sets/deep/b.csv"]
+
+
+@pytest.mark.parametrize("name", ["../precious", "/{}/precious", "x/../../precious"])
+def test_a_record_removes_nothing_outside_of_its_folder(store, tmp_path, name):
+    here = Path(folder_for(STORE, str(tmp_path)))
+    here.mkdir()
+    (tmp_path / "precious").touch()
+    files = {name.format(tmp_path): ["", 0, 0]}
+    (here / ".address.json").write_text(json.dumps({"address": STORE, "files": files}))
+    Copy(STORE, here).fetch()
+    assert (tmp_path / "precious").is_file()
+
+
+@pytest.mark.parametrize("content", ["", "[", "[]", "{}", '{"address": 3, "files": []}', "\0"])
+def test_a_damaged_record_is_as_none(store, tmp_path, content):
+    (tmp_path / ".address.json").write_text(content)
+    assert Copy.at(tmp_path) is None
+    assert Copy(STORE, tmp_path).fetch() == 2
 
 
 @pytest.fixture(scope="module")

@@ -217,3 +217,15 @@ def test_a_folder_with_files_or_of_a_job_that_is_not_refused_stays(tmp_path, mon
         pass
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()] == ["runs/old/finished"]
     assert os.listdir(tmp_path / "runs") == ["old"]
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", ".lock", "checkpoints", "checkpoints/last.ckpt"])
+def test_a_folder_whose_files_lie_elsewhere_is_refused(tmp_path, name):
+    run_dir, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    (run_dir / name).parent.mkdir(parents=True)
+    elsewhere.write_text("precious")
+    (run_dir / name).symlink_to(elsewhere)
+    config = SimpleNamespace(run_dir=str(run_dir), task="fit", resume=True, overwrite=False, checkpoint=None)
+    with pytest.raises(ConfigError, match=rf"{name} is a link to .*elsewhere, out of run_dir"), own_run_dir(config):
+        pass
+    assert elsewhere.read_text() == "precious"

@@ -268,8 +268,8 @@ def test_a_run_that_was_moved_finds_its_best_checkpoint_where_it_is_now(tmp_path
     assert (state["best_model_score"], state["kth_value"]) == (0.5, 7)
 
 
-def test_a_best_checkpoint_that_is_elsewhere_keeps_its_path(tmp_path):
-    assert with_best(tmp_path / "last.ckpt", "/old/run")["best_model_path"] == "/old/run/best.ckpt"
+def test_a_best_checkpoint_that_is_elsewhere_is_forgotten(tmp_path):
+    assert with_best(tmp_path / "last.ckpt", "/old/run")["best_model_path"] == ""
 
 
 def test_checksums_that_were_just_compared_are_not_compared_again_but_the_next_time(tmp_path, monkeypatch):
