@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from src.core.output import warn
 from src.core.progress import progress_bar
 from src.datamodules.cache import CacheFolder, cache_key, fingerprint, reserve
-from src.datamodules.images.files import list_images, read_image
+from src.datamodules.images.files import MAX_PIXELS, list_images, read_image
 from src.datamodules.images.split import ImageSplit
 
 SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}
@@ -35,6 +35,7 @@ class DecodedFolder:
         image_size: side in pixels, see `read_image`.
         channels: 1 grey, 3 colour.
         on_corrupt: "raise" fails if a file is not a readable image, "skip" warns and leaves it out; both name it.
+        max_pixels: a file that claims more is not a readable image.
 
     Raises:
         FileNotFoundError: if a folder is missing.
@@ -42,13 +43,21 @@ class DecodedFolder:
     """
 
     def __init__(
-        self, root: Path, *, image_size: int, channels: int, cache_dir: str, on_corrupt: Literal["raise", "skip"]
+        self,
+        root: Path,
+        *,
+        image_size: int,
+        channels: int,
+        cache_dir: str,
+        on_corrupt: Literal["raise", "skip"],
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         if not root.is_dir():
             raise FileNotFoundError(f"there is no folder {root}; expected there: {LAYOUT}")
         self.root = root
         self.shape = (image_size, image_size, channels)
         self.on_corrupt = on_corrupt
+        self.max_pixels = max_pixels
         folders = dict(_split_folders(root))
         self.class_names = sorted(_subfolders(folders["train"]))
         self.splits: list[str] = []
@@ -56,7 +65,10 @@ class DecodedFolder:
         self.files: list[str] = []  # below root
         for split, folder in folders.items():
             self._list(split, folder)
-        key = cache_key([f"{VERSION} {self.shape}", *(fingerprint(self._path(file), file) for file in self.files)])
+        limit = "" if max_pixels == MAX_PIXELS else f" {max_pixels}"  # it decides which files are readable
+        key = cache_key(
+            [f"{VERSION} {self.shape}{limit}", *(fingerprint(self._path(file), file) for file in self.files)]
+        )
         self.cache = CacheFolder(Path(cache_dir, "images", f"{root.name}-{image_size}x{image_size}x{channels}-{key}"))
 
     def _path(self, file: str) -> str:
@@ -107,7 +119,7 @@ class DecodedFolder:
 
     def _decode(self, file: str) -> np.ndarray | ValueError:
         try:
-            return read_image(self._path(file), self.shape[0], self.shape[2])
+            return read_image(self._path(file), self.shape[0], self.shape[2], self.max_pixels)
         except ValueError as error:
             return error
 

@@ -1,13 +1,23 @@
 """Reads image files of any kind and size as arrays of one kind and size."""
 
 import os
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from src.core.errors import first_line
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+# What a file may be, whatever its name says. Pillow knows more: for one of them, EPS, it starts Ghostscript.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM", "JPEG2000")
+MAX_PIXELS = 100_000_000  # where no key says otherwise
+LARGE = 25_000_000  # pixels; of such images one at a time is decoded, as each takes 100 MB or more
+_one_at_a_time = Lock()
+Image.MAX_IMAGE_PIXELS = None  # `read_image` counts them itself
 
 
 def list_images(folder: str | Path) -> list[str]:
@@ -19,7 +29,7 @@ def list_images(folder: str | Path) -> list[str]:
     return sorted(found)
 
 
-def read_image(path: str | Path, image_size: int, channels: int) -> np.ndarray:
+def read_image(path: str | Path, image_size: int, channels: int, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read an image file as a square: scale the shorter side to `image_size` pixels, cut out the middle.
 
     The image is turned upright as its EXIF data say. Transparent parts become white. Of 16 bits the upper 8 are kept,
@@ -29,6 +39,7 @@ def read_image(path: str | Path, image_size: int, channels: int) -> np.ndarray:
         path: the file.
         image_size: side of the square in pixels.
         channels: 1 for grey, 3 for red, green and blue.
+        max_pixels: a file that claims more is not read: a few bytes of it could fill the memory.
 
     Returns:
         uint8 (image_size, image_size, channels).
@@ -42,18 +53,31 @@ def read_image(path: str | Path, image_size: int, channels: int) -> np.ndarray:
     except OSError as error:
         raise OSError(f"cannot open {path}: {error.strerror}") from error
     try:
-        image = Image.open(BytesIO(content))
-        # JPEG can be decoded to a half, a quarter or an eighth; twice the size is enough for a good resize.
-        image.draft(None, (2 * image_size, 2 * image_size))
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
+        image = Image.open(BytesIO(content), formats=FORMATS)
+        num_pixels = image.width * image.height
+        if num_pixels > max_pixels:
+            raise ValueError(f"{num_pixels:,} pixels, more than max_pixels={max_pixels:,}")
+        with _one_at_a_time if num_pixels > LARGE else nullcontext():
+            image = _decoded(image, image_size)
+            image = _convert(image, "L" if channels == 1 else "RGB")
+            if image.size != (image_size, image_size):
+                image = ImageOps.fit(image, (image_size, image_size))
     except Exception as error:  # Pillow raises errors of many types for a broken file
-        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else error
+        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else first_line(error)
         raise ValueError(f"{path} is not a readable image: {reason}") from error
-    image = _convert(image, "L" if channels == 1 else "RGB")
-    if image.size != (image_size, image_size):
-        image = ImageOps.fit(image, (image_size, image_size))
     return np.asarray(image).reshape(image_size, image_size, channels)
+
+
+def _decoded(image: Image.Image, image_size: int) -> Image.Image:
+    # JPEG can be decoded to a half, a quarter or an eighth; twice the size is enough for a good resize.
+    image.draft(None, (2 * image_size, 2 * image_size))
+    image.load()
+    if image.width * image.height > LARGE and image.mode in ("L", "RGB", "RGBA", "LA", "CMYK"):
+        exif = image.getexif()
+        image = ImageOps.fit(image, (image_size, image_size))  # later steps would each copy the whole image
+        image.getexif().update(exif)
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:

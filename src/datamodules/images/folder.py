@@ -19,6 +19,7 @@ class ImageFolder(ImageData):
         image_size: side in pixels of the square that every image becomes, see `read_image`.
         channels: 1 grey, 3 colour.
         on_corrupt: fail if a file cannot be read, or skip it with a warning that names it.
+        max_pixels: a file that claims more cannot be read.
     """
 
     def __init__(
@@ -30,16 +31,22 @@ class ImageFolder(ImageData):
         image_size: int,
         channels: Literal[1, 3],
         on_corrupt: Literal["raise", "skip"],
+        max_pixels: int,
         **image_data: Any,
     ) -> None:
         super().__init__(**image_data)
-        if image_size < 1 or channels not in (1, 3) or on_corrupt not in ("raise", "skip"):
+        if min(image_size, max_pixels) < 1 or channels not in (1, 3) or on_corrupt not in ("raise", "skip"):
             raise ValueError(
-                "datamodule.image_size must be positive, channels 1 or 3, on_corrupt raise or skip, "
-                f"got {image_size=}, {channels=}, {on_corrupt=}"
+                "datamodule.image_size must be positive, max_pixels too, channels 1 or 3, on_corrupt raise or skip, "
+                f"got {image_size=}, {max_pixels=}, {channels=}, {on_corrupt=}"
             )
         self.root = Path(data_dir, folder)
-        self.choices = {"image_size": image_size, "channels": channels, "on_corrupt": on_corrupt}
+        self.choices: dict[str, Any] = {
+            "image_size": image_size,
+            "channels": channels,
+            "on_corrupt": on_corrupt,
+            "max_pixels": max_pixels,
+        }
         self.cache_dir = cache_dir
 
     @cached_property

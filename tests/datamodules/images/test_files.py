@@ -162,3 +162,40 @@ def test_an_unknown_format_is_called_so(tmp_path):
 def test_a_file_that_cannot_be_opened_is_another_error(tmp_path):
     with pytest.raises(OSError, match=r"cannot open .*a.png: No such file"):
         read_image(tmp_path / "a.png", 8, 3)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp"])
+def test_a_file_of_postscript_is_not_an_image_whatever_its_name(tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr("subprocess.check_call", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (8, 8)).save(path, "EPS")
+    with pytest.raises(ValueError, match=rf"a.{suffix} is not a readable image: unknown format"):
+        read_image(path, 8, 3)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+def test_a_file_may_be_of_any_common_format_whatever_its_name(tmp_path, kind):
+    Image.new("RGB", (8, 8), (200, 200, 200)).save(tmp_path / "a.jpg", kind)
+    assert abs(int(read_image(tmp_path / "a.jpg", 8, 3).mean()) - 200) < 4
+
+
+def test_a_file_that_claims_too_many_pixels_is_not_decoded(tmp_path, monkeypatch):
+    Image.new("1", (1000, 101)).save(tmp_path / "a.png")
+    read_image(tmp_path / "a.png", 8, 3, max_pixels=101_000)
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda _: pytest.fail("it was decoded"))
+    with pytest.raises(
+        ValueError, match=r"a.png is not a readable image: 101,000 pixels, more than max_pixels=100,999"
+    ):
+        read_image(tmp_path / "a.png", 8, 3, max_pixels=100_999)
+
+
+def test_a_very_large_image_is_made_smaller_first_and_looks_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("src.datamodules.images.files.LARGE", 1000)
+    smooth = np.linspace(0, 255, 120).astype(np.uint8)
+    pixels = np.stack([np.tile(smooth, (160, 1)), np.tile(smooth[::-1], (160, 1)), np.full((160, 120), 9)], 2)
+    image, exif = Image.fromarray(pixels.astype(np.uint8)), Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.png", exif=exif)
+    reduced = read_image(tmp_path / "a.png", 8, 3).astype(int)
+    monkeypatch.setattr("src.datamodules.images.files.LARGE", 10**9)
+    assert np.abs(reduced - read_image(tmp_path / "a.png", 8, 3)).max() <= 3

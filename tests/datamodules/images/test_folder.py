@@ -9,7 +9,14 @@ def image_folder(tmp_path):
     """Makes the set of what lies in tmp_path/pets, prepared and set up."""
 
     def make(**changes):
-        settings = {"folder": "pets", "image_size": 6, "channels": 3, "on_corrupt": "raise", **image_settings()}
+        settings = {
+            "folder": "pets",
+            "image_size": 6,
+            "channels": 3,
+            "on_corrupt": "raise",
+            "max_pixels": 9999,
+            **image_settings(),
+        }
         data = ImageFolder(data_dir=str(tmp_path), cache_dir=str(tmp_path / "cache"), **{**settings, **changes})
         data.prepare_data()
         data.setup("fit")
@@ -86,7 +93,7 @@ def test_a_single_class_is_refused(image_folder, tmp_path):
         image_folder()
 
 
-@pytest.mark.parametrize("wrong", [{"image_size": 0}, {"channels": 2}, {"on_corrupt": "ignore"}])
+@pytest.mark.parametrize("wrong", [{"image_size": 0}, {"channels": 2}, {"on_corrupt": "ignore"}, {"max_pixels": 0}])
 def test_a_wrong_choice_is_refused(image_folder, wrong):
     (name, value), *_ = wrong.items()
     with pytest.raises(ValueError, match=f"image_size must be positive.*{name}={value!r}"):
