@@ -17,6 +17,7 @@ from src.core.domains import domains
 from src.core.output import show, show_rich
 from src.core.ranks import is_rank_zero
 from src.core.remote import Copy, is_address
+from src.core.spreadsheets import as_text
 
 
 class MultirunTable(Callback):
@@ -49,7 +50,7 @@ class MultirunTable(Callback):
         with (folder / "multirun.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({name: as_text(value) for name, value in row.items()} for row in rows)
         changed = [n for n in names if "/" not in n and len({str(row.get(n)) for row in rows}) > 1]
         shown = [name for name in scores_shown() if name in names]
         print_table([*rows, *over_seeds(rows, changed, shown)], [*changed, *shown])

@@ -18,7 +18,8 @@ from rich.table import Table
 from src.core.errors import ConfigError
 from src.core.files import staged
 from src.core.output import is_quiet, show, show_rich
-from src.datamodules.images.files import SUFFIXES, list_images, read_image
+from src.core.spreadsheets import TextCells
+from src.datamodules.images.files import MAX_PIXELS, SUFFIXES, list_images, read_image
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
@@ -27,13 +28,16 @@ NUM_SHOWN = 10
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Raise ConfigError if there is no image to read, or batch_size is not positive."""
+    """Raise ConfigError if there is no image to read, or batch_size or max_pixels is not positive."""
     find_images(config["input"])
-    if config["batch_size"] < 1:
-        raise ConfigError(f"batch_size must be positive, got {config['batch_size']}")
+    for key in ("batch_size", "max_pixels"):
+        if config[key] < 1:
+            raise ConfigError(f"{key} must be positive, got {config[key]}")
 
 
-def predict(model: "LightningModule", *, input: str, output: str, batch_size: int, flip_tta: bool) -> int:
+def predict(
+    model: "LightningModule", *, input: str, output: str, batch_size: int, max_pixels: int, flip_tta: bool
+) -> int:
     """Write a row for each image of `input`.
 
     Returns:
@@ -45,8 +49,14 @@ def predict(model: "LightningModule", *, input: str, output: str, batch_size: in
     spec = model.hparams["spec"]
     if len(set(spec["image_size"])) != 1:
         raise ConfigError(f"predict.py reads square images, the checkpoint needs image_size {spec['image_size']}")
+    side = spec["image_size"][0]
+    if batch_size * side**2 > max_pixels:
+        raise ConfigError(
+            f"{batch_size} images of {side} x {side} pixels at once are more than {max_pixels=}: "
+            "give a smaller batch_size"
+        )
     paths, unreadable = find_images(input), []
-    rows = _rows(model, paths, batch_size, flip_tta, unreadable)
+    rows = _rows(model, paths, batch_size, max_pixels, flip_tta, unreadable)
     show_table(Path(output), write_table(Path(output), spec["class_names"], rows))
     if unreadable:
         sys.stderr.write("\n".join([f"error: {len(unreadable)} of {len(paths)} files left out:", *unreadable]) + "\n")
@@ -73,11 +83,16 @@ def find_images(path: str) -> list[Path]:
 
 
 def _rows(
-    model: "LightningModule", paths: list[Path], batch_size: int, flip_tta: bool, unreadable: list[str]
+    model: "LightningModule",
+    paths: list[Path],
+    batch_size: int,
+    max_pixels: int,
+    flip_tta: bool,
+    unreadable: list[str],
 ) -> Iterator[list[Any]]:
     """Path, label and probabilities of each image."""
     spec = model.hparams["spec"]
-    batches = read_batches(paths, batch_size, spec["image_size"][0], spec["in_chans"], unreadable)
+    batches = read_batches(paths, batch_size, spec["image_size"][0], spec["in_chans"], unreadable, max_pixels)
     total = -(-len(paths) // batch_size)
     hidden = is_quiet() or not sys.stdout.isatty()
     for here, images in track(batches, "Predicting", total, disable=hidden, transient=True):
@@ -86,7 +101,7 @@ def _rows(
 
 
 def read_batches(
-    paths: list[Path], batch_size: int, side: int, channels: int, unreadable: list[str]
+    paths: list[Path], batch_size: int, side: int, channels: int, unreadable: list[str], max_pixels: int = MAX_PIXELS
 ) -> Iterator[tuple[list[Path], np.ndarray]]:
     """Paths and images, uint8 (batch, side, side, channels).
 
@@ -96,7 +111,7 @@ def read_batches(
 
     def read(path: Path) -> np.ndarray | None:
         try:
-            return read_image(path, side, channels)
+            return read_image(path, side, channels, max_pixels)
         except (ValueError, OSError) as error:
             unreadable.append(str(error))
             return None
@@ -126,13 +141,14 @@ def probabilities(model: "LightningModule", images: np.ndarray, flip_tta: bool) 
 
 def write_table(output: Path, names: list[str], rows: Iterable[list[Any]]) -> int:
     """Write path, label and a column for each class, whole or not at all; returns the number of rows."""
-    count = 0
+    count, cells = 0, TextCells()
     with staged(output) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "label", *names])
+        writer.writerow(cells.row(["path", "label", *names]))
         for path, label, *shares in rows:
-            writer.writerow([path, label, *(f"{share:.6f}" for share in shares)])
+            writer.writerow(cells.row([path, label, *(f"{share:.6f}" for share in shares)]))
             count += 1
+    cells.tell(output)
     return count
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 from src.core.errors import ConfigError
 from src.core.files import staged
 from src.core.output import show
+from src.core.spreadsheets import FORMULA, TextCells
 from src.datamodules.tables.checks import get_columns
 from src.datamodules.tables.files import find_tables, read_chunks
 from src.datamodules.tables.processing import TableProcessing
@@ -97,9 +99,23 @@ def predict_values(model: Any, categories: np.ndarray, continuous: np.ndarray) -
 
 def write_predictions(output: Path, tables: Iterator[pa.Table]) -> tuple[pa.Table, int]:
     """Write tables below one another, whole or not at all; returns the first one and the number of rows."""
-    first, count = next(tables), 0
-    with staged(output) as part, WRITERS[output.suffix](part, first.schema) as writer:
+    first, count, cells = next(tables), 0, TextCells()
+    names = cells.row(first.column_names) if output.suffix == ".csv" else first.column_names
+    schema = first.rename_columns(list(map(str, names))).schema
+    with staged(output) as part, WRITERS[output.suffix](part, schema) as writer:
         for table in chain([first], tables):
-            writer.write_table(table.cast(first.schema))
+            columns = table.cast(first.schema).columns
+            if output.suffix == ".csv":
+                columns = [_text_kept(column, cells) for column in columns]
+            writer.write_table(pa.table(columns, schema=schema))
             count += len(table)
+    cells.tell(output)
     return first, count
+
+
+def _text_kept(column: pa.ChunkedArray, cells: TextCells) -> pa.ChunkedArray:
+    """The column without formulas; most have none."""
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if not is_text or not pc.any(pc.match_substring_regex(column, FORMULA)).as_py():
+        return column
+    return pa.chunked_array([cells.row(column.to_pylist())], column.type)

@@ -112,7 +112,7 @@ def test_a_failure_leaves_the_older_table_and_no_rest(tmp_path):
 def test_files_are_read_a_batch_ahead_and_no_more(monkeypatch):
     read, all_read = [], threading.Event()
 
-    def fake(path, side, channels):
+    def fake(path, side, channels, max_pixels):
         read.append(path)
         if len(read) == 4:
             all_read.set()
@@ -174,3 +174,8 @@ def test_a_device_that_is_not_there_is_refused():
 def test_a_classifier_answers_no_other_question(checkpoint, question):
     with pytest.raises(ConfigError, match=f"the checkpoint holds an image classifier: it cannot answer {question}"):
         predict.run(composed(f"checkpoint={checkpoint}", question, name="predict"))
+
+
+def test_a_path_or_class_that_a_spreadsheet_would_run_stays_text(tmp_path):
+    predict_images.write_table(tmp_path / "a.csv", ["=1", "cat"], [["-2+3.png", "=1", 0.75, 0.25]])
+    assert (tmp_path / "a.csv").read_text().splitlines() == ["path,label,'=1,cat", "'-2+3.png,'=1,0.750000,0.250000"]

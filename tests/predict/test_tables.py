@@ -224,3 +224,15 @@ def test_the_program_writes_the_output_and_shows_its_first_rows(classes, source,
     assert lines[0].split() == ["row", "label", "no", "yes"]
     assert lines[-2].split()[0] == "10"
     assert lines[-1] == "50 predictions in pred.parquet"
+
+
+def test_an_id_that_a_spreadsheet_would_run_stays_text(classes, source, capsys):
+    frame = pd.read_csv(source, dtype=str)
+    frame["key"] = ["=1+1", "-2+3", "@a", "-5", *frame["key"][4:]]
+    frame.to_csv(source, index=False)
+    run(classes, source, "id=key")
+    found = pd.read_csv(source.parent / "out" / "pred.csv", dtype=str)
+    assert found["key"].tolist()[:5] == ["'=1+1", "'-2+3", "'@a", "-5", "04"]
+    assert "note: 3 cells of" in capsys.readouterr().err
+    run(classes, source, "id=key", output="pred.parquet")
+    assert pd.read_parquet(source.parent / "pred.parquet")["key"].tolist()[0] == "=1+1"
