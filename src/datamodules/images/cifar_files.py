@@ -16,6 +16,7 @@ import torch
 
 from src.datamodules.images.split import ImageSplit
 
+MAX_MEMBER = 1 << 26  # bytes; the largest has 31 million
 PICKLED = {"train": [f"data_batch_{number}" for number in range(1, 6)], "test": ["test_batch"]}
 BINARY = {split: [f"{name}.bin" for name in names] for split, names in PICKLED.items()}
 
@@ -60,7 +61,7 @@ def parse_pickle(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         batch = PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
         planes, labels = batch[b"data"], np.asarray(batch[b"labels"])
-    except (pickle.UnpicklingError, EOFError, LookupError, TypeError, AttributeError, ValueError) as error:
+    except Exception as error:  # of many kinds
         raise ValueError(f"CIFAR-10's {name} must be a pickled dict of data and labels: {error}") from error
     if not isinstance(planes, np.ndarray) or planes.dtype != np.uint8 or planes.shape != (len(labels), 3072):
         raise ValueError(f"CIFAR-10's {name} must hold 3072 bytes for each of {len(labels)} labels")
@@ -104,7 +105,10 @@ def read_members(path: Path, names: list[str]) -> dict[str, bytes]:
             with tarfile.open(path) as archive:
                 for member in archive:
                     name = member.name.rpartition("/")[2]
-                    if name in names and (file := archive.extractfile(member)):
+                    # Nothing is unpacked to the disk, and only plain files are read: links lead anywhere.
+                    if name in names and member.isreg() and (file := archive.extractfile(member)):
+                        if member.size > MAX_MEMBER:
+                            raise ValueError(f"{path} holds a {name} of {member.size:,} bytes, which CIFAR-10 has not")
                         contents[name] = file.read()
         except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
             raise ValueError(f"{path} is damaged ({error}); delete it and run again to fetch it") from error

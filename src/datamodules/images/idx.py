@@ -11,6 +11,7 @@ import torch
 from src.datamodules.download import fetch
 from src.datamodules.images.base import ImageData
 from src.datamodules.images.split import ImageSplit
+from src.datamodules.packed import open_packed
 
 SPLITS = {"train": "train", "test": "t10k"}
 
@@ -61,7 +62,8 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     Raises ValueError if the file is damaged or holds something else.
     """
     try:
-        content = gzip.decompress(path.read_bytes())
+        with open_packed(path) as file:
+            content = file.read()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it and run again to fetch it") from error
     start = 4 + 4 * dimensions

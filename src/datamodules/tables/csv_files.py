@@ -16,8 +16,11 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 from rich.progress import Progress
 
+from src.datamodules.packed import open_packed
+
 SUFFIXES = (".csv", ".csv.gz", ".csv.xz", ".csv.zip")
 DAMAGES = (pa.ArrowInvalid, EOFError, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error)
+MAX_HEADER = 1 << 20  # characters of the first line
 # The types that a column of text may have: the first that fits.
 KINDS = (pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("s"))
 
@@ -92,9 +95,9 @@ def _opened(path: Path, bar: Progress | None = None) -> Iterator[IO[bytes]]:
             names = [name for name in archive.namelist() if name.endswith(".csv") and not name.startswith("__MACOSX")]
             if len(names) != 1:
                 raise ValueError(f"{path} must hold one .csv, got {', '.join(names) or 'none'}; unpack it")
-            file = archive.open(names[0])
+            file = open_packed(path, file, member=names[0])
         elif path.suffix.lower() != ".csv":
-            file = {".gz": gzip.open, ".xz": lzma.open}[path.suffix.lower()](file)
+            file = open_packed(path, file)
         yield file
 
 
@@ -102,9 +105,12 @@ def _header(path: Path) -> tuple[str, list[str]]:
     """Return the separator, which is the most frequent one in the first line, and the names of the columns."""
     with _opened(path) as file, _name_wrong_byte(path):
         lines = io.TextIOWrapper(file, "utf-8-sig", newline="")
-        line = lines.readline()
+        line = lines.readline(MAX_HEADER)
         separator = max(",;\t|", key=line.count)
-        return separator, next(csv.reader(chain([line], lines), delimiter=separator), [])
+        try:
+            return separator, next(csv.reader(chain([line], lines), delimiter=separator), [])
+        except csv.Error as error:
+            raise ValueError(f"{path}, line 1: {error}; is a quote missing?") from None
 
 
 def _options(path: Path, text: Collection[str] | None) -> dict[str, Any]:

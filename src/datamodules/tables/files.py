@@ -3,6 +3,7 @@
 import glob
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -82,10 +83,16 @@ def _read(path: Path, text: Collection[str], bar: Progress) -> pa.Table:
         table = read_csv(path, text, bar)
     else:
         with name_damage(path):
-            table = (parquet if _is_parquet(path) else feather).read_table(path)
+            table = parquet.read_table(path) if _is_parquet(path) else _whole(feather.read_table(path))
     if not table.num_rows:
         raise empty(path)
     return _named(table, path)
+
+
+def _whole(rows: Any) -> Any:
+    """The rows of a Feather file, whose places of texts are checked: Arrow takes them from the file as they are."""
+    rows.validate(full=True)
+    return rows
 
 
 def _is_parquet(path: Path) -> bool:
@@ -101,7 +108,7 @@ def _pieces(path: Path, bar: Progress) -> Iterator[pa.Table]:
             batches = parquet.ParquetFile(path).iter_batches()
         else:
             file = pa.ipc.open_file(pa.memory_map(str(path)))
-            batches = map(file.get_batch, range(file.num_record_batches))
+            batches = (_whole(file.get_batch(number)) for number in range(file.num_record_batches))
         for batch in batches:
             yield _named(pa.Table.from_batches([batch]), path)
 

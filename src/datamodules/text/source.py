@@ -7,6 +7,7 @@ import io
 import lzma
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,10 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 from src.datamodules.cache import fingerprint
+from src.datamodules.packed import open_packed
 
 BLOCK = 1 << 16  # bytes; the words of larger blocks outgrow the CPU's cache, and encoding is up to 25 % slower
 MAX_LINE = 1 << 22  # bytes; longer lines are cut at a space
-DAMAGES = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile)
+DAMAGES = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error)
 
 
 class Piece(NamedTuple):
@@ -79,10 +81,9 @@ class TextFile:
             raise ValueError(f"{self} is damaged: {error}; fetch it again") from error
 
     def _open(self) -> BinaryIO:
-        if self.member is not None:
-            return zipfile.ZipFile(self.path).open(self.member)  # pyright: ignore[reportReturnType]
-        opener = {".gz": gzip.open, ".xz": lzma.open}.get(self.path.suffix, open)
-        return opener(self.path, "rb")  # pyright: ignore[reportReturnType]
+        if self.member is None and self.path.suffix not in (".gz", ".xz"):
+            return self.path.open("rb")
+        return open_packed(self.path, member=self.member)
 
     def _cells(self, column: str) -> Iterator[bytes]:
         pieces = whole_lines(TextFile(self.path, self.member))
@@ -197,8 +198,11 @@ def find_texts(folder: Path, pattern: str, column: str | None = None) -> list[Te
         if found:
             return [TextFile(path, column=column) for path in found]
     for path in sorted(folder.glob("*.zip")):
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if fnmatch.fnmatch(PurePosixPath(name).name, pattern)]
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = [name for name in archive.namelist() if fnmatch.fnmatch(PurePosixPath(name).name, pattern)]
+        except DAMAGES as error:
+            raise ValueError(f"{path} is damaged: {error}; fetch it again") from error
         if names:
             return [TextFile(path, name, column) for name in sorted(names)]
     return []
