@@ -8,11 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 from src.core.errors import ConfigError
 
 FORMAT_KEY = "fastlight_format"  # in a checkpoint and in config.yaml; a file without it is of format 1
+ADDED_KEY = "fastlight_added"  # in a checkpoint that was updated: the arguments of its model that came since
 TRAIN = "train"  # stands for a class whose arguments are the keys of conf/train.yaml
 
 
@@ -70,10 +72,13 @@ def update_checkpoint(checkpoint: Any, path: object) -> None:
         return
     saved = checkpoint.get("hyper_parameters")
     model = saved.get("model") if isinstance(saved, dict) else None
+    added: dict[str, Any] = {}
     for migration in _due(checkpoint, path):
-        _update_node(model, migration, str(path), "model", {})
+        _update_node(model, migration, str(path), "model", added)
         _rename_weights(checkpoint, migration, _targets(model))
         _rename_states(checkpoint, migration)
+    if added:
+        checkpoint[ADDED_KEY] = added
 
 
 def update_config(config: dict[Any, Any], path: object) -> dict[str, Any]:
@@ -90,6 +95,16 @@ def update_config(config: dict[Any, Any], path: object) -> dict[str, Any]:
         _update_arguments(config, TRAIN, migration, str(path), "", added)
         _update_node(config, migration, str(path), "", added)
     return added
+
+
+def changes_since(checkpoint: dict[str, Any], model: Any) -> list[str]:
+    """What a model's config does otherwise than an older checkpoint did, which has just been updated, in words."""
+    found = []
+    for key, kept in checkpoint.get(ADDED_KEY, {}).items():
+        value = reduce(lambda node, part: node.get(part) if isinstance(node, dict) else None, key.split(".")[1:], model)
+        if value != kept:
+            found.append(f"the checkpoint is from before {key}, and did what {key}={kept} does; here it is {value}")
+    return found
 
 
 def renamed_keys(config: Any, path: str = "") -> dict[str, str]:

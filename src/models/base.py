@@ -7,12 +7,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.plugins import Precision
-from pytorch_lightning.utilities import GradClipAlgorithmType
+from pytorch_lightning.utilities import GradClipAlgorithmType, rank_zero_only
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from src.core.migrations import FORMAT_KEY, newest_format
+from src.core.migrations import FORMAT_KEY, changes_since, newest_format
+from src.core.output import note
 from src.models.layer_groups import layer_groups, norm_parameters
 
 
@@ -193,6 +194,8 @@ class BaseModel(pl.LightningModule):
             raise ValueError(
                 f"the checkpoint was trained on other data ({'; '.join(differing)}); choose its datamodule"
             )
+        for change in changes_since(checkpoint, self.hparams.get("model")):
+            rank_zero_only(note)(change)
         self.hparams["spec"] = {**here, **saved}
         self._saved_steps = checkpoint.get("schedule_steps")
         self._check_weights(checkpoint["state_dict"])

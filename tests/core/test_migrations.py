@@ -6,6 +6,7 @@ from src.core import migrations
 from src.core.migrations import (
     FORMAT_KEY,
     Migration,
+    changes_since,
     newest_format,
     renamed_keys,
     update_checkpoint,
@@ -196,3 +197,14 @@ def test_older_names_of_keys_lead_to_those_of_today(monkeypatch):
 )
 def test_only_what_a_migration_adds_is_taken_from_the_note_in_a_runs_folder(key, value, is_known):
     assert was_added(key, value) is is_known
+
+
+def test_a_model_that_does_otherwise_than_an_older_checkpoint_is_told():
+    file = updated(checkpoint())
+    act = {"_target_": "torch.nn.ReLU"}
+    assert changes_since(file, file["hyper_parameters"]["model"]) == []
+    assert changes_since(file, {"net": {"relu": False, "act": act}}) == [
+        "the checkpoint is from before model.net.relu, and did what model.net.relu=True does; here it is False"
+    ]
+    assert len(changes_since(file, None)) == 2
+    assert changes_since({}, None) == []

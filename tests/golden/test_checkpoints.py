@@ -14,12 +14,12 @@ from scripts.make_golden.recording import losses_of, machine
 from src.core.check import check
 from src.core.run_config import in_newest_format
 from src.training.checkpoint import load_model
-from tests.support.programs import ROOT, composed, run_here
+from tests.support.programs import ROOT, composed, program, run_here
 
 FILES = [pytest.param(path, id=f"{path.parent.name}-{path.stem}") for path in sorted(GOLDEN.glob("format_*/*.ckpt"))]
 each_file = pytest.mark.parametrize("path", FILES)
 # Other kernels and processors add up in another order: see test_losses.py.
-ELSEWHERE = 1e-5
+ELSEWHERE = 1e-4
 
 
 def expected(path):
@@ -53,6 +53,16 @@ def test_the_config_of_a_golden_run_repeats_it(path):
     assert isinstance(config, DictConfig)
     del config["defaults"], config["hydra"]
     check(in_newest_format(config))
+
+
+@pytest.mark.long
+def test_an_older_run_is_repeated_by_its_config(tmp_path):
+    folder = GOLDEN / "format_1"
+    places = [f"run_dir={tmp_path}/run", f"cache_dir={tmp_path}/cache"]
+    done = program("train.py", f"--config-path={folder}", "--config-name=mlp", *places, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    recorded = json.loads((GOLDEN / "losses" / "mlp.json").read_text())
+    assert losses_of(tmp_path / "run")["train/loss"] == pytest.approx(recorded["train/loss"], rel=ELSEWHERE)
 
 
 def test_every_net_of_conf_has_a_golden_checkpoint():

@@ -11,9 +11,10 @@ import torch
 from scripts.make_golden.cases import CASES, GOLDEN, STEPS
 from scripts.make_golden.recording import machine, train
 
-# Other kernels and processors add up in another order. With PyTorch's own for AVX2, AVX-512 and neither, the losses of
-# all cases differ by at most 1e-6 of themselves.
-ELSEWHERE = 1e-4
+# Other kernels and processors add up in another order. Without AVX2 (ATEN_CPU_CAPABILITY=default) the losses differ by
+# at most 1e-6 of themselves, but by 3e-4 in two cases: AdamW divides by the gradient's size, so rounding in a gradient
+# that should be 0, such as that of a bias before a batch norm, becomes a whole step.
+ELSEWHERE = {"entity_mlp_ensemble": 3e-3, "entity_mlp_regression": 3e-3}
 QUICK = {"fast_net", "entity_mlp_ensemble", "qrnn"}  # one of each kind of data
 
 
@@ -29,4 +30,4 @@ def test_ten_steps_have_the_losses_that_they_had(case, tmp_path):
         torch.set_num_threads(threads)
     there = recorded.pop("machine")
     for name, losses in recorded.items():
-        assert found[name] == (losses if here == there else pytest.approx(losses, rel=ELSEWHERE)), name
+        assert found[name] == (losses if here == there else pytest.approx(losses, rel=ELSEWHERE.get(case, 1e-4))), name

@@ -213,6 +213,18 @@ def test_a_checkpoint_of_an_older_format_predicts_as_before(tmp_path, monkeypatc
     assert_close(load_model(changed(path, as_it_was))(images), model(images), rtol=0, atol=0)
 
 
+def test_a_model_that_scores_otherwise_than_an_older_checkpoint_did_is_told(tmp_path, monkeypatch, capsys):
+    _, path = trained(tmp_path)
+    changed(path, lambda checkpoint: checkpoint["hyper_parameters"]["model"].pop("flip_tta"))
+    since = Migration(added={CONFIG["_target_"]: {"flip_tta": True}})
+    monkeypatch.setattr(migrations, "MIGRATIONS", [*migrations.MIGRATIONS, since])
+    model = instantiate(CONFIG, _convert_="all")
+    model.hparams.update(model=CONFIG)
+    trainer().test(model, TinyImages(), ckpt_path=path, weights_only=True, verbose=False)
+    change = "the checkpoint is from before model.flip_tta, and did what model.flip_tta=True does; here it is False"
+    assert capsys.readouterr().err == f"note: {change}\n"
+
+
 def test_a_checkpoint_from_the_future_is_refused_in_words(tmp_path):
     _, path = trained(tmp_path)
     newest = migrations.newest_format()
