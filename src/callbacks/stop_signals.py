@@ -109,7 +109,8 @@ class StopSignals(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Even without a signal: no checkpoint holds the steps after the last validation yet.
-        self._save(trainer)
+        if not trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue]
+            self._save(trainer)
         self._agreed = 0 if self._agreed == SAVE else self._agreed
         self._agree(trainer)
         self._agree(trainer)  # reads what the first has asked

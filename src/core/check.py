@@ -22,6 +22,16 @@ from src.core.remote import folder_for
 from src.core.run_dir import check_start
 from src.core.signatures import Signature, accepts, signature_of, signature_of_function
 
+# Arguments of Lightning's Trainer that would change nothing here, each with what does.
+NOT_OF_TRAINER = {
+    "logger": "choose logger=none, csv, tensorboard or wandb",
+    "callbacks": "choose callbacks=NAME, or add one: +callbacks.NAME._target_=...",
+    "barebones": "it leaves out the scores and checkpoints that a run is for; choose callbacks=none logger=none",
+    "use_distributed_sampler": "the loaders themselves deal the rows to the ranks",
+    "limit_predict_batches": "predict.py predicts, without a Trainer",
+    "enable_autolog_hparams": "the loggers always get the config; choose logger=none",
+    "model_registry": "checkpoints stay in run_dir",
+}
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
@@ -133,6 +143,9 @@ def _check_train_files(config: dict[Any, Any]) -> None:
     if config["model"].get("backbone"):
         check_checkpoint(config["model"]["backbone"], "model.backbone")
     check_start(config)
+    for key in config["trainer"]:
+        if key in NOT_OF_TRAINER:
+            raise ConfigError(f"trainer.{key} has no effect here: {NOT_OF_TRAINER[key]}")
     if config["task"] != "fit" and not config["checkpoint"]:
         raise ConfigError(f"task={config['task']} scores a trained model: give checkpoint=PATH")
 

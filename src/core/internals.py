@@ -67,6 +67,11 @@ def count_logged_step(trainer: pl.Trainer) -> None:
     trainer.fit_loop.epoch_loop._batches_that_stepped += 1
 
 
+def resume_by_epochs(trainer: pl.Trainer) -> None:
+    """Have the training loop resume in the same way with max_steps as without, where it repeats a finished epoch."""
+    trainer.fit_loop._iteration_based_training = bool  # which returns False
+
+
 # Scores and signals.
 
 

@@ -14,6 +14,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Value = TypeVar("Value")
+# The variable in which a launcher says how many processes it has started; srun sets some of the others', too.
+STARTED = {
+    "torchrun": "WORLD_SIZE",
+    "srun": "SLURM_STEP_NUM_TASKS",
+    "mpirun": "OMPI_COMM_WORLD_SIZE",
+    "mpiexec": "PMI_SIZE",
+}
+ONE_RUN = "for one run on all of them give trainer=ddp (on CPUs ddp_cpu)"
+WAYS_OUT = {
+    "torchrun": f"{ONE_RUN} and trainer.num_nodes=NODES; for a run on its own start one process",
+    "srun": f"{ONE_RUN}, trainer.devices=TASKS_PER_NODE, trainer.num_nodes=NODES, and sbatch or srun "
+    "--ntasks-per-node=TASKS_PER_NODE, with any job name but bash and interactive; for a run on its own give srun "
+    "--ntasks=1",
+    **dict.fromkeys(
+        ("mpirun", "mpiexec"), "MPI does not connect them: start one run with torchrun or srun, or one process alone"
+    ),
+}
 
 
 def is_rank_zero() -> bool:
@@ -109,17 +126,35 @@ def share(batch_size: int, global_batch_size: int | None, ranks: int) -> int:
     return global_batch_size // ranks
 
 
+def _launcher() -> str | None:
+    """What started this process, perhaps with others; None if it was a shell, as far as one can see."""
+    found = (name for name, variable in STARTED.items() if variable in os.environ)
+    return next(found, "srun" if "SLURM_NTASKS" in os.environ else None)
+
+
+def _check_launch(devices: int, is_external: bool) -> None:
+    """Raise ValueError unless as many processes were started as the training uses, by something that connects them."""
+    launcher = _launcher()
+    started = int(os.environ.get(STARTED.get(launcher or "", ""), "1"))
+    if launcher is None or started == devices == 1 or (started == 1 and not is_external):
+        return
+    if started != devices or not is_external:
+        processes = f"{launcher} started {started} process{'es' if started > 1 else ''}, for {devices} device"
+        raise ValueError(f"{processes}{'s' if devices > 1 else ''}: {WAYS_OUT[launcher]}")
+
+
 def check_ranks(trainer: Any, batch_size: int) -> None:
     """Show once which batches several devices make.
 
     Raises:
-        ValueError: the processes would not work as one: more were started than the training uses, or Lightning would
-            start some in a multirun.
+        ValueError: the processes would not work as one: others were started than the training uses, each would be a run
+            of its own, or Lightning would start some in a multirun.
     """
-    started, devices = int(os.environ.get("WORLD_SIZE", "1")), trainer.world_size
-    if started > devices:
-        raise ValueError(f"{started} processes were started, for {devices} device: choose trainer=ddp or ddp_cpu")
-    starts_others = devices > 1 and not trainer.strategy.cluster_environment.creates_processes_externally
+    devices = trainer.world_size
+    environment = getattr(trainer.strategy, "cluster_environment", None)  # a single device has none
+    is_external = environment is not None and environment.creates_processes_externally
+    _check_launch(devices, is_external)
+    starts_others = devices > 1 and not is_external
     if starts_others and in_multirun():  # whose command line would start the others
         raise ValueError(
             f"in a multirun Lightning cannot start the processes of {devices} devices, each would run the whole sweep: "

@@ -119,8 +119,15 @@ def fetched_data(address: str, cache_dir: str) -> str:
     return folder
 
 
-def save_config(cfg: DictConfig, overrides: Sequence[str] | None = None) -> dict[str, Any]:
-    """Write run_dir/config.yaml, which repeats the run elsewhere; return the resolved config as plain data.
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved config as plain data."""
+    config = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(config, dict)
+    return config  # pyright: ignore[reportReturnType]
+
+
+def save_config(cfg: DictConfig, overrides: Sequence[str] | None = None) -> None:
+    """Write run_dir/config.yaml, which repeats the run elsewhere.
 
     If a resumed run has other values than before, a note names them. Scoring a run in its own run_dir keeps the config
     of its training.
@@ -128,12 +135,10 @@ def save_config(cfg: DictConfig, overrides: Sequence[str] | None = None) -> dict
     Args:
         overrides: the choices that made the config of conf/train.yaml, for overrides.json; None if they are not known.
     """
-    config = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(config, dict)
-    run = RunDir(cfg.run_dir)
+    config, run = plain(cfg), RunDir(cfg.run_dir)
     if is_rank_zero() and (cfg.task == "fit" or not run.config_yaml.is_file()):
         portable = {**_with_reference(config, cfg.run_dir), "run_dir": cfg.run_dir, "resume": False, "overwrite": False}
-        if cfg.resume and run.config_yaml.is_file():
+        if (cfg.resume or cfg.checkpoint) and run.config_yaml.is_file():
             _tell_changes(run.config_yaml, portable)
         text = OmegaConf.to_yaml(OmegaConf.create(portable))
         write_text(
@@ -146,7 +151,6 @@ def save_config(cfg: DictConfig, overrides: Sequence[str] | None = None) -> dict
         if overrides is not None:
             places = ("run_dir=", "resume=", "overwrite=")
             write_text(run.overrides_json, json.dumps([given for given in overrides if not given.startswith(places)]))
-    return config  # pyright: ignore[reportReturnType]
 
 
 def _saved(path: Path) -> dict[str, Any] | None:
@@ -165,7 +169,7 @@ def _tell_changes(path: Path, config: dict[Any, Any]) -> None:
         return
     update_config(old, path)
     ignored = ("defaults", "hydra", "run_dir", "print_config", "quiet", "debug")
-    changed = [key for key in _differing(old, config) if key.split(".")[0] not in ignored]
+    changed = [key for key in differing(old, config) if key.split(".")[0] not in ignored]
     if changed:
         note(f"resumed with other values than before: {', '.join(changed)}")
 
@@ -179,9 +183,9 @@ def _with_reference(node: Any, run_dir: str) -> Any:
     return node
 
 
-def _differing(old: Any, new: Any, path: str = "") -> list[str]:
+def differing(old: Any, new: Any, path: str = "") -> list[str]:
     """Dotted keys at which two configs differ."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return [] if old == new else [path]
     keys = dict.fromkeys([*new, *old])
-    return [name for key in keys for name in _differing(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
+    return [name for key in keys for name in differing(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]

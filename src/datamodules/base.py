@@ -7,6 +7,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from src.core.output import show
 from src.core.ranks import share
+from src.datamodules.held_out import check_same_rows
 from src.datamodules.loader import BatchLoader
 
 
@@ -15,11 +16,20 @@ class DataModule(pl.LightningDataModule):
 
     What is derived from files is written to the cache in `prepare_data`, which one process of a node runs, and only
     read in `load`, which every process runs.
+
+    A checkpoint keeps `seed` and `held_out`. A run that scores it is given that seed (src/training/start.py), and is
+    refused if its rows would be others.
+
+    Attributes:
+        held_out: the record of each split that `load` takes from the training rows, see `drawn`.
+        seed: of all that is drawn.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 0) -> None:
         super().__init__()
         self._spec: dict[str, Any] = {}
+        self.held_out: dict[str, Any] = {}
+        self.seed = seed
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -38,8 +48,20 @@ class DataModule(pl.LightningDataModule):
         if not self._spec:
             self._spec = self.load()
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"seed": self.seed, "held_out": self.held_out}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if "held_out" in state_dict:  # older checkpoints lack it
+            scored = {"test": ["test"], "validate": ["valid"]}
+            task = self.trainer.state.fn if self.trainer is not None else None
+            check_same_rows(state_dict["held_out"], self.held_out, scored.get(str(task), ["valid", "test"]))
+
     def train_dataloader(self) -> Any:
-        return self.loader("train")
+        loader = self.loader("train")
+        if self.trainer is not None and getattr(self.trainer, "reload_dataloaders_every_n_epochs", 0):
+            loader.epoch = self.trainer.current_epoch - 1  # which it has yet to begin
+        return loader
 
     def val_dataloader(self) -> Any:
         return self.loader("valid")
@@ -76,22 +98,23 @@ class RowData(DataModule):
         keep_on_device: bool,
         seed: int,
     ) -> None:
-        super().__init__()
+        super().__init__(seed)
         self.batch_size = batch_size
         self.global_batch_size = global_batch_size
         self.drop_last = drop_last
         self.keep_on_device = keep_on_device
-        self.seed = seed
         self.splits: dict[str, Any] = {}  # of objects with `tensors`, `rows` and `to(device)`
 
     def use_splits(self, splits: dict[str, Any]) -> None:
         """Take these splits; without a test split, the validation rows are scored as test too."""
         if "test" not in splits:
             rank_zero_only(show)("there is no test split: the test scores are those of the validation rows")
+            self.held_out |= {"test": self.held_out["valid"]} if "valid" in self.held_out else {}
         self.splits = {"test": splits["valid"], **splits}
 
     def loader(self, split: str) -> BatchLoader:
         is_train = split == "train"
+        is_overfit = getattr(self.trainer, "overfit_batches", 0) > 0
         if self.keep_on_device and self.trainer is not None:
             self.splits[split] = self.splits[split].to(self.trainer.strategy.root_device)
         data, ranks = self.splits[split], self.ranks()
@@ -99,7 +122,7 @@ class RowData(DataModule):
             *data.tensors,
             rows=data.rows,
             batch_size=share(self.batch_size, self.global_batch_size, ranks["world_size"]),
-            shuffle=is_train,
+            shuffle=is_train and not is_overfit,  # an overfit run sees the same batches in each epoch
             seed=self.seed,
             drop_last=is_train and self.drop_last,
             same_steps=self.global_batch_size is not None,

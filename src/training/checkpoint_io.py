@@ -28,7 +28,7 @@ class CheckpointIO(TorchCheckpointIO):
         set_on_save_error(on_save_error)
         self.on_save_error = on_save_error
         self.unsaved: set[str] = set()  # the paths whose newest checkpoint could not be saved
-        self.known_as_whole: str | None = None  # a path whose checksums were just compared: once, do not repeat it
+        self.given: ReadCheckpoint | None = None  # was read before, and is not read again
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         try:
@@ -42,8 +42,10 @@ class CheckpointIO(TorchCheckpointIO):
             warn(f"{error}; the training continues")
 
     def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
-        known, self.known_as_whole = self.known_as_whole, None
-        checkpoint = _load(path) if str(path) == known else read_checkpoint(path)  # safely, whatever weights_only says
+        given, self.given = self.given, None
+        is_given = given is not None and given.path == str(path)
+        # Safely, whatever weights_only says.
+        checkpoint = given.take() if is_given else read_checkpoint(path)  # pyright: ignore[reportOptionalMemberAccess]
         if Path(path).name == ".temp.ckpt":  # the weights that forked ranks return
             return checkpoint
         if not isinstance(checkpoint, dict) or "pytorch-lightning_version" not in checkpoint:
@@ -56,6 +58,24 @@ class CheckpointIO(TorchCheckpointIO):
         # It would remove a folder as well, and all checkpoints here are files.
         if not self.unsaved and Path(path).is_file():
             super().remove_checkpoint(path)
+
+
+class ReadCheckpoint:
+    """A checkpoint that a run has read to compare it with its config, before it loads it.
+
+    Args:
+        path: of the file.
+        is_whole: its checksums have just been compared.
+    """
+
+    def __init__(self, path: str, *, is_whole: bool = False) -> None:
+        self.path = path
+        self.content: Any = _load(path) if is_whole else read_checkpoint(path)
+
+    def take(self) -> Any:
+        """Return the content and forget it: nothing keeps it in memory while the run goes on."""
+        content, self.content = self.content, None
+        return content
 
 
 def is_unsaved(trainer: Any, path: str | Path) -> bool:

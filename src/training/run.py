@@ -9,15 +9,18 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import LambdaCallback
 
 from src.core.check import check, composed
 from src.core.errors import ConfigError
 from src.core.explain import blamed_on
-from src.core.output import is_quiet, set_quiet
+from src.core.output import is_quiet, note, set_quiet
 from src.core.ranks import check_ranks, is_rank_zero, share
 from src.core.remote import send_run
-from src.core.run_config import continue_older_run, save_config, with_fetched_data
+from src.core.run_config import continue_older_run, plain, save_config, with_fetched_data
 from src.core.run_dir import RunDir, last_whole_checkpoint, own_run_dir, show_results
+from src.training.changes import check_changes, other_options, seed_of_rows, tells_held_out_rows
+from src.training.checkpoint_io import ReadCheckpoint
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,23 @@ def run(
     """
     with _quiet_if(cfg.get("quiet", False)):
         continue_older_run(cfg, overrides or ())
+        start = _start_of(cfg)
+        if start is not None:
+            cfg = _following(cfg, start.content)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         data = datamodule or instantiate(with_fetched_data(cfg).datamodule, _convert_="all")
         model = instantiate(cfg.model, _convert_="all")
-        config = save_config(cfg, overrides)
-        if is_rank_zero():
-            send_run(RunDir(cfg.run_dir).folder)  # an address that cannot be written fails now, not an epoch later
+        config = plain(cfg)
         model.hparams.update(model=config["model"])
         trainer = _trainer(cfg, config)
-        _perform(cfg, trainer, model, data)
+        if start is not None and cfg.task == "fit" and RunDir(cfg.run_dir).config_yaml.is_file():
+            # It says what was used before. From here on it may still be refused to use something else.
+            trainer.callbacks.append(LambdaCallback(on_train_start=lambda *_: save_config(cfg, overrides)))
+        else:
+            save_config(cfg, overrides)
+        if is_rank_zero():
+            send_run(RunDir(cfg.run_dir).folder)  # an address that cannot be written fails now, not an epoch later
+        _perform(cfg, trainer, model, data, start)
         show_results(cfg.run_dir, trainer.callback_metrics)
     return Result(_scores(trainer, RunDir(cfg.run_dir)), RunDir(cfg.run_dir), model.eval(), data)
 
@@ -90,6 +101,34 @@ def _quiet_if(quiet: bool) -> Iterator[None]:
         set_quiet(before)
 
 
+def _start_of(cfg: DictConfig) -> ReadCheckpoint | None:
+    """The checkpoint that the run continues or scores, if there is one."""
+    if cfg.resume and cfg.task == "fit" and (found := last_whole_checkpoint(cfg.run_dir)):
+        return ReadCheckpoint(str(found), is_whole=True)
+    return ReadCheckpoint(cfg.checkpoint) if cfg.checkpoint else None
+
+
+def _following(cfg: DictConfig, checkpoint: Any) -> DictConfig:
+    """The config, checked against the checkpoint; to score it, with the seed that drew the rows it held out."""
+    check_changes(plain(cfg), checkpoint)
+    if cfg.task == "fit":
+        return cfg
+    say = note if is_rank_zero() else lambda text: None
+    if not tells_held_out_rows(plain(cfg), checkpoint):
+        say(
+            "the checkpoint does not say which rows its training held out: give the seed and fractions of that training"
+        )
+    if others := other_options(plain(cfg), checkpoint):
+        say(f"scored with other values than trained with: {', '.join(others)}")
+    seed = seed_of_rows(plain(cfg), checkpoint)
+    if seed is None or cfg.datamodule.get("seed", seed) == seed:
+        return cfg
+    say(f"the held-out rows are those of the checkpoint's training: datamodule.seed={seed}")
+    cfg = cfg.copy()
+    cfg.datamodule.seed = seed
+    return cfg
+
+
 def _trainer(cfg: DictConfig, config: dict[str, Any]) -> Any:
     """The Trainer with its callbacks and loggers, which know the config."""
     parts = {name: list(instantiate(cfg[name], _convert_="all").values()) for name in ("callbacks", "logger")}
@@ -101,12 +140,16 @@ def _trainer(cfg: DictConfig, config: dict[str, Any]) -> Any:
     return trainer
 
 
-def _perform(cfg: DictConfig, trainer: Any, model: pl.LightningModule, data: pl.LightningDataModule) -> None:
+def _perform(
+    cfg: DictConfig,
+    trainer: Any,
+    model: pl.LightningModule,
+    data: pl.LightningDataModule,
+    start: ReadCheckpoint | None,
+) -> None:
     """Do the config's task."""
-    checkpoint = cfg.checkpoint
-    if cfg.resume and cfg.task == "fit" and (found := last_whole_checkpoint(cfg.run_dir)):
-        checkpoint = str(found)
-        trainer.strategy.checkpoint_io.known_as_whole = checkpoint
+    trainer.strategy.checkpoint_io.given = start
+    checkpoint = start.path if start is not None else None
     if cfg.task != "fit":
         with blamed_on(checkpoint, only_while_restoring=True):
             getattr(trainer, cfg.task)(model, data, ckpt_path=checkpoint, weights_only=True, verbose=False)

@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import os
 import sys
 import warnings
 from typing import Any, Literal
@@ -12,7 +13,9 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
+from src.core.internals import resume_by_epochs
 from src.core.output import warn
+from src.core.ranks import WAYS_OUT
 from src.training.checkpoint_io import CheckpointIO, is_unsaved
 from src.training.ddp import DDP
 
@@ -34,7 +37,7 @@ class Trainer(pl.Trainer):
         precision: str,
         accelerator: str = "auto",
         on_save_error: Literal["stop", "continue"] = "stop",
-        plugins: list[Any] | None = None,
+        plugins: Any = None,
         **kwargs: Any,
     ) -> None:
         silence_lightning()
@@ -46,17 +49,19 @@ class Trainer(pl.Trainer):
             )
         if precision == "auto":
             precision = "bf16-mixed" if multiplies_in_bf16(accelerator) else "32-true"
-        callbacks = kwargs.get("callbacks") or []
+        kwargs.setdefault("enable_model_summary", False)  # the progress bar has a line for it
+        has_bar = any(isinstance(callback, ProgressBar) for callback in kwargs.get("callbacks") or [])
+        kwargs.setdefault("enable_progress_bar", has_bar)
+        own_plugins = plugins if isinstance(plugins, list) else [plugins] * (plugins is not None)
         super().__init__(
             precision=precision,  # pyright: ignore[reportArgumentType]
             accelerator=accelerator,
-            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
-            enable_model_summary=False,  # the progress bar has a line for it
-            plugins=[*(plugins or []), CheckpointIO(on_save_error), *launched_by_slurm()],
+            plugins=[*own_plugins, CheckpointIO(on_save_error), *launched_by_slurm()],
             **kwargs,
         )
         if type(self.strategy) is DDPStrategy:  # whichever name or arguments have made it
             self.strategy.__class__ = DDP
+        resume_by_epochs(self)
 
     def best_checkpoint(self) -> str | None:
         """The fit's best checkpoint; None if there is none or it could not be saved. All ranks must call this."""
@@ -71,6 +76,7 @@ def silence_lightning() -> None:
     """Hide Lightning's advice, its announcements, and those of its warnings that do not apply here."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)  # trainer.profiler reports there
     for known in (
         ".*treespec, LeafSpec",  # its own use of torch 2.13
         "Checkpoint directory .* is not empty",  # in a resumed run
@@ -83,10 +89,17 @@ def silence_lightning() -> None:
 
 
 def launched_by_slurm() -> list[SLURMEnvironment]:
-    """Lightning's plugin for tasks that srun started, without its requeueing, in which two ranks wait for ever."""
+    """Lightning's plugin for tasks that srun started, without its requeueing, in which two ranks wait for ever.
+
+    Raises ValueError if the job was given --ntasks, which Lightning does not accept.
+    """
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
-    return [SLURMEnvironment(auto_requeue=False)]
+    try:
+        return [SLURMEnvironment(auto_requeue=False)]
+    except RuntimeError:
+        tasks = os.environ["SLURM_NTASKS"]
+        raise ValueError(f"SLURM has {tasks} tasks, and no number for each node: {WAYS_OUT['srun']}") from None
 
 
 def multiplies_in_bf16(accelerator: str) -> bool:

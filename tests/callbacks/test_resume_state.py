@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from src.callbacks.averaging import Averaging
 from src.callbacks.loader_state import LoaderState
 from src.callbacks.resume_state import ResumeState
 from src.core import migrations
@@ -80,6 +81,38 @@ def test_a_training_that_was_told_to_stop_stays_stopped(choices, tmp_path):
     assert whole.global_step < 27
     assert (resumed.global_step, resumed.current_epoch) == (whole.global_step, whole.current_epoch)
     assert same(weights(resumed), weights(whole))
+
+
+def test_another_patience_is_used_by_the_resumed_training(tmp_path):
+    def stopper(patience):
+        return EarlyStopping(monitor="val/loss", patience=patience, min_delta=9.0)
+
+    assert trained(tmp_path, 9, stopper(2)).current_epoch == 3
+    assert trained(tmp_path, 9, stopper(5), resume=True).current_epoch == 6
+    assert trained(tmp_path, 9, stopper(1), resume=True).current_epoch == 7
+
+
+class TimeIsOver(pl.Callback):
+    """Stops the training in its first epoch, as a Timer does when max_time is over."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        trainer.should_stop = trainer.current_epoch == 0
+
+
+NO_TIMER = pytest.mark.filterwarnings("ignore:Be aware that when using")
+
+
+@pytest.mark.parametrize(("hours", "epochs"), [(1, 1), (9, 2), pytest.param(None, 2, marks=NO_TIMER)])
+def test_more_time_is_used_by_the_resumed_training(tmp_path, hours, epochs):
+    assert trained(tmp_path, 2, TimeIsOver(), max_time={"hours": 1}).current_epoch == 1
+    more = {"max_time": {"hours": hours}} if hours else {}
+    assert trained(tmp_path, 2, resume=True, **more).current_epoch == epochs
+
+
+def test_a_training_that_averages_does_not_go_on_from_its_averages_alone(tmp_path):
+    trained(tmp_path, 1, Averaging(decay=0.9))
+    with pytest.raises(ValueError, match="averages its weights: keep its callbacks, such as callbacks=ema"):
+        trained(tmp_path, 2, resume=True)
 
 
 def test_a_run_resumed_at_its_end_knows_its_scores(tmp_path):

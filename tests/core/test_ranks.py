@@ -117,9 +117,75 @@ def test_one_process_alone_gathers_its_own_value_and_number():
     assert start_max(torch.tensor(7)).wait() == 7
 
 
-def test_more_processes_than_devices_are_refused(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="2 processes were started, for 1 device: choose trainer=ddp or ddp_cpu"):
+@pytest.fixture
+def launched(monkeypatch):
+    """Sets the variables of a launcher, and no others."""
+
+    def launched(variables):
+        for name in (*ranks.STARTED.values(), "SLURM_NTASKS"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return launched
+
+
+def srun(tasks):
+    return {"SLURM_NTASKS": tasks, "SLURM_STEP_NUM_TASKS": tasks, "PMI_SIZE": tasks}
+
+
+@pytest.mark.parametrize(
+    ("variables", "number", "is_external", "words"),
+    [
+        ({"WORLD_SIZE": "2"}, 1, False, "torchrun started 2 processes, for 1 device: for one run on all of them give"),
+        ({"WORLD_SIZE": "1"}, 2, True, "torchrun started 1 process, for 2 devices"),
+        (srun("4"), 1, False, "srun started 4 processes, for 1 device: for one run on all of them give trainer=ddp"),
+        (srun("4"), 2, True, "srun started 4 processes, for 2 devices.*; for a run on its own give srun --ntasks=1"),
+        (srun("4"), 4, False, "srun started 4 .* with any job name but bash and interactive"),
+        ({"SLURM_NTASKS": "4"}, 4, True, "srun started 1 process, for 4 devices"),  # sbatch's script alone
+        ({"OMPI_COMM_WORLD_SIZE": "4"}, 1, False, "mpirun started 4 .*: MPI does not connect them: start one run with"),
+        ({"PMI_SIZE": "4"}, 4, False, "mpiexec started 4 processes, for 4 devices"),
+    ],
+)
+def test_processes_that_would_not_be_one_run_are_refused(launched, variables, number, is_external, words):
+    launched(variables)
+    with pytest.raises(ValueError, match=words):
+        check_ranks(devices(number, is_external), 8)
+
+
+@pytest.mark.parametrize(
+    ("variables", "number", "is_external"),
+    [
+        ({}, 1, False),
+        ({}, 4, False),  # which Lightning starts
+        ({"WORLD_SIZE": "4"}, 4, True),
+        (srun("4"), 4, True),
+        (srun("1"), 1, False),
+        (srun("1"), 4, False),
+        ({"SLURM_NTASKS": "4"}, 1, False),  # sbatch's script alone
+        ({**srun("2"), "WORLD_SIZE": "8"}, 8, True),  # torchrun on two nodes
+    ],
+)
+def test_processes_that_are_one_run_are_welcome(launched, variables, number, is_external):
+    launched(variables)
+    check_ranks(devices(number, is_external), 8)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"SLURM_NTASKS_PER_NODE": "4"}, "srun started 4 processes, for 1 device: for one run on all of them give"),
+        ({}, "SLURM has 4 tasks, and no number for each node: for one run .*; for a run on its own give srun"),
+        ({"SLURM_JOB_NAME": "bash"}, "srun started 4 processes, for 1 device"),
+    ],
+)
+def test_a_trainer_of_one_device_is_refused_to_several_processes(launched, monkeypatch, more, words):
+    launched(srun("4"))
+    for name in ("SLURM_NTASKS_PER_NODE", "SLURM_JOB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in more.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=words):
         check_ranks(trainer(), 8)
 
 

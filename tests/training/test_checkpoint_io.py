@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from src.core.checksums import damage_of
 from src.core.saving import SaveError
-from src.training.checkpoint_io import CheckpointIO, read_checkpoint, write_checkpoint
+from src.training.checkpoint_io import CheckpointIO, ReadCheckpoint, read_checkpoint, write_checkpoint
 from tests.support.disks import files_limited_to
 from tests.support.programs import ROOT, same
 from tests.support.tiny import AtBatch, TinyImages, classifier, trainer
@@ -272,13 +272,13 @@ def test_a_best_checkpoint_that_is_elsewhere_is_forgotten(tmp_path):
     assert with_best(tmp_path / "last.ckpt", "/old/run")["best_model_path"] == ""
 
 
-def test_checksums_that_were_just_compared_are_not_compared_again_but_the_next_time(tmp_path, monkeypatch):
+def test_a_checkpoint_that_was_just_read_is_not_read_again_but_the_next_time(tmp_path, monkeypatch):
     def damage_of(path):
         compared.append(path)
 
     io, compared = CheckpointIO("stop"), []
     monkeypatch.setattr("src.training.checkpoint_io.damage_of", damage_of)
     write_checkpoint({"pytorch-lightning_version": "2.6"}, path := tmp_path / "last.ckpt")
-    io.known_as_whole = f"{path}"
+    io.given = ReadCheckpoint(str(path), is_whole=True)
     loads = [(io.load_checkpoint(path), len(compared))[1] for _ in range(2)]
     assert loads == [0, 1]

@@ -178,3 +178,15 @@ def test_without_submitit_the_launcher_says_what_to_install(tmp_path):
     assert lost.finish() == 1
     install = "pip install --constraint constraints.txt --editable '.[slurm]'"
     assert lost.err == f"error: hydra/launcher=slurm needs submitit: {install}\n"
+
+
+def test_tasks_that_would_each_be_a_run_are_refused(slurm, tmp_path):
+    places = [f"run_dir={tmp_path}/run", f"cache_dir={tmp_path}"]
+    command = ["srun", "--ntasks-per-node=4", sys.executable, str(ROOT / "train.py"), *SMALL, *places]
+    refused = subprocess.run(command, env=slurm, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    words = "error: srun started 4 processes, for 1 device: for one run on all of them give trainer=ddp"
+    assert refused.stderr.count(words) == 4
+    assert "for a run on its own give srun --ntasks=1" in refused.stderr
+    assert not list(tmp_path.rglob("*.ckpt"))
+    assert not list(tmp_path.rglob("config.yaml"))

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from src.datamodules.base import RowData
+from src.datamodules.held_out import drawn, text_bytes
 from src.datamodules.images.split import (
     ImageSplit,
     channel_statistics,
@@ -37,6 +38,7 @@ class ImageData(RowData):
     """
 
     class_names: list[str] = []
+    row_names: list[str] = []  # of all splits' rows, if they are files
 
     def __init__(
         self,
@@ -74,13 +76,24 @@ class ImageData(RowData):
             self.class_names = self.classes
         self._check_rows(splits)
         if "valid" not in splits:
-            train, valid = stratified_split(splits["train"].own_labels.numpy(), self.valid_fraction, self.seed)
-            splits |= {"train": splits["train"].take(train), "valid": splits["train"].take(valid)}
+            splits |= self._hold_out(splits["train"])
         if self.train_per_class is not None:
-            drawn = draw_per_class(splits["train"].own_labels.numpy(), self.train_per_class, self.seed)
-            splits["train"] = splits["train"].take(drawn)
+            chosen = draw_per_class(splits["train"].own_labels.numpy(), self.train_per_class, self.seed)
+            splits["train"] = splits["train"].take(chosen)
         self.use_splits(splits)
         return self._spec_of(splits["train"])
+
+    def _hold_out(self, rows: ImageSplit) -> dict[str, ImageSplit]:
+        """Divide the training rows into those to train and those to validate on."""
+        kept, held_out = stratified_split(rows.own_labels.numpy(), self.valid_fraction, self.seed)
+        train, valid = rows.take(kept), rows.take(held_out)
+        rule = {
+            **self.held_out.get("test", {}).get("rule", {}),
+            "valid_fraction": self.valid_fraction,
+            "seed": self.seed,
+        }
+        self.held_out["valid"] = drawn(rule, train.rows.numpy(), valid.rows.numpy(), text_bytes(self.row_names))
+        return {"train": train, "valid": valid}
 
     def _check_rows(self, splits: dict[str, ImageSplit]) -> None:
         min_count = 1 if "valid" in splits else 2  # one to train on, one to hold out

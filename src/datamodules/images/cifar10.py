@@ -48,7 +48,10 @@ class CIFAR10(ImageData):
 
     def read(self) -> dict[str, ImageSplit]:
         official = find_official(self.folder)
-        return self.decoded.read() if official is None else read_official(official)
+        if official is not None:
+            return read_official(official)
+        self.row_names = self.decoded.files
+        return self.decoded.read()
 
     @cached_property
     def decoded(self) -> DecodedFolder:

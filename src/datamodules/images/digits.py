@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from src.datamodules.held_out import drawn
 from src.datamodules.images.base import ImageData
 from src.datamodules.images.split import ImageSplit
 from src.datamodules.stratified import stratified_split
@@ -27,4 +28,5 @@ class Digits(ImageData):
         images = torch.from_numpy((pixels * 255 / 16).round().astype("uint8")).view(-1, 8, 8, 1)
         whole = ImageSplit(images, torch.from_numpy(labels).long())
         train, test = stratified_split(labels, self.test_fraction, seed=0)
+        self.held_out["test"] = drawn({"test_fraction": self.test_fraction}, test)
         return {"train": whole.take(train), "test": whole.take(test)}

@@ -60,5 +60,5 @@ class ImageFolder(ImageData):
         self.decoded.build()
 
     def read(self) -> dict[str, ImageSplit]:
-        self.class_names = self.decoded.class_names
+        self.class_names, self.row_names = self.decoded.class_names, self.decoded.files
         return self.decoded.read()

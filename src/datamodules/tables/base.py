@@ -1,6 +1,7 @@
 """What all tables share: splits, processing, the cache, and the spec for the net."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 from src.core.output import show
 from src.datamodules.base import RowData
 from src.datamodules.cache import CacheFolder, cache_key
+from src.datamodules.held_out import drawn, text_bytes
 from src.datamodules.tables.categories import distinct_texts
 from src.datamodules.tables.checks import get_columns, row_label
 from src.datamodules.tables.columns import choose_columns, show_decisions
@@ -22,7 +24,8 @@ from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.tables.splits import Splitting
 from src.datamodules.tables.targets import TargetScaling, Task
 
-VERSION = 1  # raise it when the same table and choices give other arrays
+VERSION = 2  # raise it when the same table and choices give other arrays
+HELD_OUT = "held_out.json"
 
 
 class TableData(RowData):
@@ -121,6 +124,7 @@ class TableData(RowData):
         frame, positions = splits["train"]
         processing = self._fit(frame.iloc[positions])
         spec = write_table(folder, splits, processing)
+        (folder / HELD_OUT).write_text(json.dumps(self._held_out(splits)))
         rows = ", ".join(f"{name} {len(positions):,}" for name, (_, positions) in splits.items())
         inputs = f"{len(spec['category_sizes'])} categorical and {spec['num_continuous']} continuous inputs"
         show(f"{self.set_name}: {rows} rows, {inputs}")
@@ -137,13 +141,18 @@ class TableData(RowData):
             )
         return frame.loc[~missing]
 
+    def _splitting(self, named: Iterable[str]) -> Splitting:
+        """Return how rows are taken for those splits that have no rows of their own."""
+        splitting = self.splitting
+        if "valid" in named:
+            splitting = replace(splitting, valid_fraction=0, valid_from=None)
+        if "test" in named:
+            splitting = replace(splitting, test_fraction=0, test_from=None)
+        return splitting
+
     def _divide(self, frames: dict[str, pd.DataFrame]) -> dict[str, tuple[pd.DataFrame, np.ndarray]]:
         """Return the table of each split, and the positions of its rows in that table."""
-        splitting, train = self.splitting, frames["train"]
-        if "valid" in frames:
-            splitting = replace(splitting, valid_fraction=0, valid_from=None)
-        if "test" in frames:
-            splitting = replace(splitting, test_fraction=0, test_from=None)
+        splitting, train = self._splitting(frames), frames["train"]
         is_class = self.choices["task"] != "regression"
         classes = distinct_texts(pd.Series(train[self.target[0]]))[0] if is_class else None
         found = {name: (train, positions) for name, positions in splitting.divide(train, classes).items()}
@@ -151,6 +160,17 @@ class TableData(RowData):
         if "valid" not in found:
             raise ValueError("there are no rows to validate on: set datamodule.valid_fraction or name such files")
         return found
+
+    def _held_out(self, splits: dict[str, tuple[pd.DataFrame, np.ndarray]]) -> dict[str, Any]:
+        """Return the record of each split that was taken from the table `train`."""
+        table, _ = splits["train"]
+        taken = {name: positions for name, (frame, positions) in splits.items() if frame is table and name != "train"}
+        rule = self._splitting(set(splits) - set(taken)).rule
+        if rule is None:
+            return {}
+        # Their places alone would be the same in a table of as many rows in another order.
+        samples = {name: table.iloc[rows[:: -(-len(rows) // 1000)]].to_numpy(object) for name, rows in taken.items()}
+        return {name: drawn(rule, rows, text_bytes(map(str, samples[name].flat))) for name, rows in taken.items()}
 
     def _fit(self, train: pd.DataFrame) -> TableProcessing:
         processing = TableProcessing(**self.choices, **self._choose(train))
@@ -175,6 +195,7 @@ class TableData(RowData):
 
     def load(self) -> dict[str, Any]:
         spec, splits = read_table_cache(self.cache)
+        self.held_out = self.cache.read_json(HELD_OUT)
         self.use_splits(splits)
         return spec
 

@@ -1,7 +1,7 @@
 """Divides the rows of a table into training, validation and test rows: by chance, time, group or a column."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,18 @@ class Splitting:
                 "datamodule.valid_fraction and test_fraction must be 0 or more and leave rows to train on, "
                 f"got {self.valid_fraction} and {self.test_fraction}"
             )
+
+    @property
+    def rule(self) -> dict[str, Any] | None:
+        """The datamodule's arguments that decide which rows are held out; None for `column`, where the table does."""
+        if self.kind == "column":
+            return None
+        rule = {"split": self.kind, "valid_fraction": self.valid_fraction, "test_fraction": self.test_fraction}
+        if self.kind in ("random", "group"):
+            rule["seed"] = self.seed
+        if self.kind == "time":
+            rule |= {"valid_from": self.valid_from, "test_from": self.test_from, "date_format": self.date_format}
+        return rule if self.kind == "random" else {**rule, "split_column": self.column}
 
     def divide(self, frame: pd.DataFrame, classes: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Return the positions of the rows of `train`, and of the other splits that have rows, in the table's order.

@@ -7,6 +7,7 @@ import numpy as np
 
 from src.core.ranks import share
 from src.datamodules.base import DataModule
+from src.datamodules.held_out import drawn
 from src.datamodules.text.bptt_loader import BPTTLoader
 from src.datamodules.text.documents import NO_MATCH, check_pattern
 from src.datamodules.text.source import TextSource
@@ -58,7 +59,7 @@ class TextData(DataModule):
         specials: list[str],
         seed: int,
     ) -> None:
-        super().__init__()
+        super().__init__(seed)
         if min(batch_size, eval_batch_size, bptt) < 1:
             raise ValueError(
                 "datamodule.batch_size, eval_batch_size and bptt must be positive, "
@@ -74,13 +75,16 @@ class TextData(DataModule):
         self.tokenizer = check_name(tokenizer)
         self.vocab = check_vocab(vocab, tokenizer)
         self.vocabulary = {"min_freq": min_freq, "max_vocab_size": max_vocab_size, "specials": list(specials)}
-        self.seed = seed
         self.tokens: dict[str, np.ndarray] = {}
         self.starts: dict[str, np.ndarray] = {}
 
     def sources(self) -> dict[str, TextSource]:
         """Return the texts of the splits `train`, `valid` and `test`."""
         raise NotImplementedError
+
+    def rule(self) -> dict[str, Any] | None:
+        """Return the arguments that hold text out of the training text; None if the splits are apart anyway."""
+        return None
 
     @cached_property
     def streams(self) -> TokenStreams:
@@ -99,6 +103,9 @@ class TextData(DataModule):
 
     def load(self) -> dict[str, Any]:
         spec, self.tokens = self.streams.read()
+        if (rule := self.rule()) is not None:
+            counts = np.array([len(tokens) for tokens in self.tokens.values()])
+            self.held_out = {split: drawn(rule, counts) for split in ("valid", "test")}
         self.starts = self.streams.starts()
         return spec
 
@@ -131,10 +138,11 @@ class TextData(DataModule):
             )
         return loader
 
-    def state_dict(self) -> dict[str, int]:
-        return {"bptt": self.bptt, "chosen_bptt": self._chosen_bptt}
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "bptt": self.bptt, "chosen_bptt": self._chosen_bptt}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
         # Keep what a search found, unless the config has changed since.
         if state_dict["chosen_bptt"] == self._chosen_bptt:
             self.bptt = state_dict["bptt"]

