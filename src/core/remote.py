@@ -91,6 +91,8 @@ class Copy:
             for name in moved.keys() - there.keys():
                 (self.folder / name).unlink(missing_ok=True)
                 del moved[name]
+            if changed:
+                os.sync()  # on the disk before the record says that they are here
             return len(there)
 
     def _has(self, name: str) -> bool:

@@ -103,9 +103,10 @@ class CacheFolder:
         (folder / CHECKSUMS).write_text(json.dumps(sums), encoding="utf-8")
 
     def _is_whole(self, path: Path) -> bool:
-        if path not in _checked and path.is_dir() and self._damage() is None:
-            _checked.add(path)
-        return path in _checked
+        if not path.is_dir() or (path not in _checked and self._damage() is not None):
+            return False
+        _checked.add(path)
+        return True
 
     def _damage(self) -> str | None:
         """What is wrong with the folder; None if it is whole."""

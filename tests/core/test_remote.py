@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import fsspec
 import pytest
 
+from src.core import remote
 from src.core.remote import Copy, RemoteError, folder_for
 from src.core.run_dir import own_run_dir
 from src.core.signals import Stopped
@@ -56,6 +57,14 @@ def stored(memory):
 def test_a_copy_has_the_files_below_its_address(store, tmp_path):
     assert Copy(STORE, tmp_path).fetch() == 2
     assert content(tmp_path) == {"a.csv": b"a", "deep/b.csv": b"b"}
+
+
+def test_what_was_fetched_is_on_the_disk_before_the_record_says_so(store, tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(os, "sync", lambda: order.append(sorted(content(tmp_path))))
+    monkeypatch.setattr(remote, "write_text", lambda path, text: order.append(path.name))
+    Copy(STORE, tmp_path).fetch()
+    assert order == [sorted(content(tmp_path)), ".address.json"]
 
 
 def test_only_what_has_changed_is_fetched_again(store, tmp_path):

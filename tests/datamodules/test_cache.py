@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import threading
 
 import numpy as np
@@ -103,6 +104,13 @@ def test_a_whole_folder_stays_and_is_compared_once_in_a_process(in_another_proce
     flip(rows)
     CacheFolder(tmp_path / "set").build(lambda folder: 1 / 0)
     assert rows.read_bytes() == b"0123446789"
+
+
+def test_a_folder_that_was_removed_meanwhile_is_made_anew(in_another_process, tmp_path):
+    rows = in_another_process()
+    shutil.rmtree(tmp_path / "set")
+    CacheFolder(tmp_path / "set").build(fill)
+    assert rows.read_bytes() == b"0123456789"
 
 
 def test_a_folder_that_was_mapped_stays_readable_while_it_is_made_anew(in_another_process):
