@@ -69,7 +69,7 @@ def copy_disk(image: Path, device: str, copy: Path) -> None:
         numbers = Path(f"/sys/block/{device}/stat").read_text().split()
         return numbers[4], numbers[8]  # how many have ended, and how many are under way
 
-    before = None
+    before = ("", "")
     while writes() != before or before[1] != "0":
         before = writes()
         shutil.copyfile(image, copy)
