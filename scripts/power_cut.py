@@ -27,6 +27,7 @@ from scripts.torture_resume.endings import differing, ending
 from scripts.torture_resume.runs import Life, Run
 from src.core.files import sync
 from src.core.output import show
+from src.core.signals import exit_on_signals
 
 IMAGE_BYTES = 96 << 20
 CUTS_PER_RUN = 4
@@ -59,7 +60,7 @@ def mounted(image: Path, point: Path) -> Iterator[str]:
         found = subprocess.run(["findmnt", "-no", "SOURCE", str(point)], check=True, capture_output=True, text=True)
         yield Path(found.stdout.strip()).name
     finally:
-        subprocess.run(["umount", str(point)], check=True)
+        subprocess.run(["umount", "--lazy", str(point)], check=True)  # lazy: a run that was stopped may still write
 
 
 def copy_disk(image: Path, device: str, copy: Path) -> None:
@@ -119,17 +120,19 @@ class PowerCuts:
     def _copies(self, run: Run, device: str, moments: list[float]) -> Iterator[Path]:
         """Start the run, copy the disk at these seconds of its life, and kill the run."""
         process, started = run.start(), time.time()
-        for number, moment in enumerate(moments):
-            time.sleep(max(0.0, started + moment - time.time()))
-            if process.poll() is not None:
-                break
-            copy = self.folder / f"copy_{number}.img"
-            process.send_signal(signal.SIGSTOP)
-            copy_disk(self.image, device, copy)
-            process.send_signal(signal.SIGCONT)
-            yield copy
-        process.kill()
-        process.wait()
+        try:
+            for number, moment in enumerate(moments):
+                time.sleep(max(0.0, started + moment - time.time()))
+                if process.poll() is not None:
+                    break
+                copy = self.folder / f"copy_{number}.img"
+                process.send_signal(signal.SIGSTOP)
+                copy_disk(self.image, device, copy)
+                process.send_signal(signal.SIGCONT)
+                yield copy
+        finally:
+            process.kill()
+            process.wait()
 
     def _resume(self, run: Run, case: str, expected: dict[str, Any]) -> None:
         left = run.state()
@@ -153,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if unknown := set(args.cases.split(",")) - set(CASES):
         parser.error(f"there is no case {', '.join(unknown)}; there are {', '.join(CASES)}")
-    with tempfile.TemporaryDirectory() as folder:
+    with exit_on_signals(requeue=False), tempfile.TemporaryDirectory() as folder:  # a signal leaves nothing mounted
         if not can_mount(Path(folder)):
             parser.error("disk images cannot be mounted here: run it as root, on Linux")
         return PowerCuts(Path(folder), seed=args.seed).all(args.cases.split(","), args.cuts)
