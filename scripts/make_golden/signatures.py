@@ -7,20 +7,20 @@ from src.core.check import TRAIN
 from src.core.errors import CONF
 from src.core.migrations import TRAIN as KEYS_OF_TRAIN
 from src.core.migrations import Migration
-from src.core.signatures import Signature, signature_of
+from src.core.signatures import signature_of
 
 Arguments = dict[str, list[str]]
 
 
-def signatures() -> Arguments:
-    """Every class or function of ours that a file of conf names, also in a comment, with its arguments."""
+def signatures(*, required: bool = False) -> Arguments:
+    """Every class or function of ours that a file of conf names, also in a comment, with its arguments.
+
+    Args:
+        required: whether to list only those without a default.
+    """
     found = {name for path in CONF.rglob("*.yaml") for name in re.findall(r"\bsrc(?:\.\w+)+", path.read_text())}
-    known = {name: _arguments(signature_of(name)) for name in sorted(found)}
-    return {KEYS_OF_TRAIN: _arguments(TRAIN.signature), **known}
-
-
-def _arguments(signature: Signature | None) -> list[str]:
-    return sorted(signature.annotations) if signature is not None else []
+    known = {KEYS_OF_TRAIN: TRAIN.signature, **{name: signature_of(name) for name in sorted(found)}}
+    return {name: sorted(of.required if required else of.annotations) if of else [] for name, of in known.items()}
 
 
 def migrated(recorded: Arguments, migrations: Iterable[Migration]) -> Arguments:
@@ -35,13 +35,22 @@ def migrated(recorded: Arguments, migrations: Iterable[Migration]) -> Arguments:
     return now
 
 
-def unexplained(recorded: Arguments, now: Arguments) -> list[str]:
-    """How the arguments now differ from those that migrated configs have; a new class differs from nothing."""
+def unexplained(recorded: Arguments, now: Arguments, required: Arguments) -> list[str]:
+    """Why configs with the recorded arguments, migrated, do not fit.
+
+    A new argument with a default is none of the reasons: without it, a class does what it did. What conf sets has no
+    default in code.
+
+    Args:
+        recorded: from `migrated`.
+        now: all arguments.
+        required: those without a default.
+    """
     found = []
     for name, before in recorded.items():
         if name not in now:
             found.append(f"{name} is gone")
             continue
-        found += [f"{name} has a new argument {argument}" for argument in now[name] if argument not in before]
+        found += [f"{name} has a new argument {argument}" for argument in required[name] if argument not in before]
         found += [f"{name} has no argument {argument} any more" for argument in before if argument not in now[name]]
     return found

@@ -126,7 +126,7 @@ def _given_to_base(init: ast.FunctionDef) -> tuple[int, list[str]] | None:
     """
     kwargs = init.args.kwarg.arg if init.args.kwarg else None
     nodes = list(ast.walk(init))
-    reads = [n.value for n in nodes if isinstance(n, ast.Attribute) and n.attr == "get"]
+    reads = [n.value for n in nodes if isinstance(n, ast.Attribute) and n.attr in ("get", "setdefault")]
     uses = [n for n in nodes if isinstance(n, ast.Name) and n.id == kwargs and n not in reads]
     calls = [n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func).endswith(".__init__")]
     if len(uses) != 1 or len(calls) != 1 or not any(k.arg is None and k.value is uses[0] for k in calls[0].keywords):

@@ -81,6 +81,11 @@ def test_what_a_subclass_fixes_for_its_base_is_not_required(package):
         ("super(C, self).__init__(folder, 'x', **kwargs)", {"folder"}, {"folder"}),
         ("Base.__init__(self, root=folder, **kwargs)", {"folder"}, {"folder", "label"}),
         ("Base.__init__(self, folder, **kwargs)", {"folder"}, {"folder", "label"}),
+        (
+            "kwargs.setdefault('label', folder)\n        super().__init__(folder, **kwargs)",
+            {"folder"},
+            {"folder", "label"},
+        ),
         ("super().__init__(**kwargs)", {"folder", "root"}, {"folder", "root", "label"}),
     ],
 )

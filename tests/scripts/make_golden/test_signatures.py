@@ -14,6 +14,12 @@ def test_all_that_conf_names_has_its_arguments_recorded():
     assert not [name for name in found if name.startswith("torch")]
 
 
+def test_the_arguments_without_a_default_are_known():
+    trainer = "src.training.trainer.Trainer"
+    assert signatures(required=True)[trainer] == ["precision"]
+    assert {"precision", "max_epochs"} <= set(signatures()[trainer])
+
+
 def test_migrations_say_what_older_arguments_have_become():
     migrations = [
         Migration(renamed={"src.a.Net": "src.c.Net"}, arguments={"src.c.Net": {"size": "width"}}),
@@ -23,12 +29,17 @@ def test_migrations_say_what_older_arguments_have_become():
 
 
 def test_without_a_change_nothing_is_unexplained():
-    assert unexplained(BEFORE, {**BEFORE, "src.new.Net": ["any"]}) == []
+    now = {**BEFORE, "src.new.Net": ["any"]}
+    assert unexplained(BEFORE, now, now) == []
+
+
+def test_a_new_argument_with_a_default_needs_no_migration():
+    assert unexplained(BEFORE, {**BEFORE, "src.b.Other": ["rate", "warm"]}, BEFORE) == []
 
 
 def test_each_change_is_named():
     now = {"src.a.Net": ["depth", "relu", "size"]}
-    assert unexplained(BEFORE, now) == [
+    assert unexplained(BEFORE, now, now) == [
         "src.a.Net has a new argument relu",
         "src.a.Net has no argument legacy any more",
         "src.b.Other is gone",
