@@ -14,7 +14,8 @@ from hydra.utils import instantiate
 from pytorch_lightning.profilers import SimpleProfiler
 
 from scripts.shared.arguments import command_line
-from src.core.check import composed
+from src.core.check import check, composed
+from src.core.explain import readable_errors
 from src.core.output import show
 
 FIXED = ["trainer.max_epochs=1", "trainer.limit_val_batches=0", "logger=none", "callbacks=none"]
@@ -28,8 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_intermixed_args(arguments)
     quick = ["trainer.limit_train_batches=30"] if args.quick else []
     profiler = SimpleProfiler()
-    with tempfile.TemporaryDirectory() as run_dir:
+    with readable_errors("train"), tempfile.TemporaryDirectory() as run_dir:
         cfg = composed([*args.overrides, f"run_dir={run_dir}", *FIXED, *quick])
+        check(cfg)
         trainer = instantiate(cfg.trainer, _convert_="all", profiler=profiler, enable_checkpointing=False, logger=False)
         trainer.fit(instantiate(cfg.model, _convert_="all"), instantiate(cfg.datamodule, _convert_="all"))
     shares = shares_of_loop({name: sum(times) for name, times in profiler.recorded_durations.items()})

@@ -93,7 +93,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     """Read a file's keys; raises ConfigError if one is missing or of another type than in W&B."""
     try:
         config = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(config, dict) or not {"method", "metric", "parameters", "command"} <= set(config):
         raise ConfigError(f"{path} must have the keys method, metric, parameters and command")

@@ -114,6 +114,8 @@ def explain(error: Exception, overrides: list[str], config_name: str) -> str | N
         return str(error)
     if isinstance(error, RuntimeError) and any(words in str(error) for words in PEER_ENDED):
         return "another process of this run has failed; its own error says why"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"cannot use {error.filename}: {error.strerror}; name another place, or make this one usable"
     return None
 
 

@@ -129,7 +129,7 @@ def own_run_dir(config: Any) -> Iterator[None]:
         return
     run = RunDir(config.run_dir)
     _check_links(run)
-    with _locked(run):
+    with removed_if_empty(run.folder), _without_trace(run), _locked(run):
         if config.task == "fit":
             _make_way(run, config)
         with sent_at_the_end(run.folder, config):
@@ -182,6 +182,21 @@ def _make_way(run: RunDir, config: Any) -> None:
             f"run_dir={shown(run.folder)} holds {state}: continue it with resume=true, or clear it with overwrite=true"
         )
     run.finished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _without_trace(run: RunDir) -> Iterator[None]:
+    """If the block fails, remove what start-up wrote, unless the folder held or holds anything else."""
+    was_empty = not run.folder.is_dir() or not any(run.folder.iterdir())
+    try:
+        yield
+    except Exception:
+        start_up = {run.config_yaml, run.overrides_json, run.environment_json, run.lock}
+        left = set(run.folder.iterdir()) if run.folder.is_dir() else set()
+        if was_empty and left <= start_up:
+            for path in left:
+                path.unlink()
+        raise
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def test_a_key_from_before_an_upgrade_leads_to_its_name_of_today(monkeypatch):
 def test_what_this_project_refuses_is_for_the_user(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     refused = raised_by(check_ranks, trainer(), 8)
-    assert explain(refused, [], "train").startswith("2 processes were started")
+    assert explain(refused, [], "train").startswith("torchrun started 2 processes")
 
 
 @pytest.mark.parametrize("error", [ValueError("of a library"), KeyError("a"), RuntimeError("CUDA error")])
@@ -120,3 +120,12 @@ def test_errors_without_a_file_and_errors_after_restoring_stay_as_they_are():
         {}["missing"]
     with pytest.raises(ConfigError), blamed_on("a.ckpt", only_while_restoring=True):
         load_state_dict({})
+
+
+def test_a_place_that_the_system_refuses_is_told_in_words(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "run", tmp_path / ("x" * 300)):
+        told = explain(raised_by(path.mkdir), [], "train")
+        assert told is not None
+        assert told.startswith(f"cannot use {path}: ")
+        assert told.endswith("; name another place, or make this one usable")

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -229,3 +229,21 @@ def test_a_folder_whose_files_lie_elsewhere_is_refused(tmp_path, name):
     with pytest.raises(ConfigError, match=rf"{name} is a link to .*elsewhere, out of run_dir"), own_run_dir(config):
         pass
     assert elsewhere.read_text() == "precious"
+
+
+def fail_after_writing(folder, *names):
+    with suppress(ZeroDivisionError), run(folder):
+        write(folder, *names)
+        1 / 0  # noqa: B018
+
+
+@pytest.mark.parametrize("kept", [None, "mine.txt", "checkpoints/last.ckpt", "metrics.csv"])
+def test_a_run_that_fails_at_the_start_leaves_only_what_others_made(tmp_path, kept):
+    fail_after_writing(tmp_path / "new", "config.yaml", "environment.json", *([kept] if kept else []))
+    assert (tmp_path / "new").is_dir() == (tmp_path / "new" / "config.yaml").is_file() == bool(kept)
+
+
+def test_a_failed_run_removes_nothing_from_a_folder_with_files(tmp_path):
+    write(tmp_path, "old/config.yaml")
+    fail_after_writing(tmp_path / "old", "environment.json")
+    assert {"config.yaml", "environment.json"} <= set(os.listdir(tmp_path / "old"))

@@ -9,7 +9,7 @@ import torch
 from hydra.utils import instantiate
 
 from scripts import benchmark_tabular
-from scripts.benchmark_tabular import VARIANTS, main, plain_net, rows_per_epoch, rows_per_second
+from scripts.benchmark_tabular import VARIANTS, lightning, main, plain_net, rows_per_epoch, rows_per_second
 from src.core.errors import ConfigError
 from src.models.dropout import Dropout
 from tests.support.programs import composed
@@ -72,3 +72,9 @@ def test_the_last_line_has_the_ratios(overrides, monkeypatch, capsys):
     assert (result["ratio"], result["ratio_to_plain"]) == (0.75, 1.5)
     assert result["rows"] % 64 == 0
     assert result["batch_size"] == 32
+
+
+def test_a_run_that_keeps_no_config_says_nothing_of_a_report(overrides, tmp_path, capsys):
+    parts = [part for part in overrides if part != "callbacks=none"]
+    lightning(composed(*parts, "callbacks=tables", f"run_dir={tmp_path}/run", "trainer.log_every_n_steps=1"))
+    assert "report.html" not in capsys.readouterr().err

@@ -35,3 +35,13 @@ def test_a_short_training_is_profiled(capsys):
     net = sum(shares[name] for name in ("forward and loss", "backward", "optimizer and schedule"))
     assert shares.pop("ratio") == pytest.approx(net, abs=2e-4)
     assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [("experiment=nothing", "there is no experiment nothing"), ("model.lr=fast", "model.lr must be float, got 'fast'")],
+)
+def test_a_mistake_ends_in_words(override, words, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        main([override])
+    assert capsys.readouterr().err.startswith(f"error: {words}")

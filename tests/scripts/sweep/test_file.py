@@ -187,6 +187,9 @@ def test_a_mistake_in_the_yaml_is_one_line(tmp_path):
     with pytest.raises(ConfigError, match=r"bad.yaml is not YAML: .*line 2") as raised:
         read_sweep(tmp_path / "bad.yaml", [])
     assert "\n" not in str(raised.value)
+    (tmp_path / "bad.yaml").write_bytes(bytes(range(256)))
+    with pytest.raises(ConfigError, match=r"bad.yaml is not YAML"):
+        read_sweep(tmp_path / "bad.yaml", [])
 
 
 def test_overwrite_is_refused_before_the_first_trial_since_trials_resume(tmp_path):
