@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from pyarrow import parquet
 
 from scripts.shared.arguments import add_trust, command_line
-from src.core.explain import readable_errors
+from src.core.explain import blamed_on, readable_errors
 from src.core.output import show
 from src.datamodules.tables.categories import FIRST_KNOWN
 from src.report.figures import ACCENT, new_figure, without_box
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--map", choices=["pca", "tsne"], default="pca", help="how vectors get two dimensions")
     add_trust(parser)
     args = parser.parse_args(arguments)
-    with readable_errors("train"):
+    with readable_errors("train"), blamed_on(args.checkpoint):
         export(args.checkpoint, args.out, args.map, args.trust)
 
 

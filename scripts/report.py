@@ -7,7 +7,7 @@ the data. The page is the one that the run wrote, except for the last digits of 
 computed. RUN_DIR may be an fsspec address (docs/remote.md): the page goes there too.
 
 The run may come from anyone: of its config.yaml only classes of this project are built, it resolves nothing, and caches
-are written to your cache_dir, not to one that it names.
+are written to your cache_dir, not to one that it names. Nothing is downloaded: the data must be there.
 """
 
 import os
@@ -24,6 +24,7 @@ from src.core.remote import Copy, folder_for, is_address
 from src.core.run_config import fetched_data
 from src.core.run_dir import RunDir
 from src.core.saved_config import read_saved_config, with_folder
+from src.datamodules.download import without_downloads
 from src.report.parts import Section
 from src.report.run import Subject, sections_of, write_report
 from src.training.checkpoint import load_model
@@ -72,6 +73,9 @@ def config_of(run: RunDir, data_dir: str | None, cache_dir: str) -> dict[Any, An
         if key == "cache_dir":
             note(f"caches go to {folder}; the run had {saved}, which --cache-dir={saved} uses")
         config = with_folder(config, str(saved), folder) | {key: folder}
+    for node in (config, config.get("datamodule")):
+        if isinstance(node, dict) and (node is config or "cache_dir" in node):
+            node["cache_dir"] = cache_dir  # below it may be another than at the top
     return config
 
 
@@ -102,8 +106,9 @@ def subject(config: dict[Any, Any], run: RunDir, checkpoint: Path, trust: Sequen
         local = fetched_data(address, str(config["cache_dir"]))
         config = with_folder(config, address, local)
     datamodule = build(config.get("datamodule"), run.config_yaml, DATA, trust)
-    datamodule.prepare_data()
-    datamodule.setup("test")
+    with without_downloads():
+        datamodule.prepare_data()
+        datamodule.setup("test")
     name = type(datamodule).__qualname__  # Lightning's key for a datamodule's state
     saved = read_checkpoint(checkpoint)
     if name in saved:

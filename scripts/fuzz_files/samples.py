@@ -23,7 +23,7 @@ FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "BMP": "bmp", "GIF": "pn
 def overrides(domain: str, folder: Path, run_dir: Path) -> list[str]:
     """The choices of a small run on the data in a folder."""
     places = [f"data_dir={folder}/data", f"cache_dir={folder}/cache", f"run_dir={run_dir}"]
-    return [*CHOICES[domain].split(), *places, "quiet=true", "trainer.accelerator=cpu"]
+    return [*CHOICES[domain].split(), *places, "quiet=true", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1"]
 
 
 def make_samples(folder: Path) -> None:

@@ -116,6 +116,6 @@ def write_predictions(output: Path, tables: Iterator[pa.Table]) -> tuple[pa.Tabl
 def _text_kept(column: pa.ChunkedArray, cells: TextCells) -> pa.ChunkedArray:
     """The column without formulas; most have none."""
     is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    if not is_text or not pc.any(pc.match_substring_regex(column, FORMULA)).as_py():
+    if not is_text or not pc.any(pc.match_substring_regex(column, FORMULA)).as_py():  # pyright: ignore
         return column
     return pa.chunked_array([cells.row(column.to_pylist())], column.type)

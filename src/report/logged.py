@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ def logged_numbers(path: Path, names: Collection[str] | None = None) -> pd.DataF
         return pd.DataFrame({"step": []})
     wanted = None if names is None else lambda name: name in names
     try:
-        table = pd.read_csv(path, usecols=wanted, encoding_errors="replace")  # pyright: ignore[reportArgumentType]
+        table: Any = pd.read_csv(path, usecols=wanted, encoding_errors="replace")  # pyright: ignore[reportArgumentType]
         table = table.apply(pd.to_numeric, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
         raise ConfigError(f"{path} is not a table of numbers: {first_line(error)}") from None

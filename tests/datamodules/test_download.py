@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from src.datamodules.download import fetch
+from src.datamodules.download import fetch, without_downloads
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -124,3 +124,17 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FileNotFoundError, match=r"lacks a.gz, and the download failed:.*file"):
         fetch(tmp_path / "file" / "set", {"a.gz": ("http://127.0.0.1:9/a.gz", "")})
+
+
+@pytest.mark.parametrize("name", ["../a.csv", "/tmp/a.csv", "x/../../a.csv", ".."])
+def test_files_of_a_set_stay_in_its_folder(tmp_path, name):
+    with pytest.raises(ValueError, match=r"must be names in one folder"):
+        fetch(tmp_path / "set", {name: ("http://127.0.0.1:9/a.csv", "")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_fetched_where_a_config_from_elsewhere_names_the_address(tmp_path):
+    refused = pytest.raises(FileNotFoundError, match=r"set lacks files of the data set, and nothing is fetched here")
+    with refused, without_downloads():
+        fetch(tmp_path / "set", {"a.csv": ("http://127.0.0.1:9/a.csv", "")})
+    assert list(tmp_path.iterdir()) == []

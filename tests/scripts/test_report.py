@@ -147,4 +147,6 @@ def test_caches_go_to_the_own_folder_and_not_to_the_one_that_a_config_names(fore
     run_dir = foreign("cache_dir:", f"cache_dir: {tmp_path}/theirs\nx:")
     config = config_of(RunDir(run_dir), None, "cache")
     assert config["cache_dir"] == "cache"
+    foreign("datamodule:\n", "datamodule:\n  cache_dir: /elsewhere\n")
+    assert config_of(RunDir(run_dir), None, "cache")["datamodule"]["cache_dir"] == "cache"
     assert config_of(RunDir(run_dir), None, f"{tmp_path}/theirs")["cache_dir"] == f"{tmp_path}/theirs"
