@@ -44,7 +44,7 @@ def fetch(folder: Path, files: dict[str, tuple[str, str]]) -> dict[str, Path]:
         FileNotFoundError: if the address cannot be reached; the message says which files to put where.
         ValueError: if a download is not the file that was published.
     """
-    wrong = [name for name in files if Path(name).name != name]
+    wrong = [name for name in files if Path(name).name != name or name == ".."]
     if wrong:
         raise ValueError(f"the files of a data set must be names in one folder, got {wrong[0]}")
     paths = {name: folder / name for name in files}
