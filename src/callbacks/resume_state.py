@@ -43,6 +43,9 @@ class ResumeState(Callback):
         if trainer.state.fn != "fit":
             return
         self._loaded = checkpoint.get("resume", {})
+        wrong = [name for name, score in self._loaded.get("scores", {}).items() if not isinstance(score, Tensor)]
+        if wrong:  # else it would be found at the end of the training
+            raise ValueError(f"the checkpoint is damaged: its score {wrong[0]} is not a number")
         tell_states_left_over(trainer, checkpoint)
         if "current_model_state" in checkpoint and not _of_kind(trainer, WeightAveraging):
             raise ValueError(
