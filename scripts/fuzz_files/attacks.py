@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ def asked(checkpoint: Path, question: str) -> None:
         choices = [f"checkpoint={checkpoint}", question, "device=cpu", "output=out/predictions.csv"]
         cfg = composed([*choices, "length=5"], "predict")
         check(cfg, predict.PREDICT)
-        predict.run(cfg)
+        sys.exit(predict.run(cfg))
 
 
 def trained(choices: Sequence[str]) -> None:
