@@ -20,7 +20,7 @@ def tell_states_left_over(trainer: Any, checkpoint: dict[str, Any]) -> None:
     if trainer.is_global_zero and lost:
         note(f"the checkpoint has a state that nothing here takes: {_classes(lost)}; what it counted is lost")
     if trainer.is_global_zero and anew:
-        note(f"the checkpoint has no state for {_classes(anew)}, which begins anew")
+        note(f"the checkpoint has no state for {_classes(anew)}, which begins as in a new run")
 
 
 def _classes(keys: list[str]) -> str:

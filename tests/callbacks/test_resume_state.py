@@ -167,7 +167,7 @@ def test_states_without_a_callback_and_callbacks_without_a_state_are_told(tmp_pa
     trained(tmp_path, 2, Stopwatch(), resume=True)
     assert capsys.readouterr().err == (
         "note: the checkpoint has a state that nothing here takes: Clock; what it counted is lost\n"
-        "note: the checkpoint has no state for Stopwatch, which begins anew\n"
+        "note: the checkpoint has no state for Stopwatch, which begins as in a new run\n"
     )
 
 
@@ -190,4 +190,4 @@ def test_data_without_a_state_are_told(tmp_path, capsys):
     trained(tmp_path, 1)
     monitor = trainer(2, ResumeState())
     monitor.fit(classifier(), StatefulImages(), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
-    assert "no state for StatefulImages, which begins anew\n" in capsys.readouterr().err
+    assert "no state for StatefulImages, which begins as in a new run\n" in capsys.readouterr().err
