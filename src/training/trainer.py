@@ -26,6 +26,7 @@ class Trainer(pl.Trainer):
     Args:
         precision: one of Lightning's, or "auto": bf16-mixed if the hardware multiplies in bf16, else 32-true.
         on_save_error: see CheckpointIO.
+        enable_progress_bar: None: if there is a callback for it.
 
     Raises:
         ValueError: the accelerator is a GPU and torch finds none.
@@ -37,6 +38,8 @@ class Trainer(pl.Trainer):
         precision: str,
         accelerator: str = "auto",
         on_save_error: Literal["stop", "continue"] = "stop",
+        enable_model_summary: bool = False,  # the progress bar has a line for it
+        enable_progress_bar: bool | None = None,
         plugins: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -49,13 +52,14 @@ class Trainer(pl.Trainer):
             )
         if precision == "auto":
             precision = "bf16-mixed" if multiplies_in_bf16(accelerator) else "32-true"
-        kwargs.setdefault("enable_model_summary", False)  # the progress bar has a line for it
-        has_bar = any(isinstance(callback, ProgressBar) for callback in kwargs.get("callbacks") or [])
-        kwargs.setdefault("enable_progress_bar", has_bar)
+        if enable_progress_bar is None:
+            enable_progress_bar = any(isinstance(callback, ProgressBar) for callback in kwargs.get("callbacks") or [])
         own_plugins = plugins if isinstance(plugins, list) else [plugins] * (plugins is not None)
         super().__init__(
             precision=precision,  # pyright: ignore[reportArgumentType]
             accelerator=accelerator,
+            enable_model_summary=enable_model_summary,
+            enable_progress_bar=enable_progress_bar,
             plugins=[*own_plugins, CheckpointIO(on_save_error), *launched_by_slurm()],
             **kwargs,
         )
