@@ -96,6 +96,11 @@ class ImageData(RowData):
         return {"train": train, "valid": valid}
 
     def _check_rows(self, splits: dict[str, ImageSplit]) -> None:
+        last = len(self.class_names) - 1
+        for name, split in splits.items():
+            low, high = (int(end) for end in split.own_labels.aminmax()) if len(split.own_labels) else (0, 0)
+            if low < 0 or high > last:
+                raise ValueError(f"labels must be from 0 to {last}, one for each class, got {low} to {high} in {name}")
         min_count = 1 if "valid" in splits else 2  # one to train on, one to hold out
         counts = torch.bincount(splits["train"].own_labels, minlength=len(self.class_names)).tolist()
         short = [f"{name} ({count})" for name, count in zip(self.class_names, counts, strict=True) if count < min_count]

@@ -198,3 +198,14 @@ def test_a_class_too_small_to_split_is_named(monkeypatch):
     monkeypatch.setattr(Shapes, "class_names", ["circle", "square", "star", "cross"])
     with pytest.raises(ValueError, match=r"two classes and 2 images of each, got cross \(0\)"):
         shapes()
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_beyond_the_classes_is_told(split, label):
+    data = shapes(with_valid=True)
+    splits = data.read()
+    splits[split].labels[0] = label
+    data.read = lambda: splits
+    with pytest.raises(ValueError, match=rf"labels must be from 0 to 2, one for each class, got .* in {split}"):
+        data.load()
