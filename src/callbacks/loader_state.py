@@ -1,4 +1,7 @@
-"""Saves the training loader's position with each checkpoint; a resumed run continues with the very next batch."""
+"""Saves the training loader's position with each checkpoint; a resumed run continues with the very next batch.
+
+It also saves what the data consist of, and refuses to go on with other data.
+"""
 
 from typing import Any
 
@@ -23,10 +26,23 @@ class LoaderState(Callback):
                 state["num_batches"] = min(state["num_batches"], trainer.num_training_batches)
             checkpoint["train_loader"] = state
 
+        checkpoint["data"] = dict(getattr(trainer.datamodule, "contents", {}))  # pyright: ignore[reportAttributeAccessIssue]
+
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trainer.state.fn == "fit":
+            _check_same(checkpoint.get("data", {}), getattr(trainer.datamodule, "contents", {}))  # pyright: ignore[reportAttributeAccessIssue]
         self._loaded = checkpoint.get("train_loader")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._loaded is not None:
             trainer.train_dataloader.load_state_dict(self._loaded)  # pyright: ignore
             self._loaded = None
+
+
+def _check_same(saved: dict[str, str], here: dict[str, str]) -> None:
+    if saved and here and saved != here:  # older checkpoints and data of other classes lack it
+        changed = sorted(name for name in {**saved, **here} if saved.get(name) != here.get(name))
+        raise ValueError(
+            f"the data have changed since the checkpoint was saved ({', '.join(changed)}): give the data of then, or "
+            "start anew in another run_dir"
+        )

@@ -40,6 +40,9 @@ class DataModule(pl.LightningDataModule):
         """Read the splits `train`, `valid` and `test`, and return the spec."""
         raise NotImplementedError
 
+    # By name, a digest of each part of what `load` has read. A training is not resumed on other data.
+    contents: dict[str, str] = {}
+
     def loader(self, split: str) -> Any:
         """Make a new loader of a split."""
         raise NotImplementedError

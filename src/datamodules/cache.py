@@ -128,3 +128,8 @@ class CacheFolder:
     def read_json(self, name: str) -> Any:
         """Return the content of a JSON file. Raises FileNotFoundError before `build`."""
         return json.loads(self.file(name).read_text(encoding="utf-8"))
+
+    def contents(self) -> dict[str, str]:
+        """Return a digest of each file but JSON, made of its checksums. Raises FileNotFoundError before `build`."""
+        sums = self.read_json(CHECKSUMS)
+        return {name: cache_key(map(str, blocks)) for name, blocks in sums.items() if not name.endswith(".json")}

@@ -178,3 +178,17 @@ def test_of_two_that_ask_at_once_one_builds_and_the_other_waits(tmp_path):
     CacheFolder(tmp_path / "set").build(write)
     other.join()
     assert others == []
+
+
+def test_contents_are_those_of_the_files_and_not_of_what_describes_them(tmp_path):
+    def contents(name, number):
+        def write(path):
+            (path / "rows.npy").write_bytes(bytes([number, 0]))
+            (path / "note.json").write_text(str(number + len(name)))
+
+        folder = CacheFolder(tmp_path / name)
+        folder.build(write)
+        return folder.contents()
+
+    assert contents("a", 1) == contents("another", 1) != contents("b", 2)
+    assert list(contents("a", 1)) == ["rows.npy"]

@@ -13,6 +13,7 @@ from src.datamodules.images.split import (
     ImageSplit,
     channel_statistics,
     class_numbers,
+    digest,
     draw_per_class,
     keep_classes,
 )
@@ -69,8 +70,13 @@ class ImageData(RowData):
         """
         raise NotImplementedError
 
+    def pixel_contents(self, splits: dict[str, ImageSplit]) -> dict[str, str]:
+        """Return digests of the images, see `contents`."""
+        return {f"images of {name}": digest(split.images) for name, split in splits.items()}
+
     def load(self) -> dict[str, Any]:
         splits = self.read()
+        self.contents = self.pixel_contents(splits)
         if self.classes is not None:
             splits = {name: keep_classes(split, self.classes, self.class_names) for name, split in splits.items()}
             self.class_names = self.classes
@@ -80,6 +86,7 @@ class ImageData(RowData):
         if self.train_per_class is not None:
             chosen = draw_per_class(splits["train"].own_labels.numpy(), self.train_per_class, self.seed)
             splits["train"] = splits["train"].take(chosen)
+        self.contents |= {name: digest(split.rows, split.own_labels) for name, split in splits.items()}
         self.use_splits(splits)
         return self._spec_of(splits["train"])
 

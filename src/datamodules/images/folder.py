@@ -62,3 +62,6 @@ class ImageFolder(ImageData):
     def read(self) -> dict[str, ImageSplit]:
         self.class_names, self.row_names = self.decoded.class_names, self.decoded.files
         return self.decoded.read()
+
+    def pixel_contents(self, splits: dict[str, ImageSplit]) -> dict[str, str]:
+        return self.decoded.cache.contents()  # not read once more: they may be larger than memory

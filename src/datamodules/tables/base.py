@@ -196,6 +196,7 @@ class TableData(RowData):
     def load(self) -> dict[str, Any]:
         spec, splits = read_table_cache(self.cache)
         self.held_out = self.cache.read_json(HELD_OUT)
+        self.contents = self.cache.contents()
         self.use_splits(splits)
         return spec
 

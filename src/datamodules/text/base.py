@@ -106,6 +106,7 @@ class TextData(DataModule):
         if (rule := self.rule()) is not None:
             counts = np.array([len(tokens) for tokens in self.tokens.values()])
             self.held_out = {split: drawn(rule, counts) for split in ("valid", "test")}
+        self.contents = self.streams.cache.contents()
         self.starts = self.streams.starts()
         return spec
 

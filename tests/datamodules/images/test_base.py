@@ -209,3 +209,9 @@ def test_a_label_beyond_the_classes_is_told(split, label):
     data.read = lambda: splits
     with pytest.raises(ValueError, match=rf"labels must be from 0 to 2, one for each class, got .* in {split}"):
         data.load()
+
+
+def test_the_contents_tell_images_labels_and_the_rows_that_are_drawn():
+    data, same, other = shapes(), shapes(), shapes(seed=3)
+    assert data.contents == same.contents
+    assert {name for name in data.contents if data.contents[name] != other.contents[name]} == {"train", "valid"}
