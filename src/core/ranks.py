@@ -3,6 +3,7 @@
 import os
 import secrets
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
@@ -60,6 +61,28 @@ def run_name() -> str:
 
     store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
     return store.compare_set("fastlight/run_name", "", name).decode()  # the first one's
+
+
+@cache
+def meet_anew() -> None:
+    """Have processes that torchrun has restarted meet at an address of their own.
+
+    torch 2.13 has them meet in the store of the first ones, where gloo finds the addresses of processes that are gone.
+    """
+    restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if restarts == "0" or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return
+    from torch.distributed import TCPStore
+
+    address, key = os.environ["MASTER_ADDR"], f"fastlight/port_{restarts}"
+    shared = TCPStore(address, int(os.environ["MASTER_PORT"]), is_master=False)
+    if is_rank_zero():
+        _stores.append(TCPStore(address, 0, is_master=True, wait_for_workers=False))
+        shared.set(key, str(_stores[0].port))
+    os.environ["MASTER_PORT"] = shared.get(key).decode()
+
+
+_stores: list[Any] = []  # in which this process has others meet, as long as it lives
 
 
 def gather(value: Value) -> list[Value]:

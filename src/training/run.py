@@ -15,7 +15,7 @@ from src.core.check import check, composed
 from src.core.errors import ConfigError
 from src.core.explain import blamed_on
 from src.core.output import is_quiet, note, set_quiet
-from src.core.ranks import check_ranks, is_rank_zero, share
+from src.core.ranks import check_ranks, is_rank_zero, meet_anew, share
 from src.core.remote import send_run
 from src.core.run_config import continue_older_run, plain, save_config, with_fetched_data
 from src.core.run_dir import RunDir, last_whole_checkpoint, own_run_dir, show_results
@@ -134,6 +134,7 @@ def _trainer(cfg: DictConfig, config: dict[str, Any]) -> Any:
     parts = {name: list(instantiate(cfg[name], _convert_="all").values()) for name in ("callbacks", "logger")}
     trainer = instantiate(cfg.trainer, **parts, _convert_="all")
     data = cfg.datamodule
+    meet_anew()
     check_ranks(trainer, share(data.batch_size, data.get("global_batch_size"), trainer.world_size))
     for logger in trainer.loggers:
         logger.log_hyperparams(config)
