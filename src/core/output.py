@@ -3,9 +3,11 @@
 `quiet=true` keeps stdout empty. Notes and warnings are always shown: they say what differs from what was asked.
 """
 
+import atexit
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 _quiet = False
@@ -29,17 +31,32 @@ def set_loses_output(loses: bool) -> None:
     _loses_output = loses
 
 
-def show(text: object = "", *, end: str = "\n") -> None:
-    """Print a result on stdout."""
-    if _quiet:
-        return
+@atexit.register
+def _drop_unwritten() -> None:
+    """Leave what stdout and stderr still hold if it cannot be written: Python's exit status would be 120."""
+    for name in ("stdout", "stderr") if _loses_output else ():
+        try:
+            getattr(sys, name).flush()
+        except OSError:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  until the process ends
+
+
+@contextmanager
+def _survived() -> Iterator[None]:
     try:
-        print(text, end=end, flush=True)
+        yield
     except OSError as error:
         if not _loses_output:
             raise
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what the old one holds would fail again at the end
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what the old one holds would fail again
         warn(f"cannot write to stdout: {error.strerror}")
+
+
+def show(text: object = "", *, end: str = "\n") -> None:
+    """Print a result on stdout."""
+    if not _quiet:
+        with _survived():
+            print(text, end=end, flush=True)
 
 
 def show_rich(renderable: Any, **choices: Any) -> None:
@@ -52,7 +69,8 @@ def show_rich(renderable: Any, **choices: Any) -> None:
     from rich.console import Console  # a tenth of a second that --help does not wait for
 
     if not _quiet:
-        Console(highlight=False, **choices).print(renderable)
+        with _survived():
+            Console(highlight=False, **choices).print(renderable)
 
 
 def note(text: str) -> None:

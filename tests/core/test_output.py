@@ -46,6 +46,7 @@ def ended(program):
             stderr=subprocess.PIPE,
             text=True,
             check=False,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         )
     return process.returncode, process.stderr
 
@@ -53,6 +54,10 @@ def ended(program):
 def test_a_run_that_continues_without_saving_goes_on_without_its_stdout():
     program = "set_loses_output(True); show('a'); show('b'); note('c')"
     assert ended(program) == (0, "warning: cannot write to stdout: No space left on device\nnote: c\n")
+
+
+def test_what_others_print_then_does_not_change_the_exit_status():
+    assert ended("set_loses_output(True); print('a')") == (0, "")
 
 
 def test_any_other_program_fails_if_it_cannot_write_its_results():
