@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import RendererSVG
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager, get_font
 from matplotlib.text import Text
@@ -42,7 +42,7 @@ class PlainFigure(Figure):
             text.set_parse_math(False)
             if not text.get_text().isascii():
                 text.set_fontfamily(list(dict.fromkeys([*text.get_fontfamily(), *_other_fonts()])))
-        if not isinstance(getattr(renderer, "_renderer", renderer), RendererSVG):  # a browser has fonts of its own
+        if not isinstance(self.canvas, FigureCanvasSVG):  # a browser has fonts of its own
             _tell_missing("".join(text.get_text() for text in texts))
         for axes in self.axes:
             for axis in (axes.xaxis, axes.yaxis):

@@ -146,7 +146,8 @@ def trained(folder, trainer_class, loader, callbacks=(), *, stops=False, saves=T
     return {"events": events.seen, "rows": logger.rows, "files": files, "weights": model.state_dict()}
 
 
-@pytest.mark.parametrize("arguments", CASES, ids=str)
+# Not the values: the address of an object would differ between pytest's workers.
+@pytest.mark.parametrize("arguments", CASES, ids="-".join)
 def test_it_does_here_what_it_does_there(tmp_path, arguments):
     ours = [
         RandomState(),
