@@ -4,6 +4,7 @@ import json
 
 import yaml
 
+from src.core.migrations import FORMAT_KEY, newest_format
 from src.report.compare.run import runs_in
 from src.report.compare.settings import compare
 
@@ -21,6 +22,7 @@ def made(folder, score=0.5, *, lr=0.1, seed=0, monitor="val/accuracy", mode="max
         "model": {"lr": lr, "net": net or {"_target_": "nets.Cnn", "widths": [4, 8]}},
         "logger": {"name": str(folder)},
         "print_config": seed == 1,
+        FORMAT_KEY: newest_format(),
         **others,
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
