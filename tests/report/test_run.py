@@ -3,11 +3,13 @@ import json
 import pytest
 import torch
 
+from src.core.migrations import FORMAT_KEY, newest_format
 from src.report.parts import Prose, Section
 from src.report.run import report_page, sections_of
 from tests.support.tiny import TinyImages, built
 
 CONFIG = "# Repeat: python train.py --config-name=config\nscoring:\n  monitor: val/accuracy\n"
+CONFIG += f"{FORMAT_KEY}: {newest_format()}\n"
 
 
 def written(folder, config=CONFIG, environment=None, **metrics):
@@ -56,6 +58,7 @@ def test_the_command_is_the_one_that_started_the_run_if_it_is_known(tmp_path):
     assert f"<code>python train.py --config-path={tmp_path} --config-name=config run_dir=NEW" in written(tmp_path)
     (tmp_path / "overrides.json").write_text('["a=[b, c]"]')
     assert "<code>python train.py &#39;a=[b, c]&#39;</code>" in written(tmp_path)
+    assert "--config-name=config" in written(tmp_path, CONFIG.replace(FORMAT_KEY, "other"))  # of an older format
 
 
 def test_a_run_that_has_not_ended_says_so(tmp_path):
