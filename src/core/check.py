@@ -143,6 +143,9 @@ def _check_train_files(config: dict[Any, Any]) -> None:
     if config["model"].get("backbone"):
         check_checkpoint(config["model"]["backbone"], "model.backbone")
     check_start(config)
+    for part in ("datamodule", "model"):
+        if "_target_" not in config[part]:
+            raise ConfigError(f"{part} names no class: choose a file of conf/{part} that gives {part}._target_")
     for key in config["trainer"]:
         if key in NOT_OF_TRAINER:
             raise ConfigError(f"trainer.{key} has no effect here: {NOT_OF_TRAINER[key]}")
