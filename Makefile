@@ -13,7 +13,7 @@ train: .venv/installed  ## set up, then train the quick default (digits, half a 
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 unexport PYTHONDONTWRITEBYTECODE  # many processes import the same files
-test: .venv/installed  ## set up, then test the whole behaviour: under 5 minutes on 2 cores
+test: .venv/installed  ## set up, then test the whole behaviour: under 10 minutes on 2 cores
 	$(PYTEST) -m "not long" $(ARGS)
 
 test-all: .venv/installed  ## the same and the long evidence: kills, SLURM, sweeps, scaling, lessons, browsers
