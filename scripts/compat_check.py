@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.make_golden.cases import CASES, GOLDEN, SAVED_AT, overrides
-from scripts.shared.arguments import command_line
+from scripts.shared.arguments import chosen_cases, command_line
 from src.core.errors import ROOT, ConfigError
 from src.core.explain import readable_errors
 from src.core.output import show
@@ -170,9 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("commit", metavar="OLD_COMMIT", help="what git knows: a tag, a branch or a hash")
     parser.add_argument("--cases", default=DEFAULT, help=f"comma between names, of {', '.join(CASES)}")
     args = parser.parse_args(arguments)
-    cases = args.cases.split(",")
-    if unknown := set(cases) - set(CASES):
-        parser.error(f"there is no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    cases = chosen_cases(parser, args.cases, CASES)
     with readable_errors("train"):
         return check_compatibility(args.commit, cases)
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scripts.shared.arguments import command_line
+from scripts.shared.arguments import chosen_cases, command_line
 from scripts.torture_resume.cases import CASES, write_data
 from scripts.torture_resume.endings import differing, ending
 from scripts.torture_resume.runs import Life, Run
@@ -154,12 +154,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", default="digits,words,table", help="comma between names; the cases take turns")
     args = parser.parse_args(arguments)
-    if unknown := set(args.cases.split(",")) - set(CASES):
-        parser.error(f"there is no case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    cases = chosen_cases(parser, args.cases, CASES)
     with exit_on_signals(requeue=False), tempfile.TemporaryDirectory() as folder:  # a signal leaves nothing mounted
         if not can_mount(Path(folder)):
             parser.error("disk images cannot be mounted here: run it as root, on Linux")
-        return PowerCuts(Path(folder), seed=args.seed).all(args.cases.split(","), args.cuts)
+        return PowerCuts(Path(folder), seed=args.seed).all(cases, args.cuts)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.shared.arguments import command_line
+from scripts.shared.arguments import chosen_cases, command_line
 from scripts.torture_resume.cases import CASES, write_data
 from scripts.torture_resume.runs import SIGNALS, TIMEOUT_S, Life, Run
 from src.core.output import show
@@ -76,10 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", default="digits,table,words", help="comma between names; the cases take turns")
     args = parser.parse_args(arguments)
-    if unknown := set(args.cases.split(",")) - set(CASES):
-        parser.error(f"there is no case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    cases = chosen_cases(parser, args.cases, CASES)
     with tempfile.TemporaryDirectory() as folder:
-        return torture(Path(folder), args.cases.split(","), signals=args.signals, seed=args.seed)
+        return torture(Path(folder), cases, signals=args.signals, seed=args.seed)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from scripts.make_golden.cases import CASES, GOLDEN
-from scripts.shared.arguments import command_line
+from scripts.shared.arguments import chosen_cases, command_line
 from src.core.migrations import newest_format
 from src.core.output import show
 
@@ -27,9 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", default=",".join(CASES), help="comma between names")
     parser.add_argument("--release", action="store_true", help="write what the present format lacks")
     args = parser.parse_args(arguments)
-    cases = args.cases.split(",")
-    if unknown := set(cases) - set(CASES):
-        parser.error(f"there is no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
+    cases = chosen_cases(parser, args.cases, CASES)
     import torch
 
     from scripts.make_golden.recording import folder_of, record, write_json

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.shared.arguments import command_line
+from scripts.shared.arguments import chosen_cases, command_line
 from scripts.torture_resume.cases import CASES, write_data
 from scripts.torture_resume.endings import differing, ending
 from scripts.torture_resume.runs import Life, Run, kill
@@ -79,9 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", default=",".join(CASES), help="comma between names; the cases take turns")
     args = parser.parse_args(arguments)
-    cases = args.cases.split(",")
-    if unknown := set(cases) - set(CASES):
-        parser.error(f"there is no case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    cases = chosen_cases(parser, args.cases, CASES)
     with tempfile.TemporaryDirectory() as folder:
         return Torture(Path(folder), cases, kills=args.kills, seed=args.seed).all()
 
