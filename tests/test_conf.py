@@ -7,14 +7,7 @@ import pytest
 import torch
 
 from src.core.check import check
-from tests.support.make_data import (
-    write_adult,
-    write_cifar_binary,
-    write_idx_set,
-    write_image_folder,
-    write_rossmann,
-    write_wikitext,
-)
+from tests.support.make_data import write_image_folder, write_sets, write_wikitext
 from tests.support.programs import ROOT, composed, run_here
 
 CONF = ROOT / "conf"
@@ -73,11 +66,8 @@ STARTING = [file for file in FILES if file not in PARENTS and file not in LACKIN
 def data_dir(tmp_path_factory):
     """Small files in the form of each set that no package holds."""
     folder = tmp_path_factory.mktemp("conf_data")
-    write_idx_set(folder / "mnist")
-    write_idx_set(folder / "fashion-mnist")
-    write_cifar_binary(folder / "cifar-10")
+    write_sets(folder)
     write_image_folder(folder / "photos", ["a", "b"], size=(8, 8))
-    write_wikitext(folder / "wikitext-2")
     write_wikitext(folder / "wikitext-103")
     (folder / "ptb").mkdir()
     for split in ("train", "valid", "test"):
@@ -85,8 +75,6 @@ def data_dir(tmp_path_factory):
         (folder / "ptb" / f"ptb.{split}.txt").write_bytes(text)
     (folder / "enwik8").mkdir()
     (folder / "enwik8" / "enwik8").write_bytes(text * 3)
-    write_adult(folder / "adult")
-    write_rossmann(folder / "rossmann")
     (folder / "own.csv").write_text("day,late\n" + "1,no\n2,yes\n3,no\n" * 20)
     return folder
 

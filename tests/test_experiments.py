@@ -5,14 +5,7 @@ import re
 import pytest
 
 from src.core.check import check
-from tests.support.make_data import (
-    write_adult,
-    write_cifar_binary,
-    write_idx_set,
-    write_image_folder,
-    write_rossmann,
-    write_wikitext,
-)
+from tests.support.make_data import write_image_folder, write_sets
 from tests.support.programs import ROOT, composed, metrics_of, run_here
 
 # What a user has to say, too.
@@ -43,12 +36,7 @@ def test_an_experiment_opens_with_hardware_time_and_score(name):
 def data_dir(tmp_path_factory):
     """Each set that is not made up of an installed package's data, small, in the files that it is published in."""
     folder = tmp_path_factory.mktemp("data")
-    write_idx_set(folder / "mnist")
-    write_idx_set(folder / "fashion-mnist")
-    write_cifar_binary(folder / "cifar-10")
-    write_wikitext(folder / "wikitext-2")
-    write_adult(folder / "adult")
-    write_rossmann(folder / "rossmann")
+    write_sets(folder)
     rows = [f"{row % 3},{row % 7 / 2},{('no', 'yes')[row % 2]}" for row in range(60)]
     (folder / "own.csv").write_text("\n".join(["day,wind,late", *rows]))
     return folder

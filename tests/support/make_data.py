@@ -242,3 +242,13 @@ def _rossmann_line(day, store):
     is_open = int(day_of_week < 7)
     sales = 1000 * (store - 1) * is_open * (2 + day % 2)
     return f"{store},{day_of_week},2013-01-{day + 1:02},{sales},{sales // 10},{is_open},{day % 2},0,1"
+
+
+def write_sets(folder):
+    """All sets that no installed package holds, small, in the files that they are published in."""
+    write_idx_set(folder / "mnist")
+    write_idx_set(folder / "fashion-mnist")
+    write_cifar_binary(folder / "cifar-10")
+    write_wikitext(folder / "wikitext-2")
+    write_adult(folder / "adult")
+    write_rossmann(folder / "rossmann")
