@@ -20,7 +20,7 @@ from src.core.migrations import FORMAT_KEY, newest_format
 from src.core.ranks import run_name
 from src.core.remote import folder_for
 from src.core.run_dir import check_start
-from src.core.signatures import Signature, accepts, signature_of, signature_of_function
+from src.core.signatures import HYDRA_KEYS, Signature, accepts, signature_of, signature_of_function
 
 # Arguments of Lightning's Trainer that would change nothing here, each with what does.
 NOT_OF_TRAINER = {
@@ -32,7 +32,6 @@ NOT_OF_TRAINER = {
     "enable_autolog_hparams": "the loggers always get the config; choose logger=none",
     "model_registry": "checkpoints stay in run_dir",
 }
-HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
 @dataclass(frozen=True)

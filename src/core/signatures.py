@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}  # beside the arguments of a target
+
 
 @dataclass
 class Signature:

@@ -110,17 +110,18 @@ def _start_of(cfg: DictConfig) -> ReadCheckpoint | None:
 
 def _following(cfg: DictConfig, checkpoint: Any) -> DictConfig:
     """The config, checked against the checkpoint; to score it, with the seed that drew the rows it held out."""
-    check_changes(plain(cfg), checkpoint)
+    config = plain(cfg)
+    check_changes(config, checkpoint)
     if cfg.task == "fit":
         return cfg
     say = note if is_rank_zero() else lambda text: None
-    if not tells_held_out_rows(plain(cfg), checkpoint):
+    if not tells_held_out_rows(config, checkpoint):
         say(
             "the checkpoint does not say which rows its training held out: give the seed and fractions of that training"
         )
-    if others := other_options(plain(cfg), checkpoint):
+    if others := other_options(config, checkpoint):
         say(f"scored with other values than trained with: {', '.join(others)}")
-    seed = seed_of_rows(plain(cfg), checkpoint)
+    seed = seed_of_rows(config, checkpoint)
     if seed is None or cfg.datamodule.get("seed", seed) == seed:
         return cfg
     say(f"the held-out rows are those of the checkpoint's training: datamodule.seed={seed}")

@@ -14,7 +14,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+from src.core.signatures import HYDRA_KEYS
+
 KINDS = (nn.Module, Optimizer, LRScheduler)  # what is built of classes of torch and timm
 FUNCTIONS = ("src.models.schedules.", "timm.create_model")  # what is called beside classes
 TIMM_FILES = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
