@@ -84,12 +84,15 @@ LOSSES = pytest.mark.parametrize("lose", [in_a_weakref_callback, in_del, in_a_li
 
 @LOSSES
 def test_a_signal_whose_exception_is_lost_ends_the_block(lose, capsys):
+    slept = []
+
     def lose_and_wait():
         lose()
-        time.sleep(60)  # the timer interrupts it
+        slept.append(time.sleep(60))  # the timer interrupts it
 
     with pytest.raises(Stopped) as stopped, exit_on_signals(requeue=False):
         lose_and_wait()
+    assert slept == []  # else it was the end of the block that raised
     assert (stopped.value.code, capsys.readouterr().err) == (143, "stopped by SIGTERM\n")
 
 
