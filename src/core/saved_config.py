@@ -40,10 +40,16 @@ def _check_shape(text: str, path: Path) -> None:
             raise ConfigError(f"{path} {reason}, which a saved config does not; nothing of it is used")
 
 
+def part_of(node: Any, *names: str) -> dict[str, Any]:
+    """A dict within nested dicts; an empty one if there is none, or something else."""
+    for name in names:
+        node = node.get(name) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else {}
+
+
 def has_scoring(config: dict[Any, Any]) -> bool:
     """Whether the config names the score that chooses the best checkpoint, as all of train.py's do."""
-    scoring = config.get("scoring")
-    return isinstance(scoring, dict) and isinstance(scoring.get("monitor"), str)
+    return isinstance(part_of(config, "scoring").get("monitor"), str)
 
 
 def with_folder(node: Any, before: str, after: str) -> Any:

@@ -17,7 +17,7 @@ class DataModule(pl.LightningDataModule):
     What is derived from files is written to the cache in `prepare_data`, which one process of a node runs, and only
     read in `load`, which every process runs.
 
-    A checkpoint keeps `seed` and `held_out`. A run that scores it is given that seed (src/training/start.py), and is
+    A checkpoint keeps `seed` and `held_out`. A run that scores it is given that seed (src/training/run.py), and is
     refused if its rows would be others.
 
     Attributes:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from src.core.saved_config import part_of
+
 
 def drawn(rule: dict[str, Any], *rows: np.ndarray) -> dict[str, Any]:
     """The record of a split that is taken from the training rows, as plain data.
@@ -18,13 +20,6 @@ def drawn(rule: dict[str, Any], *rows: np.ndarray) -> dict[str, Any]:
     for array in rows:
         digest.update(np.ascontiguousarray(array).data)
     return {"rule": rule, "rows": digest.hexdigest()[:16]}
-
-
-def part(node: Any, *names: str) -> dict[str, Any]:
-    """A dict within nested dicts; an empty one if there is none, or something else."""
-    for name in names:
-        node = node.get(name) if isinstance(node, dict) else None
-    return node if isinstance(node, dict) else {}
 
 
 def text_bytes(texts: Iterable[str]) -> np.ndarray:
@@ -46,7 +41,7 @@ def check_same_rows(saved: dict[str, Any], here: dict[str, Any], splits: Iterabl
     for split in splits:
         if split not in here or here[split] == saved.get(split):
             continue
-        rule, there = here[split]["rule"], part(saved, split, "rule")
+        rule, there = here[split]["rule"], part_of(saved, split, "rule")
         if not there:
             raise ValueError(
                 f"the {split} rows would be taken from those that the checkpoint was trained on; name the {split} "

@@ -4,6 +4,7 @@ from typing import Any
 
 from src.core.errors import ConfigError
 from src.core.run_config import differing
+from src.core.saved_config import part_of
 
 # What a resumed run takes from its checkpoint: the state of optimizer and schedule, and the weights.
 KEPT = ("lr", "lr_ratio", "optimizer", "scheduler", "backbone")
@@ -15,7 +16,7 @@ def check_changes(config: dict[str, Any], checkpoint: Any) -> None:
     Raises:
         ConfigError: the config gives what a resumed run could not follow, or another net than the one to score.
     """
-    model = _part(checkpoint, "hyper_parameters", "model")
+    model = part_of(checkpoint, "hyper_parameters", "model")
     if model.get("_target_") == config["model"]["_target_"]:  # else the checks of data and weights say what it is
         _check_model(model, config)
     seed = config["datamodule"].get("seed")  # None if the data's class has chosen it
@@ -29,7 +30,7 @@ def check_changes(config: dict[str, Any], checkpoint: Any) -> None:
 
 def other_options(config: dict[str, Any], checkpoint: Any) -> list[str]:
     """The model's keys, besides those of net and training, in which a run that scores differs from the training."""
-    saved = _part(checkpoint, "hyper_parameters", "model")
+    saved = part_of(checkpoint, "hyper_parameters", "model")
     names = [name for name in saved if name not in (*KEPT, "net", "compile")] if config["task"] != "fit" else []
     pairs = {name: (saved[name], config["model"].get(name)) for name in names}
     return [change for name, (old, new) in pairs.items() for change in differing(old, new, f"model.{name}")]
@@ -37,8 +38,8 @@ def other_options(config: dict[str, Any], checkpoint: Any) -> list[str]:
 
 def seed_of_rows(config: dict[str, Any], checkpoint: Any) -> int | None:
     """The seed that drew the rows that a checkpoint's training held out; None if none did."""
-    held_out = _part(_data(config, checkpoint), "held_out")
-    seeds = [_part(held_out, split, "rule").get("seed") for split in held_out]
+    held_out = part_of(_data(config, checkpoint), "held_out")
+    seeds = [part_of(held_out, split, "rule").get("seed") for split in held_out]
     return next((seed for seed in seeds if isinstance(seed, int)), None)
 
 
@@ -49,7 +50,7 @@ def tells_held_out_rows(config: dict[str, Any], checkpoint: Any) -> bool:
 
 def _data(config: dict[str, Any], checkpoint: Any) -> dict[str, Any]:
     """The state of the datamodule, which Lightning keeps by the name of its class."""
-    return _part(checkpoint, config["datamodule"]["_target_"].rpartition(".")[2])
+    return part_of(checkpoint, config["datamodule"]["_target_"].rpartition(".")[2])
 
 
 def _check_model(saved: dict[str, Any], config: dict[str, Any]) -> None:
@@ -79,12 +80,5 @@ def _listed(names: list[str], saved: Any, config: Any) -> str:
 
 def _value(node: Any, path: str) -> Any:
     *names, last = path.split(".")
-    value = _part(node, *names).get(last)
+    value = part_of(node, *names).get(last)
     return "null" if value is None else value
-
-
-def _part(node: Any, *names: str) -> dict[str, Any]:
-    """A dict within nested dicts; an empty one if there is none, or something else."""
-    for name in names:
-        node = node.get(name) if isinstance(node, dict) else None
-    return node if isinstance(node, dict) else {}

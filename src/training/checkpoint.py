@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from src.core.errors import first_line
+from src.core.saved_config import part_of
 from src.training.bounded import bounded
 from src.training.checkpoint_io import read_checkpoint
 from src.training.saved_parts import build
@@ -28,8 +29,8 @@ def load_model(path: str | Path, trust: Sequence[str] = ()) -> pl.LightningModul
             is not trusted.
     """
     checkpoint = read_checkpoint(path)
-    saved = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
-    if not isinstance(saved, dict) or not all(isinstance(saved.get(name), dict) for name in ("model", "spec")):
+    saved = part_of(checkpoint, "hyper_parameters")
+    if not all(isinstance(saved.get(name), dict) for name in ("model", "spec")):
         raise ValueError(f"{path} is not a fastlight checkpoint: it lacks hyper_parameters.model and .spec")
     with bounded(path):
         model = build({**saved["model"], "compile": False}, path, PACKAGES, trust)

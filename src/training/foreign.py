@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from src.core.saved_config import part_of
+
 PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")  # in the state of a ModelCheckpoint
 MAX_VALUES = 10_000  # of a model's config; a file that repeats its parts within its parts would otherwise never end
 MAX_DEPTH = 50
@@ -10,8 +12,7 @@ MAX_DEPTH = 50
 
 def check_config(checkpoint: Any, path: object) -> None:
     """Raise ValueError if the config of a checkpoint's model is too large to be looked at."""
-    saved = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
-    if isinstance(saved, dict) and _count(saved.get("model"), MAX_VALUES) < 0:
+    if _count(part_of(checkpoint, "hyper_parameters").get("model"), MAX_VALUES) < 0:
         raise ValueError(f"{path} has a model's config of more than {MAX_VALUES:,} values or {MAX_DEPTH} levels")
 
 
