@@ -67,11 +67,12 @@ def composed(overrides: Sequence[str], name: str = "train") -> DictConfig:
         return compose(name, list(overrides))
 
 
-def check(cfg: DictConfig, program: Program | None = None) -> None:
+def check(cfg: DictConfig, program: Program | None = None, *, has_data: bool = False) -> None:
     """Check the keys, the plain types and the files of a config.
 
     Args:
         program: whose config it is; train.py's if None.
+        has_data: whether the data are given as an object, so that the config need not name their class.
 
     Raises:
         ConfigError: a key is unknown, a value has another type than its argument, or a file is missing.
@@ -81,6 +82,13 @@ def check(cfg: DictConfig, program: Program | None = None) -> None:
     assert isinstance(config, dict)
     _check_arguments("", config, program.signature, program.name)
     program.check_files(config)
+    if program is TRAIN and not has_data:
+        _check_class("datamodule", config)
+
+
+def _check_class(part: str, config: dict[Any, Any]) -> None:
+    if "_target_" not in config[part]:
+        raise ConfigError(f"{part} names no class: choose a file of conf/{part} that gives {part}._target_")
 
 
 def _check_arguments(path: str, config: dict[Any, Any], signature: Signature | None, program: str) -> None:
@@ -142,9 +150,7 @@ def _check_train_files(config: dict[Any, Any]) -> None:
     if config["model"].get("backbone"):
         check_checkpoint(config["model"]["backbone"], "model.backbone")
     check_start(config)
-    for part in ("datamodule", "model"):
-        if "_target_" not in config[part]:
-            raise ConfigError(f"{part} names no class: choose a file of conf/{part} that gives {part}._target_")
+    _check_class("model", config)
     for key in config["trainer"]:
         if key in NOT_OF_TRAINER:
             raise ConfigError(f"trainer.{key} has no effect here: {NOT_OF_TRAINER[key]}")

@@ -53,7 +53,7 @@ def fit(overrides: Sequence[str], *, datamodule: pl.LightningDataModule | None =
     if not any(given.startswith("run_dir=") for given in overrides):
         raise ConfigError("fit needs run_dir=PATH among its overrides")
     cfg = composed(overrides)
-    check(cfg)
+    check(cfg, has_data=datamodule is not None)
     with own_run_dir(cfg):
         return run(cfg, overrides=overrides, datamodule=datamodule)
 
