@@ -23,7 +23,7 @@ from src.core.output import note, show
 from src.core.remote import Copy, folder_for, is_address
 from src.core.run_config import fetched_data
 from src.core.run_dir import RunDir
-from src.core.saved_config import read_saved_config, with_folder
+from src.core.saved_config import part_of, read_saved_config, with_folder
 from src.datamodules.download import without_downloads
 from src.report.parts import Section
 from src.report.run import Subject, sections_of, write_report
@@ -81,7 +81,7 @@ def config_of(run: RunDir, data_dir: str | None, cache_dir: str) -> dict[Any, An
 
 def view_of(config: dict[Any, Any], run: RunDir, trust: Sequence[str]) -> list[Section]:
     """Make the sections that the config's view shows of the run's best checkpoint; empty without view or checkpoint."""
-    chosen = _below(config, "callbacks", "report", "view")
+    chosen = part_of(config, "callbacks", "report").get("view")
     checkpoint = next((path for path in (run.best_ckpt, run.last_ckpt) if path.is_file()), None)
     if chosen is None:
         return []
@@ -90,12 +90,6 @@ def view_of(config: dict[Any, Any], run: RunDir, trust: Sequence[str]) -> list[S
         return []
     view: Any = build(chosen, run.config_yaml, VIEWS, trust)
     return sections_of(view, lambda: subject(config, run, checkpoint, trust))
-
-
-def _below(node: Any, *keys: str) -> Any:
-    for key in keys:
-        node = node.get(key) if isinstance(node, dict) else None
-    return node
 
 
 def subject(config: dict[Any, Any], run: RunDir, checkpoint: Path, trust: Sequence[str]) -> Subject:

@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any
 
 from src.core.errors import ConfigError
+from src.core.saved_config import part_of
 
 FORMAT_KEY = "fastlight_format"  # in a checkpoint and in config.yaml; a file without it is of format 1
 ADDED_KEY = "fastlight_added"  # in a checkpoint that was updated: the arguments of its model that came since
@@ -103,7 +103,8 @@ def changes_since(checkpoint: dict[str, Any], model: Any) -> list[str]:
     """What a model's config does otherwise than an older checkpoint did, which has just been updated, in words."""
     found = []
     for key, kept in checkpoint.get(ADDED_KEY, {}).items():
-        value = reduce(lambda node, part: node.get(part) if isinstance(node, dict) else None, key.split(".")[1:], model)
+        *parts, name = key.split(".")[1:]
+        value = part_of(model, *parts).get(name)
         if value != kept:
             found.append(f"the checkpoint is from before {key}, and did what {key}={kept} does; here it is {value}")
     return found
