@@ -1,12 +1,12 @@
 """Which rows a data set holds out of its training rows; a checkpoint remembers them, so that none is scored later."""
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from src.core.saved_config import part_of
+from src.datamodules.cache import digest
 
 
 def drawn(rule: dict[str, Any], *rows: np.ndarray) -> dict[str, Any]:
@@ -16,10 +16,7 @@ def drawn(rule: dict[str, Any], *rows: np.ndarray) -> dict[str, Any]:
         rule: the arguments of the datamodule that decide which rows are taken, with their values.
         *rows: arrays that are others if other rows are taken; none if the rule alone says which.
     """
-    digest = hashlib.sha256()
-    for array in rows:
-        digest.update(np.ascontiguousarray(array).data)
-    return {"rule": rule, "rows": digest.hexdigest()[:16]}
+    return {"rule": rule, "rows": digest(*rows)}
 
 
 def text_bytes(texts: Iterable[str]) -> np.ndarray:

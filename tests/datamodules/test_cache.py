@@ -8,7 +8,15 @@ import pytest
 
 from src.core import checksums
 from src.datamodules import cache as caches
-from src.datamodules.cache import CacheFolder, cache_key, fingerprint, fingerprint_all
+from src.datamodules.cache import CacheFolder, cache_key, digest, fingerprint, fingerprint_all
+
+
+def test_a_digest_depends_on_every_byte_of_all_arrays():
+    images, rows = np.zeros((3, 2), np.uint8), np.arange(4)
+    changed = images.copy()
+    changed[2, 1] = 1
+    assert len({digest(images, rows), digest(changed, rows), digest(images, rows[::-1]), digest(images)}) == 4
+    assert digest(np.asfortranarray(images), rows) == digest(images, rows)
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from src.datamodules.base import RowData
+from src.datamodules.cache import digest
 from src.datamodules.held_out import drawn, text_bytes
 from src.datamodules.images.split import (
     ImageSplit,
     channel_statistics,
     class_numbers,
-    digest,
     draw_per_class,
     keep_classes,
 )
@@ -72,7 +72,7 @@ class ImageData(RowData):
 
     def pixel_contents(self, splits: dict[str, ImageSplit]) -> dict[str, str]:
         """Return digests of the images, see `contents`."""
-        return {f"images of {name}": digest(split.images) for name, split in splits.items()}
+        return {f"images of {name}": digest(split.images.numpy()) for name, split in splits.items()}
 
     def load(self) -> dict[str, Any]:
         splits = self.read()
@@ -86,7 +86,7 @@ class ImageData(RowData):
         if self.train_per_class is not None:
             chosen = draw_per_class(splits["train"].own_labels.numpy(), self.train_per_class, self.seed)
             splits["train"] = splits["train"].take(chosen)
-        self.contents |= {name: digest(split.rows, split.own_labels) for name, split in splits.items()}
+        self.contents |= {name: digest(split.rows.numpy(), split.own_labels.numpy()) for name, split in splits.items()}
         self.use_splits(splits)
         return self._spec_of(splits["train"])
 
