@@ -112,6 +112,15 @@ class BaseModel(pl.LightningModule):
             )
         return int(steps)
 
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        length = getattr(scheduler, "total_steps", self.schedule_steps)
+        if length is not None and scheduler.last_epoch >= length:
+            raise ValueError(
+                f"the schedule is {length} steps long and has ended before the training: the data gave more batches "
+                "than they counted, or the checkpoint's counts were changed"
+            )
+        super().lr_scheduler_step(scheduler, metric)
+
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
     ) -> None:
@@ -198,6 +207,7 @@ class BaseModel(pl.LightningModule):
             rank_zero_only(note)(change)
         self.hparams["spec"] = {**here, **saved}
         self._saved_steps = checkpoint.get("schedule_steps")
+        _check_schedule(checkpoint)
         self._check_weights(checkpoint["state_dict"])
 
     def _check_weights(self, saved: dict[str, Any]) -> None:
@@ -207,6 +217,17 @@ class BaseModel(pl.LightningModule):
         if wrong:
             raise ValueError(
                 f"the checkpoint holds another net: {len(wrong)} weights differ, such as {wrong[0]}; choose its model"
+            )
+
+
+def _check_schedule(checkpoint: dict[str, Any]) -> None:
+    """Refuse a schedule that stands at another step than the training: all later rates would be wrong."""
+    steps, length = checkpoint.get("global_step"), checkpoint.get("schedule_steps")
+    for state in checkpoint.get("lr_schedulers", []) if length is not None else []:
+        if state.get("last_epoch") != steps or state.get("total_steps", length) != length:
+            raise ValueError(
+                f"the checkpoint's counts differ: {steps} steps were trained of {length}, its schedule stands at "
+                f"{state.get('last_epoch')} of {state.get('total_steps', length)}; resume from another checkpoint"
             )
 
 
