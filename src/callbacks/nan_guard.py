@@ -34,15 +34,26 @@ class NanGuard(Callback):
         self._losses: list[Tensor] = []  # of the batches since the last step
         self._buffers: list[Tensor] = []  # before them
         self._is_bad: PendingMax | None = None
+        self._loaded: list[dict[str, list[Tensor]]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        return {"skipped_steps": self.skipped_steps}
+        # Between accumulated batches: their gradients are saved too, and may be those of a loss that was not finite.
+        own = {"losses": [loss.cpu() for loss in self._losses], "buffers": []}
+        if self._losses:
+            own["buffers"] = [buffer.cpu() for buffer in self._buffers]
+        return {"skipped_steps": self.skipped_steps, "ranks": gather(own)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.skipped_steps = state_dict["skipped_steps"]
+        self._loaded = state_dict.get("ranks", [])  # older checkpoints lack it
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._losses = []
+        self._losses, self._buffers = [], []
+        loaded, self._loaded = self._loaded, []
+        if loaded and loaded[0]["losses"]:
+            own = loaded[trainer.global_rank % len(loaded)]
+            self._losses = [loss.to(pl_module.device) for loss in own["losses"]]
+            self._buffers = [buffer.to(pl_module.device) for buffer in own["buffers"]]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self.on_nan == "skip" and not self._losses:

@@ -1,11 +1,14 @@
 import math
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
 import torch
 from pytorch_lightning.plugins import MixedPrecision
 
+from src.callbacks.loader_state import LoaderState
 from src.callbacks.nan_guard import NanGuard
+from src.callbacks.resume_state import ResumeState
 from src.models.tables.tabular_model import TabularModel
 from tests.support import tiny, tiny_table, tiny_text
 from tests.support.callbacks.poisoned import Poisoned
@@ -150,6 +153,24 @@ def test_a_resumed_training_counts_on(tmp_path):
     model = tiny_table.tabular_model(optimizer=ADAM)
     trainer(2, guard).fit(model, tiny_table.TinyTable(), ckpt_path=tmp_path / "a.ckpt", weights_only=True)
     assert guard.skipped_steps == 2
+
+
+@pytest.mark.parametrize("on_nan", ["stop", "skip"])
+def test_a_loss_before_a_checkpoint_between_accumulated_batches_is_remembered(tmp_path, on_nan):
+    def save(trainer, model):
+        if trainer.fit_loop.epoch_loop.total_batch_idx == 0:
+            trainer.save_checkpoint(tmp_path / "a.ckpt")
+
+    guard = NanGuard(on_nan=on_nan)
+    resumed = trainer(1, guard, LoaderState(), ResumeState(), accumulate_grad_batches=3)
+    model = tiny_table.tabular_model(optimizer=ADAM)
+    ends = pytest.raises(ValueError, match="the loss is nan at step 1, lr 0.1, epoch 0, batch 0 ")
+    with nullcontext() if on_nan == "skip" else ends:
+        fit(on_nan, [0], AtBatch(save, "end"), LoaderState(), ResumeState(), accumulate_grad_batches=3)
+    with nullcontext() if on_nan == "skip" else ends:
+        resumed.fit(model, tiny_table.TinyTable(), ckpt_path=tmp_path / "a.ckpt", weights_only=True)
+    assert guard.skipped_steps == (1 if on_nan == "skip" else 0)
+    assert all(value.isfinite().all() for value in model.state_dict().values())
 
 
 def test_all_ranks_leave_out_what_one_cannot_count(tmp_path):
