@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,10 +13,13 @@ from src.datamodules.cache import digest
 from src.datamodules.held_out import drawn, text_bytes
 from src.datamodules.images.split import (
     ImageSplit,
+    Task,
     channel_statistics,
+    check_labels,
     class_numbers,
     draw_per_class,
     keep_classes,
+    keep_columns,
 )
 from src.datamodules.stratified import stratified_split
 
@@ -27,7 +31,7 @@ class ImageData(RowData):
     channels last in memory. They stay bytes until they are on the net's device.
 
     The spec has `in_chans`, `num_classes`, `image_size` (height, width), `class_names`, and `mean` and `std` of each
-    channel.
+    channel. If the task is not classification, it also has `task`; for regression, the targets are the "classes".
 
     Args:
         valid_fraction: share of the training rows to validate on, if the set has no validation split.
@@ -38,6 +42,7 @@ class ImageData(RowData):
         **row_data: arguments of RowData.
     """
 
+    task: Task = "classification"  # it says what the labels are, see ImageSplit
     class_names: list[str] = []
     row_names: list[str] = []  # of all splits' rows, if they are files
 
@@ -55,6 +60,10 @@ class ImageData(RowData):
             raise ValueError(f"datamodule.valid_fraction must be between 0 and 1, got {valid_fraction}")
         if train_per_class is not None and train_per_class < 1:
             raise ValueError(f"datamodule.train_per_class must be positive or null, got {train_per_class}")
+        if self.task != "classification" and train_per_class is not None:
+            raise ValueError(f"datamodule.train_per_class is for task=classification, got it with task={self.task}")
+        if self.task == "regression" and classes is not None:
+            raise ValueError("datamodule.classes chooses classes, and task=regression has none: leave it null")
         self.valid_fraction = valid_fraction
         self.classes = None if classes is None else [str(name) for name in classes]
         self.train_per_class = train_per_class
@@ -78,7 +87,8 @@ class ImageData(RowData):
         splits = self.read()
         self.contents = self.pixel_contents(splits)
         if self.classes is not None:
-            splits = {name: keep_classes(split, self.classes, self.class_names) for name, split in splits.items()}
+            keep = keep_classes if self.task == "classification" else keep_columns
+            splits = {name: keep(split, self.classes, self.class_names) for name, split in splits.items()}
             self.class_names = self.classes
         self._check_rows(splits)
         if "valid" not in splits:
@@ -92,7 +102,10 @@ class ImageData(RowData):
 
     def _hold_out(self, rows: ImageSplit) -> dict[str, ImageSplit]:
         """Divide the training rows into those to train and those to validate on."""
-        kept, held_out = stratified_split(rows.own_labels.numpy(), self.valid_fraction, self.seed)
+        labels = rows.own_labels.numpy()
+        # Rows with several labels or a number have no one class: they are drawn as if they were of one class.
+        classes = labels if self.task == "classification" else np.zeros(len(labels), np.int64)
+        kept, held_out = stratified_split(classes, self.valid_fraction, self.seed)
         train, valid = rows.take(kept), rows.take(held_out)
         rule = {
             **self.held_out.get("test", {}).get("rule", {}),
@@ -103,13 +116,15 @@ class ImageData(RowData):
         return {"train": train, "valid": valid}
 
     def _check_rows(self, splits: dict[str, ImageSplit]) -> None:
-        last = len(self.class_names) - 1
         for name, split in splits.items():
-            low, high = (int(end) for end in split.own_labels.aminmax()) if len(split.own_labels) else (0, 0)
-            if low < 0 or high > last:
-                raise ValueError(f"labels must be from 0 to {last}, one for each class, got {low} to {high} in {name}")
+            check_labels(split.own_labels, self.task, len(self.class_names), name)
         min_count = 1 if "valid" in splits else 2  # one to train on, one to hold out
-        counts = torch.bincount(splits["train"].own_labels, minlength=len(self.class_names)).tolist()
+        labels = splits["train"].own_labels
+        if self.task != "classification":
+            if len(labels) < min_count:
+                raise ValueError(f"training needs {min_count} images or more, got {len(labels)}")
+            return
+        counts = torch.bincount(labels, minlength=len(self.class_names)).tolist()
         short = [f"{name} ({count})" for name, count in zip(self.class_names, counts, strict=True) if count < min_count]
         if len(counts) < 2 or short:
             raise ValueError(
@@ -126,6 +141,8 @@ class ImageData(RowData):
             "class_names": list(self.class_names),
             "mean": mean,
             "std": std,
+            # Checkpoints from before there was a choice lack the task, so those of classifiers always do.
+            **({} if self.task == "classification" else {"task": self.task}),
         }
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """A split of an image set, the choice of its rows, and the statistics of its channels."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,13 +9,16 @@ from torch import Tensor
 from src.core.errors import nearest
 from src.datamodules.stratified import shuffle_by_class
 
+Task = Literal["classification", "multilabel", "regression"]
+
 
 class ImageSplit:
     """The rows of an image set that make up one split. The splits of a set share its tensors, without copies.
 
     Args:
         images: uint8 (all rows, height, width, channels), in memory or a memory map.
-        labels: int64 (all rows,).
+        labels: the class of each row, int64 (all rows,); for several labels a row, float32 (all rows, classes) of 0
+            and 1; for numbers, float32 (all rows, targets).
         rows: int64 (rows of the split,); None means all.
     """
 
@@ -64,6 +69,38 @@ def keep_classes(split: ImageSplit, classes: list[str], class_names: list[str]) 
     renumbered[class_numbers(classes, class_names)] = torch.arange(len(classes))
     labels = renumbered[split.labels]
     return ImageSplit(split.images, labels, split.rows[labels[split.rows] >= 0])
+
+
+def keep_columns(split: ImageSplit, classes: list[str], class_names: list[str]) -> ImageSplit:
+    """Return all rows with the given labels or targets alone, in the order of `classes`."""
+    return ImageSplit(split.images, split.labels[:, class_numbers(classes, class_names)], split.rows)
+
+
+def check_labels(labels: Tensor, task: Task, num_classes: int, name: str) -> None:
+    """Raise ValueError unless labels are what `ImageSplit` asks for.
+
+    Args:
+        labels: those of the rows of a split.
+        task: what they are for.
+        num_classes: how many classes or targets there are.
+        name: of the split, for the message.
+    """
+    if task == "classification":
+        low, high = (int(end) for end in labels.aminmax()) if len(labels) else (0, 0)
+        if low < 0 or high >= num_classes:
+            raise ValueError(
+                f"labels must be from 0 to {num_classes - 1}, one for each class, got {low} to {high} in {name}"
+            )
+        return
+    if labels.shape != (len(labels), num_classes) or labels.dtype != torch.float32:
+        raise ValueError(
+            f"labels for task={task} must be float32 (rows, {num_classes}), got {labels.dtype} {tuple(labels.shape)} "
+            f"in {name}"
+        )
+    if task == "multilabel" and not ((labels == 0) | (labels == 1)).all():
+        raise ValueError(f"labels for task=multilabel must be 0 or 1, got others in {name}")
+    if not labels.isfinite().all():
+        raise ValueError(f"labels for task=regression must be finite numbers, got others in {name}")
 
 
 def draw_per_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -215,3 +215,95 @@ def test_the_contents_tell_images_labels_and_the_rows_that_are_drawn():
     data, same, other = shapes(), shapes(), shapes(seed=3)
     assert data.contents == same.contents
     assert {name for name in data.contents if data.contents[name] != other.contents[name]} == {"train", "valid"}
+
+
+class Tagged(Shapes):
+    """The same images with two tags of three: the class's own, and the next one's."""
+
+    task = "multilabel"
+
+    def read(self):
+        splits = super().read()
+        return {name: ImageSplit(each.images, self.labels(each.labels)) for name, each in splits.items()}
+
+    def labels(self, classes):
+        return (torch.eye(3) + torch.eye(3).roll(1, 1))[classes]
+
+
+class Measured(Tagged):
+    """The same images with two numbers each."""
+
+    task = "regression"
+    class_names = ["size", "weight"]
+
+    def labels(self, classes):
+        return torch.stack([classes * 1.5, classes - 7.0], 1)
+
+
+def tagged(kind, **changes):
+    data = kind(**image_settings(**changes))
+    data.setup("fit")
+    return data
+
+
+@pytest.mark.parametrize(("kind", "width"), [(Tagged, 3), (Measured, 2)])
+def test_rows_of_several_labels_or_numbers_come_in_batches_of_floats(kind, width):
+    data = tagged(kind)
+    images, labels = next(iter(data.train_dataloader()))
+    assert images.shape == (4, 5, 6, 2)
+    assert labels.shape == (4, width)
+    assert labels.dtype == torch.float32
+
+
+def test_the_spec_tells_the_task_unless_it_is_classification():
+    assert "task" not in shapes().spec
+    assert tagged(Tagged).spec["task"] == "multilabel"
+    spec = tagged(Measured).spec
+    assert (spec["task"], spec["num_classes"], spec["class_names"]) == ("regression", 2, ["size", "weight"])
+
+
+@pytest.mark.parametrize("kind", [Tagged, Measured])
+def test_rows_without_one_class_are_held_out_by_seed(kind):
+    data, again, other = tagged(kind), tagged(kind), tagged(kind, seed=3)
+    assert sizes(data) == {"train": 18, "test": 9, "valid": 6}
+    assert sorted([*data.splits["train"].rows.tolist(), *data.splits["valid"].rows.tolist()]) == list(range(24))
+    rows, *others = (each.splits["valid"].rows.tolist() for each in (data, again, other))
+    assert [rows == each for each in others] == [True, False]
+    data.load_state_dict(again.state_dict())
+    with pytest.raises(ValueError, match=r"the valid rows would be others .*datamodule.seed=3"):
+        data.load_state_dict(other.state_dict())
+
+
+def test_kept_labels_are_columns_and_all_rows_stay():
+    data = tagged(Tagged, classes=["star", "circle"])
+    assert sizes(data) == {"train": 18, "test": 9, "valid": 6}
+    assert data.spec["class_names"] == ["star", "circle"]
+    assert data.splits["test"].own_labels[:3].tolist() == [[0, 1], [1, 0], [1, 1]]  # circle, square, star
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "words"),
+    [
+        (Tagged, {"train_per_class": 2}, "train_per_class is for task=classification, got it with task=multilabel"),
+        (Measured, {"classes": ["size", "weight"]}, "task=regression has none"),
+    ],
+)
+def test_what_only_classes_have_is_refused(kind, change, words):
+    with pytest.raises(ValueError, match=words):
+        tagged(kind, **change)
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "words"),
+    [
+        (Tagged, torch.full((33, 3), 0.5), "must be 0 or 1, got others in train"),
+        (Tagged, torch.zeros(33, 3, dtype=torch.int64), r"must be float32 \(rows, 3\), got torch.int64 \(24, 3\)"),
+        (Measured, torch.zeros(33, 5), r"must be float32 \(rows, 2\), got torch.float32 \(24, 5\) in train"),
+        (Measured, torch.full((33, 2), torch.nan), "must be finite numbers, got others in train"),
+    ],
+)
+def test_labels_that_do_not_fit_the_task_are_told(kind, labels, words):
+    data = kind(**image_settings())
+    data.labels = lambda classes: labels[: len(classes)]
+    with pytest.raises(ValueError, match=words):
+        data.setup("fit")
