@@ -164,7 +164,7 @@ def test_a_loss_before_a_checkpoint_between_accumulated_batches_is_remembered(tm
     guard = NanGuard(on_nan=on_nan)
     resumed = trainer(1, guard, LoaderState(), ResumeState(), accumulate_grad_batches=3)
     model = tiny_table.tabular_model(optimizer=ADAM)
-    ends = pytest.raises(ValueError, match="the loss is nan at step 1, lr 0.1, epoch 0, batch 0 ")
+    ends = pytest.raises(ValueError, match=r"the loss is nan at step 1, lr 0\.1, epoch 0, batch 0 ")
     with nullcontext() if on_nan == "skip" else ends:
         fit(on_nan, [0], AtBatch(save, "end"), LoaderState(), ResumeState(), accumulate_grad_batches=3)
     with nullcontext() if on_nan == "skip" else ends:

@@ -48,24 +48,29 @@ class Augmentation:
         self.cutmix = cutmix
         self.transform = _kornia_transform(rotation, translation, scale, color, erasing)
 
+    @property
+    def mixes(self) -> bool:
+        """Whether some batches get blended labels."""
+        return self.mixup + self.cutmix > 0
+
     def __call__(self, images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """Augment one batch.
 
         Args:
             images: uint8 (batch, height, width, channels).
-            labels: (batch,).
+            labels: classes (batch,), or a float for each class, (batch, num_classes).
             num_classes: width of the probabilities.
 
         Returns:
             Images (batch, channels, height, width), uint8 or float within [0, 1], and the labels: unchanged or, if the
-            batch was mixed, as probabilities (batch, num_classes).
+            batch was mixed, as floats (batch, num_classes).
         """
         if self.flip or self.crop_padding:
             images = flip_and_crop(images, self.flip, self.crop_padding)
         images = images.permute(0, 3, 1, 2)
         if self.transform is not None:
             images = self.transform(_as_float(images)).clamp(0, 1)
-        if self.mixup + self.cutmix > 0:
+        if self.mixes:
             chance = float(torch.rand(()))
             if chance < self.mixup:
                 return mixup(images, labels, num_classes)
@@ -130,16 +135,16 @@ def mixup(images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Ten
 
     Args:
         images: (batch, channels, height, width), uint8 or float.
-        labels: (batch,).
+        labels: classes (batch,), or a float for each class, (batch, num_classes).
         num_classes: width of the probabilities.
 
     Returns:
-        Float images within [0, 1] and probabilities (batch, num_classes).
+        Float images within [0, 1] and blended labels (batch, num_classes).
     """
     from kornia.augmentation import RandomMixUpV2
 
-    mixed, pairs = RandomMixUpV2(data_keys=["input", "class"])(_as_float(images), labels)
-    return mixed, _blend(pairs[:, 0], pairs[:, 1], pairs[:, 2], num_classes)
+    mixed, pairs = RandomMixUpV2(data_keys=["input", "class"])(_as_float(images), _numbered(labels))
+    return mixed, _blend(labels, pairs[:, 1], pairs[:, 2], num_classes)
 
 
 def cutmix(images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
@@ -149,15 +154,22 @@ def cutmix(images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Te
     """
     from kornia.augmentation import RandomCutMixV2
 
-    mixed, pairs = RandomCutMixV2(data_keys=["input", "class"], use_correct_lambda=True)(_as_float(images), labels)
-    own, other, own_share = pairs[0].unbind(1)
-    return mixed, _blend(own, other, 1 - own_share, num_classes)
+    mix = RandomCutMixV2(data_keys=["input", "class"], use_correct_lambda=True)
+    mixed, pairs = mix(_as_float(images), _numbered(labels))
+    _, other, own_share = pairs[0].unbind(1)
+    return mixed, _blend(labels, other, 1 - own_share, num_classes)
 
 
 def _as_float(images: Tensor) -> Tensor:
     return images if images.is_floating_point() else images.float() / 255
 
 
-def _blend(own: Tensor, other: Tensor, other_share: Tensor, num_classes: int) -> Tensor:
+def _numbered(labels: Tensor) -> Tensor:
+    """The rows' numbers, which kornia gets in place of labels: it tells from them which row each is mixed with."""
+    return torch.arange(len(labels), device=labels.device)
+
+
+def _blend(labels: Tensor, other_row: Tensor, other_share: Tensor, num_classes: int) -> Tensor:
+    shares = labels if labels.ndim == 2 else F.one_hot(labels, num_classes)
     share = other_share[:, None]
-    return (1 - share) * F.one_hot(own.long(), num_classes) + share * F.one_hot(other.long(), num_classes)
+    return (1 - share) * shares + share * shares[other_row.long()]

@@ -1,9 +1,8 @@
 """What all image sets share: the choice of rows, augmentation, and the spec for the net."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,6 +20,7 @@ from src.datamodules.images.split import (
     keep_classes,
     keep_columns,
 )
+from src.datamodules.images.targets import balanced_groups, check_y_range, target_statistics, tell_absent
 from src.datamodules.stratified import stratified_split
 
 
@@ -31,7 +31,8 @@ class ImageData(RowData):
     channels last in memory. They stay bytes until they are on the net's device.
 
     The spec has `in_chans`, `num_classes`, `image_size` (height, width), `class_names`, and `mean` and `std` of each
-    channel. If the task is not classification, it also has `task`; for regression, the targets are the "classes".
+    channel. If the task is not classification, it also has `task`; for regression, the targets are the "classes", and
+    there are `target_mean`, `target_std` and, if it is given, `y_range`.
 
     Args:
         valid_fraction: share of the training rows to validate on, if the set has no validation split.
@@ -43,6 +44,7 @@ class ImageData(RowData):
     """
 
     task: Task = "classification"  # it says what the labels are, see ImageSplit
+    y_range: Sequence[float] | None = None  # of regression: between what values the answers lie; None for no bounds
     class_names: list[str] = []
     row_names: list[str] = []  # of all splits' rows, if they are files
 
@@ -64,6 +66,12 @@ class ImageData(RowData):
             raise ValueError(f"datamodule.train_per_class is for task=classification, got it with task={self.task}")
         if self.task == "regression" and classes is not None:
             raise ValueError("datamodule.classes chooses classes, and task=regression has none: leave it null")
+        if self.task == "regression" and getattr(augmentation, "mixes", False):
+            raise ValueError(
+                "augmentation.mixup and cutmix blend labels, and a blend of two images has no true number: set both to "
+                "0 for task=regression"
+            )
+        check_y_range(self.y_range, self.task)
         self.valid_fraction = valid_fraction
         self.classes = None if classes is None else [str(name) for name in classes]
         self.train_per_class = train_per_class
@@ -96,16 +104,16 @@ class ImageData(RowData):
         if self.train_per_class is not None:
             chosen = draw_per_class(splits["train"].own_labels.numpy(), self.train_per_class, self.seed)
             splits["train"] = splits["train"].take(chosen)
+        if self.task == "multilabel":
+            tell_absent(splits, self.class_names)
         self.contents |= {name: digest(split.rows.numpy(), split.own_labels.numpy()) for name, split in splits.items()}
         self.use_splits(splits)
         return self._spec_of(splits["train"])
 
     def _hold_out(self, rows: ImageSplit) -> dict[str, ImageSplit]:
         """Divide the training rows into those to train and those to validate on."""
-        labels = rows.own_labels.numpy()
-        # Rows with several labels or a number have no one class: they are drawn as if they were of one class.
-        classes = labels if self.task == "classification" else np.zeros(len(labels), np.int64)
-        kept, held_out = stratified_split(classes, self.valid_fraction, self.seed)
+        groups = balanced_groups(rows.own_labels, self.task)
+        kept, held_out = stratified_split(groups, self.valid_fraction, self.seed)
         train, valid = rows.take(kept), rows.take(held_out)
         rule = {
             **self.held_out.get("test", {}).get("rule", {}),
@@ -134,6 +142,7 @@ class ImageData(RowData):
     def _spec_of(self, train: ImageSplit) -> dict[str, Any]:
         _, height, width, channels = train.images.shape
         mean, std = channel_statistics(train)
+        is_number = self.task == "regression"
         return {
             "in_chans": channels,
             "num_classes": len(self.class_names),
@@ -143,6 +152,7 @@ class ImageData(RowData):
             "std": std,
             # Checkpoints from before there was a choice lack the task, so those of classifiers always do.
             **({} if self.task == "classification" else {"task": self.task}),
+            **(target_statistics(train.own_labels, self.class_names, self.y_range) if is_number else {}),
         }
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:

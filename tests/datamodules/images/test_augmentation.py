@@ -173,6 +173,18 @@ def test_mixed_labels_say_what_share_of_the_pixels_is_whose(mix):
 
 
 @pytest.mark.parametrize("mix", [mixup, cutmix])
+def test_several_labels_are_mixed_as_single_ones_are(mix):
+    torch.manual_seed(1)
+    images = constant(LABELS)
+    torch.manual_seed(2)
+    _, of_classes = mix(images, LABELS, 3)
+    torch.manual_seed(2)
+    _, of_floats = mix(images, torch.nn.functional.one_hot(LABELS, 3).float(), 3)
+    assert torch.equal(of_classes, of_floats)
+    assert (of_classes % 1 > 0).any()
+
+
+@pytest.mark.parametrize("mix", [mixup, cutmix])
 def test_each_row_has_a_share_of_its_own(mix):
     torch.manual_seed(0)
     labels = torch.arange(60) % 3
