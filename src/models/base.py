@@ -200,8 +200,9 @@ class BaseModel(pl.LightningModule):
         pairs = {name: (saved.get(name), here.get(name)) for name in compared}
         differing = [f"{n}: {_short(a)} there, {_short(b)} here" for n, (a, b) in pairs.items() if a != b]
         if differing:
+            more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
             raise ValueError(
-                f"the checkpoint was trained on other data ({'; '.join(differing)}); choose its datamodule"
+                f"the checkpoint was trained on other data ({'; '.join(differing[:3])}{more}); choose its datamodule"
             )
         for change in changes_since(checkpoint, self.hparams.get("model")):
             rank_zero_only(note)(change)

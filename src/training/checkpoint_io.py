@@ -113,7 +113,11 @@ def read_checkpoint(path: str | Path) -> Any:
         raise FileNotFoundError(f"checkpoint {path} does not exist")
     damage = damage_of(path)
     if damage is not None:
-        raise ValueError(f"{path} is damaged or not a checkpoint: {damage}")
+        others = [p.name for p in sorted(Path(path).parent.glob("*.ckpt")) if damage_of(p) is None]
+        raise ValueError(
+            f"{path} is damaged or not a checkpoint: {damage}; "
+            + (f"whole ones beside it: {', '.join(others)}" if others else "there is no whole one beside it")
+        )
     return _load(path)
 
 

@@ -111,6 +111,7 @@ def test_a_model_without_a_spec_takes_any_checkpoint():
         (SPEC | {"extra": 5}, "extra: 5 there, None here"),
         ({name: value for name, value in SPEC.items() if name != "in_chans"}, "in_chans: None there, 2 here"),
         (SPEC | {"in_chans": 1, "num_classes": 9}, "in_chans: 1 there, 2 here; num_classes: 9 there, 3 here"),
+        ({"a": 1, "b": 2} | SPEC | {"c": 3, "in_chans": 1}, r"c: 3 there, None here and 1 more\); choose"),
         (SPEC | {"in_chans": "x" * 60}, f"in_chans: {'x' * 60} there"),
         (SPEC | {"in_chans": "x" * 61}, rf"in_chans: {'x' * 57}\.\.\. there"),
     ],

@@ -146,8 +146,18 @@ def test_torch_loads_a_flipped_bit_in_silence_and_we_do_not(path):
     with pytest.raises(ValueError) as raised:
         read_checkpoint(path)
     assert str(raised.value).endswith(
-        "last.ckpt is damaged or not a checkpoint: the checksum of archive/data/0 does not match"
+        "last.ckpt is damaged or not a checkpoint: the checksum of archive/data/0 does not match; "
+        "there is no whole one beside it"
     )
+
+
+def test_whole_checkpoints_beside_a_damaged_one_are_named(path):
+    for name in ("best.ckpt", "epoch-1.ckpt"):
+        write_checkpoint(DATA, path.with_name(name))
+    for damaged in (path, path.with_name("best.ckpt")):
+        flip(damaged, damaged.read_bytes().index(DATA["state_dict"]["weight"].numpy().tobytes()) + 400)
+    with pytest.raises(ValueError, match=r"does not match; whole ones beside it: epoch-1\.ckpt$"):
+        read_checkpoint(path)
 
 
 def test_no_flipped_bit_changes_what_is_read(path):

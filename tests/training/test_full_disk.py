@@ -33,6 +33,16 @@ def test_a_training_goes_on_when_its_output_is_on_the_full_disk_too(disk_of, tmp
         assert process.wait(240) == 0
 
 
+def test_tensorboard_s_log_ends_on_a_full_disk_and_the_training_does_not(disk_of, tmp_path):
+    disk = disk_of("3m")
+    full = [FILL, f"+callbacks.full.folder={disk}", "+callbacks.full.step=8", f"run_dir={disk}/run"]
+    choices = [*SMALL, *full, "logger=[csv,tensorboard]", f"cache_dir={tmp_path}"]
+    ended = program("train.py", *choices, "trainer.on_save_error=continue", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert ended.stderr.count(f"warning: cannot save {disk}/run/tensorboard/: No space left on device") == 1
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_training_that_is_to_stop_ends_in_one_line(disk_of, tmp_path):
     disk = disk_of("3m")
     full = [FILL, f"+callbacks.full.folder={disk}", "+callbacks.full.step=8", f"run_dir={disk}/run"]
