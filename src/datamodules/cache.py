@@ -44,7 +44,7 @@ def cache_key(parts: Iterable[str]) -> str:
     """16 hexadecimal digits that depend on every part."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(f"{part}\0\0".encode())
+        digest.update(f"{part}\0\0".encode("utf-8", "surrogatepass"))  # names of files may be no UTF-8
     return digest.hexdigest()[:16]
 
 

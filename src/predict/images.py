@@ -17,9 +17,9 @@ from rich.table import Table
 
 from src.core.errors import ConfigError
 from src.core.files import staged
-from src.core.output import is_quiet, show, show_rich
+from src.core.output import is_quiet, note, show, show_rich
 from src.core.spreadsheets import TextCells
-from src.datamodules.images.files import MAX_PIXELS, SUFFIXES, list_images, read_image
+from src.datamodules.images.files import MAX_PIXELS, SUFFIXES, counted, list_images, printable, read_image
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
@@ -67,13 +67,18 @@ def predict(
 def find_images(path: str) -> list[Path]:
     """The file, the images in the folder and below it, or the files that match the pattern.
 
+    What else is in the folder is told, once.
+
     Raises ConfigError if there are none.
     """
     if Path(path).is_file():
         return [Path(path)]
     if Path(path).is_dir():
-        found = [Path(file) for file in list_images(path)]
+        images, others = list_images(path)
+        found = [Path(file) for file in images]
         lack = f"holds no image ({', '.join(SUFFIXES)})"
+        if found and others:
+            note(f"{path}: left out: {counted(others, path)}")
     else:
         found = [Path(match) for match in sorted(glob.glob(path, recursive=True)) if Path(match).is_file()]
         lack = "is not a file or a folder, and as a pattern matches no file"
@@ -97,7 +102,7 @@ def _rows(
     hidden = is_quiet() or not sys.stdout.isatty()
     for here, images in track(batches, "Predicting", total, disable=hidden, transient=True):
         for path, shares in zip(here, probabilities(model, images, flip_tta), strict=True):
-            yield [str(path), spec["class_names"][shares.argmax()], *shares]
+            yield [printable(str(path)), spec["class_names"][shares.argmax()], *shares]
 
 
 def read_batches(
@@ -140,16 +145,30 @@ def probabilities(model: "LightningModule", images: np.ndarray, flip_tta: bool) 
 
 
 def write_table(output: Path, names: list[str], rows: Iterable[list[Any]]) -> int:
-    """Write path, label and a column for each class, whole or not at all; returns the number of rows."""
+    """Write path, label and a column for each class, whole or not at all; returns the number of rows.
+
+    The column of a class named path or label is called `path (class)`, which is told.
+    """
     count, cells = 0, TextCells()
+    heads = ["path", "label", *(own_head(name, names) for name in names)]
     with staged(output) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(cells.row(["path", "label", *names]))
+        writer.writerow(cells.row(heads))
         for path, label, *shares in rows:
             writer.writerow(cells.row([path, label, *(f"{share:.6f}" for share in shares)]))
             count += 1
     cells.tell(output)
     return count
+
+
+def own_head(name: str, names: list[str]) -> str:
+    """A class's name as the name of a column, which no other column has."""
+    head = name
+    while head in ("path", "label") or (head != name and head in names):
+        head = f"{head} (class)"
+    if head != name:
+        note(f"the column of class {name} is called {head}, because {name} is another column")
+    return head
 
 
 def show_table(output: Path, count: int) -> None:

@@ -1,4 +1,5 @@
 import csv
+import os
 import threading
 
 import numpy as np
@@ -74,6 +75,45 @@ def test_flip_tta_makes_a_image_and_its_mirror_image_alike(checkpoint, images):
     Image.open(images / "a.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(images / "a2.png")
     a, mirrored = run(checkpoint, images, "flip_tta=true")[1][:2]
     assert shares(a) == pytest.approx(shares(mirrored), abs=1e-5)
+
+
+def test_what_is_not_an_image_is_counted_and_named(checkpoint, images, capsys):
+    (images / "more" / "f.HEIC").touch()
+    (images / "notes.txt").touch()
+    (images / ".DS_Store").touch()
+    Image.open(images / "a.png").save(images / "f.tif")
+    status, rows = run(checkpoint, images)
+    assert (status, len(rows)) == (0, 6)
+    told = capsys.readouterr().err
+    assert told.count(f"note: {images}: left out: 1 .heic (more/f.HEIC), 1 .txt (notes.txt)\n") == 1
+
+
+def test_a_name_that_is_not_utf_8_is_escaped(checkpoint, images):
+    os.rename(os.fsencode(images) + b"/a.png", os.fsencode(images) + b"/caf\xe9.png")
+    paths = [row["path"] for row in run(checkpoint, images)[1]]
+    assert f"{images}/caf\\xe9.png" in paths
+
+
+def test_odd_files_are_named_and_do_not_stop_the_rest(checkpoint, images, capsys):
+    (images / "link.png").symlink_to(images / "nowhere")
+    (images / "empty.png").touch()
+    os.mkfifo(images / "pipe.png")
+    (images / "folder.png").mkdir()
+    status, rows = run(checkpoint, images)
+    assert (status, len(rows)) == (1, 5)
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == "error: 3 of 8 files left out:"
+    assert sorted(line.split("/")[-1].split()[0].strip(":") for line in lines) == ["empty.png", "link.png", "pipe.png"]
+
+
+@pytest.mark.parametrize("names", [["path", "label", "cat"], ["label", "label (class)"]])
+def test_a_class_named_like_another_column_gets_a_name_of_its_own(tmp_path, capsys, names):
+    predict_images.write_table(tmp_path / "a.csv", names, [["a.png", names[0], *np.eye(len(names))[0]]])
+    with (tmp_path / "a.csv").open() as file:
+        heads = next(csv.reader(file))
+    assert len(set(heads)) == len(heads) == len(names) + 2
+    assert heads[:2] == ["path", "label"]
+    assert f"the column of class {names[0]} is called {heads[2]}," in capsys.readouterr().err
 
 
 def test_a_single_file_is_an_input(checkpoint, images):

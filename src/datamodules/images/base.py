@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from src.core.output import note
 from src.datamodules.base import RowData
 from src.datamodules.cache import digest
 from src.datamodules.held_out import drawn, text_bytes
@@ -125,6 +127,8 @@ class ImageData(RowData):
 
     def _check_rows(self, splits: dict[str, ImageSplit]) -> None:
         for name, split in splits.items():
+            if not len(split):
+                raise ValueError(f"the {name} split holds no image that can be read")
             check_labels(split.own_labels, self.task, len(self.class_names), name)
         min_count = 1 if "valid" in splits else 2  # one to train on, one to hold out
         labels = splits["train"].own_labels
@@ -138,6 +142,12 @@ class ImageData(RowData):
             raise ValueError(
                 f"training needs two classes and {min_count} images of each, got {', '.join(short) or self.class_names}"
             )
+        for name in ("valid", "test"):
+            present = set(splits[name].own_labels.tolist()) if name in splits else range(len(counts))
+            lacking = [each for number, each in enumerate(self.class_names) if number not in present]
+            if lacking:
+                text = f"{name} has no image of {', '.join(lacking[:10])}{', ...' if len(lacking) > 10 else ''}"
+                rank_zero_only(note)(f"{text}: nothing is measured there")
 
     def _spec_of(self, train: ImageSplit) -> dict[str, Any]:
         _, height, width, channels = train.images.shape

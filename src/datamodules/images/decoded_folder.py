@@ -2,8 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -11,24 +13,26 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
-from src.core.output import warn
+from src.core.output import note, warn
 from src.core.progress import progress_bar
-from src.datamodules.cache import CacheFolder, cache_key, fingerprint, reserve
-from src.datamodules.images.files import MAX_PIXELS, list_images, read_image
+from src.datamodules.cache import CacheFolder, cache_key, reserve
+from src.datamodules.images.digests import file_digests
+from src.datamodules.images.files import MAX_PIXELS, counted, is_hidden, list_images, printable, read_image
 from src.datamodules.images.split import ImageSplit
 
-SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}
-LAYOUT = "train/CLASS/*.jpg, and the same below valid/ and test/ if they exist (jpg, jpeg, png, webp, bmp)"
+SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "val", "validation", "dev"), "test": ("test",)}  # in any case
+LAYOUT = "train/CLASS/*.jpg, and the same below valid/ and test/ if they exist"
 CHUNK = 1024  # images that wait for a decoder
-VERSION = 2  # raise it when read_image gives other pixels for the same file, or the cache has other files
+VERSION = 3  # raise it when read_image gives other pixels for the same file, or the cache has other files
 PIXELS, UNREADABLE = "pixels.bin", "unreadable.json"
 
 
 class DecodedFolder:
     """The images below train/, valid/ (or val/, validation/) and test/, a folder for each class, at one size.
 
-    The cache key has the name, size and time of change of each file: to read all content would take as long as to
-    decode it. A file that is added, removed, replaced or touched makes a new key.
+    The cache key has the name and the content of each file (see `file_digests`): another set of the same names, sizes
+    and dates has another key, a copy of the same set has the same. Files that are not images, and images that lie in no
+    class folder, are counted and named in one line.
 
     Args:
         root: the folder that holds train/.
@@ -58,18 +62,27 @@ class DecodedFolder:
         self.shape = (image_size, image_size, channels)
         self.on_corrupt = on_corrupt
         self.max_pixels = max_pixels
+        self.cache_dir = Path(cache_dir, "images")
         folders = dict(_split_folders(root))
-        self.class_names = sorted(_subfolders(folders["train"]))
+        self.class_names = sorted({_class_name(name) for name in _subfolders(folders["train"])})
         self.splits: list[str] = []
         self.labels: list[int] = []
         self.files: list[str] = []  # below root
+        self.left_out = _left_out(root, folders.values())
         for split, folder in folders.items():
             self._list(split, folder)
-        limit = "" if max_pixels == MAX_PIXELS else f" {max_pixels}"  # it decides which files are readable
+
+    @cached_property
+    def cache(self) -> CacheFolder:
+        """Where the decoded images are; every file has to be read to know."""
+        memo = self.cache_dir / f"digests-{cache_key([os.path.abspath(self.root)])}.txt"
+        digests = file_digests([self._path(file) for file in self.files], memo)
+        limit = "" if self.max_pixels == MAX_PIXELS else f" {self.max_pixels}"  # it decides which files are readable
         key = cache_key(
-            [f"{VERSION} {self.shape}{limit}", *(fingerprint(self._path(file), file) for file in self.files)]
+            [f"{VERSION} {self.shape}{limit}", *(f"{pair}" for pair in zip(self.files, digests, strict=True))]
         )
-        self.cache = CacheFolder(Path(cache_dir, "images", f"{root.name}-{image_size}x{image_size}x{channels}-{key}"))
+        height, width, channels = self.shape
+        return CacheFolder(self.cache_dir / f"{self.root.name}-{height}x{width}x{channels}-{key}")
 
     def _path(self, file: str) -> str:
         return f"{self.root}{os.sep}{file}"  # text and not Path, because there may be a million
@@ -77,16 +90,18 @@ class DecodedFolder:
     def _list(self, split: str, folder: Path) -> None:
         """Note the images of one split."""
         names = _subfolders(folder)
-        unknown = sorted(set(names) - set(self.class_names))
+        unknown = sorted({_class_name(name) for name in names} - set(self.class_names))
         if unknown:
             raise ValueError(f"{folder} has classes that {self.root}/train lacks: {', '.join(unknown)}")
         found = []
         for name in sorted(names):
-            files = list_images(folder / name)
-            if not files:
-                raise ValueError(f"{folder / name} holds no jpg, jpeg, png, webp or bmp files; add some or remove it")
-            label = self.class_names.index(name)
-            found += [(file.removeprefix(f"{self.root}{os.sep}"), label) for file in files]
+            images, others = list_images(folder / name)
+            self.left_out += others
+            if not images and split == "train":
+                lack = f"; there are {counted(others, folder)}" if others else ""
+                raise ValueError(f"{folder / name} holds no images{lack}; add some or remove it")
+            label = self.class_names.index(_class_name(name))
+            found += [(file.removeprefix(f"{self.root}{os.sep}"), label) for file in images]
         # In mixed order: any first few batches then hold all classes.
         for place in np.random.default_rng(0).permutation(len(found)):
             self.files.append(found[place][0])
@@ -103,31 +118,31 @@ class DecodedFolder:
         with (folder / PIXELS).open("r+b") as file, progress_bar("images") as bar:
             task = bar.add_task(f"decoding {self.root.name}", total=len(self.files))
             for name, pixels in self._decoded():
-                if isinstance(pixels, ValueError):
+                if isinstance(pixels, Exception):
                     unreadable[name] = str(pixels)
                     pixels = np.zeros(self.shape, np.uint8)
                 file.write(pixels.data)
                 bar.advance(task)
         (folder / UNREADABLE).write_text(json.dumps(unreadable, indent=2), encoding="utf-8")
 
-    def _decoded(self) -> Iterator[tuple[str, np.ndarray | ValueError]]:
+    def _decoded(self) -> Iterator[tuple[str, np.ndarray | Exception]]:
         """Yield each file with its pixels, or with the error if it is not a readable image."""
         with ThreadPoolExecutor(self._num_threads()) as pool:
             for start in range(0, len(self.files), CHUNK):
                 chunk = self.files[start : start + CHUNK]
                 yield from zip(chunk, pool.map(self._decode, chunk), strict=True)
 
-    def _decode(self, file: str) -> np.ndarray | ValueError:
+    def _decode(self, file: str) -> np.ndarray | Exception:
         try:
             return read_image(self._path(file), self.shape[0], self.shape[2], self.max_pixels)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             return error
 
     def _num_threads(self) -> int:
         # Threads slow each other down if a file takes little time: 32x32 JPEGs, 6,500 per CPU-second with one thread,
         # 4,400 with two, 2,700 with four. From 64x64 on there is no loss.
         sample = self.files[:: -(-len(self.files) // 100)]
-        mean_size = np.mean([os.path.getsize(self._path(file)) for file in sample])
+        mean_size = np.mean([os.path.getsize(path) for path in map(self._path, sample) if os.path.isfile(path)] or [0])
         return 1 if mean_size < 2048 else os.cpu_count() or 1
 
     def _num_bytes(self) -> int:
@@ -138,6 +153,8 @@ class DecodedFolder:
         path = str(self.cache.file(PIXELS))
         pixels = torch.from_file(path, shared=False, size=self._num_bytes(), dtype=torch.uint8)
         images = pixels.view(-1, *self.shape)
+        if self.left_out:
+            rank_zero_only(note)(f"{self.root}: left out: {counted(self.left_out, self.root)}")
         unreadable = self.cache.read_json(UNREADABLE)
         if unreadable:
             self._report(unreadable)
@@ -150,7 +167,7 @@ class DecodedFolder:
 
     def _report(self, unreadable: dict[str, str]) -> None:
         names = list(unreadable)
-        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        shown = ", ".join(map(printable, names[:10])) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
         listed = f"{shown} (why: {self.cache.file(UNREADABLE)})"
         message = f"{len(names)} of {len(self.files)} images in {self.root} cannot be read"
         if self.on_corrupt == "raise":
@@ -160,9 +177,11 @@ class DecodedFolder:
 
 def _split_folders(root: Path) -> Iterator[tuple[str, Path]]:
     for split, names in SPLIT_NAMES.items():
-        found = [root / name for name in names if (root / name).is_dir()]
+        found = [root / name for name in _subfolders(root) if name.lower() in names]
         if len(found) > 1:
-            raise ValueError(f"{root} must hold one {split} split, got {', '.join(path.name for path in found)}")
+            raise ValueError(
+                f"{root} must hold one {split} split, got {', '.join(sorted(path.name for path in found))}"
+            )
         if split == "train" and not found:
             raise FileNotFoundError(f"{root} has no folder train; expected there: {LAYOUT}")
         for folder in found:
@@ -171,5 +190,16 @@ def _split_folders(root: Path) -> Iterator[tuple[str, Path]]:
             yield split, folder
 
 
+def _left_out(root: Path, splits: Iterable[Path]) -> list[str]:
+    """What lies beside the folders of splits and classes."""
+    files = [entry.path for folder in (root, *splits) for entry in os.scandir(folder) if not entry.is_dir()]
+    return sorted(path for path in files if not is_hidden(os.path.basename(path)))
+
+
 def _subfolders(folder: Path) -> list[str]:
-    return [entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not is_hidden(entry.name))
+
+
+def _class_name(folder: str) -> str:
+    """What a folder's class is called: one name has several spellings in Unicode, and systems choose differently."""
+    return unicodedata.normalize("NFC", printable(folder))

@@ -1,39 +1,94 @@
-"""Reads image files of any kind and size as arrays of one kind and size."""
+"""Finds image files, and reads those of any kind and size as arrays of one kind and size."""
 
+import errno
 import os
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from src.core.errors import first_line
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+# The usual suffixes of FORMATS.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jfif", ".jpe", ".mpo")
+SUFFIXES += (".apng", ".avifs", ".pbm", ".pfm", ".pgm", ".pnm", ".ppm")
+SUFFIXES += (".j2c", ".j2k", ".jp2", ".jpc", ".jpf", ".jpx")
 # What a file may be, whatever its name says. Pillow knows more: for one of them, EPS, it starts Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM", "JPEG2000")
+# What systems put beside images; all that is hidden, too.
+SYSTEM = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin")
 MAX_PIXELS = 100_000_000  # where no key says otherwise
 LARGE = 25_000_000  # pixels; of such images one at a time is decoded, as each takes 100 MB or more
+TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF's orientation: Pillow's Transpose
 _one_at_a_time = Lock()
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata, for which an image is not refused
 Image.MAX_IMAGE_PIXELS = None  # `read_image` counts them itself
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # a long comment is no reason to refuse an image
 
 
-def list_images(folder: str | Path) -> list[str]:
-    """Return all image files in a folder and the folders below it, sorted, without hidden ones."""
-    found = []  # text and not Path, because there may be a million
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [os.path.join(parent, n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
-    return sorted(found)
+def list_images(folder: str | Path) -> tuple[list[str], list[str]]:
+    """Return all image files in a folder and the folders below it, and all other files, both sorted.
+
+    Links to folders are followed. What is hidden, and the files and folders of SYSTEM, are in neither list.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+
+    def cannot_list(error: OSError) -> None:
+        raise OSError(f"cannot read the folder {error.filename}: {error.strerror}") from error
+
+    images, others = [], []  # text and not Path, because there may be a million
+    seen = set()  # a link may lead to a folder above it
+    for parent, folders, names in os.walk(folder, onerror=cannot_list, followlinks=True):
+        if os.path.realpath(parent) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(parent))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        for name in names:
+            if not is_hidden(name):
+                (images if name.lower().endswith(SUFFIXES) else others).append(os.path.join(parent, name))
+    return sorted(images), sorted(others)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden or belongs to the system."""
+    return name.startswith(".") or name.lower() in SYSTEM
+
+
+def counted(files: Iterable[str], root: str | Path) -> str:
+    """How many files there are of each kind, with examples: `40 .heic (a/1.heic, a/2.heic, ...), 1 .txt (b.txt)`."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        kinds[os.path.splitext(file)[1].lower() or "without suffix"].append(os.path.relpath(file, root))
+    kinds = dict(sorted(kinds.items(), key=lambda kind: -len(kind[1])))
+    texts = [f"{len(names)} {kind} ({examples(names, 2)})" for kind, names in kinds.items()]
+    return ", ".join(texts[:6]) + (f" and {len(texts) - 6} more kinds" if len(texts) > 6 else "")
+
+
+def examples(names: list[str], count: int) -> str:
+    """The first names, and dots if there are more."""
+    return ", ".join([*map(printable, names[:count]), *(["..."] if len(names) > count else [])])
+
+
+def printable(name: str) -> str:
+    """A file's name as text: bytes that are not UTF-8 are written as \\xe9."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def read_image(path: str | Path, image_size: int, channels: int, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read an image file as a square: scale the shorter side to `image_size` pixels, cut out the middle.
 
-    The image is turned upright as its EXIF data say. Transparent parts become white. Of 16 bits the upper 8 are kept,
-    of an animation the first frame.
+    The image is turned upright as its EXIF data say; if these are broken, it stays as it is. Transparent parts become
+    white. Of 16 bits the upper 8 are kept, of an animation the first frame. Fractions within [0, 1] go from black to
+    white.
 
     Args:
         path: the file.
@@ -48,10 +103,13 @@ def read_image(path: str | Path, image_size: int, channels: int, max_pixels: int
         ValueError: if the content is not a readable image.
         OSError: if the file cannot be opened.
     """
+    name = printable(str(path))
     try:
+        if not Path(path).is_file() and Path(path).exists():
+            raise OSError(errno.EINVAL, "it is not a file")
         content = Path(path).read_bytes()
     except OSError as error:
-        raise OSError(f"cannot open {path}: {error.strerror}") from error
+        raise OSError(f"cannot open {name}: {error.strerror}") from error
     try:
         image = Image.open(BytesIO(content), formats=FORMATS)
         # The decoder of WEBP keeps the image twice: 100 million pixels took 1.5 GB, in other formats up to 0.8 GB.
@@ -65,7 +123,7 @@ def read_image(path: str | Path, image_size: int, channels: int, max_pixels: int
                 image = ImageOps.fit(image, (image_size, image_size))
     except Exception as error:  # Pillow raises errors of many types for a broken file
         reason = "unknown format" if isinstance(error, UnidentifiedImageError) else first_line(error)
-        raise ValueError(f"{path} is not a readable image: {reason}") from error
+        raise ValueError(f"{name} is not a readable image: {reason}") from error
     return np.asarray(image).reshape(image_size, image_size, channels)
 
 
@@ -73,17 +131,30 @@ def _decoded(image: Image.Image, image_size: int) -> Image.Image:
     # JPEG can be decoded to a half, a quarter or an eighth; twice the size is enough for a good resize.
     image.draft(None, (2 * image_size, 2 * image_size))
     image.load()
+    turn = _turn(image)
     if image.width * image.height > LARGE and image.mode in ("L", "RGB", "RGBA", "LA", "CMYK"):
-        exif = image.getexif()
         image = ImageOps.fit(image, (image_size, image_size))  # later steps would each copy the whole image
-        image.getexif().update(exif)
-    ImageOps.exif_transpose(image, in_place=True)
-    return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How to turn an image upright."""
+    try:
+        return Image.Transpose(TURNS[image.getexif()[ExifTags.Base.Orientation]])
+    except Exception:  # there is none, or the EXIF data are broken, for which Pillow raises errors of many types
+        return None
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Pillow would clip 16-bit values at 255.
+    # Pillow would clip values of more than 8 bits at 255.
+    if image.mode == "F":
+        pixels = np.nan_to_num(np.asarray(image))
+        pixels = pixels * 255 if pixels.min() >= 0 and pixels.max() <= 1 else pixels
+        image = Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
+    elif image.mode == "I":  # 32 bits: as many as are used, 8 or 16
+        pixels = np.asarray(image).clip(0, 65535)
+        image = Image.fromarray((pixels if pixels.max() <= 255 else pixels >> 8).astype(np.uint8))
+    elif image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -208,6 +209,25 @@ def test_a_label_beyond_the_classes_is_told(split, label):
     splits[split].labels[0] = label
     data.read = lambda: splits
     with pytest.raises(ValueError, match=rf"labels must be from 0 to 2, one for each class, got .* in {split}"):
+        data.load()
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_a_class_that_a_split_lacks_is_told(split, capsys):
+    data = Shapes(**image_settings())
+    data.with_valid = True
+    splits = data.read()
+    splits[split] = splits[split].take(np.flatnonzero(splits[split].labels.numpy() != 1))
+    data.read = lambda: splits
+    data.load()
+    assert capsys.readouterr().err == f"note: {split} has no image of square: nothing is measured there\n"
+
+
+def test_a_split_without_images_is_refused():
+    data = Shapes(**image_settings())
+    splits = {name: split.take(np.arange(len(split) * (name == "train"))) for name, split in data.read().items()}
+    data.read = lambda: splits
+    with pytest.raises(ValueError, match="the test split holds no image that can be read"):
         data.load()
 
 

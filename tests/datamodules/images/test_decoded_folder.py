@@ -1,9 +1,12 @@
 import os
+import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import src.datamodules.images.decoded_folder as decoded_folder
 from src.datamodules.images.decoded_folder import DecodedFolder
@@ -58,7 +61,7 @@ def test_the_order_is_mixed_so_that_first_batches_hold_all_classes(tmp_path):
     assert 0 < decoded(tmp_path / "pets").labels[:15].count(1) < 15
 
 
-@pytest.mark.parametrize("name", ["valid", "val", "validation"])
+@pytest.mark.parametrize("name", ["valid", "val", "validation", "dev", "Val", "VALID"])
 def test_a_valid_split_goes_by_several_names(root, name):
     (root / "test").rename(root / name)
     assert list(built(root).read()) == ["train", "valid"]
@@ -66,7 +69,7 @@ def test_a_valid_split_goes_by_several_names(root, name):
 
 def test_two_valid_splits_are_refused(root):
     write_image_folder(root, classes=("cat", "dog"), rows={"val": 1, "valid": 1})
-    with pytest.raises(ValueError, match="must hold one valid split, got valid, val"):
+    with pytest.raises(ValueError, match="must hold one valid split, got val, valid"):
         decoded(root)
 
 
@@ -97,13 +100,11 @@ def test_writing_to_the_images_leaves_the_cache_alone(root):
     assert (folder.cache.path / "pixels.bin").read_bytes() == before
 
 
-@pytest.mark.parametrize("change", ["touch", "replace", "add", "remove", "rename"])
+@pytest.mark.parametrize("change", ["replace", "add", "remove", "rename", "swap"])
 def test_a_change_of_files_makes_a_new_key(root, change):
     before = decoded(root).cache.path
     file = root / "train" / "cat" / "0000.png"
     match change:
-        case "touch":
-            os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
         case "replace":
             file.write_bytes(b"other")
         case "add":
@@ -112,7 +113,32 @@ def test_a_change_of_files_makes_a_new_key(root, change):
             file.unlink()
         case "rename":
             file.rename(root / "train" / "dog" / "x.png")
+        case "swap":
+            other = root / "train" / "dog" / "0000.png"
+            contents = file.read_bytes(), other.read_bytes()
+            file.write_bytes(contents[1])
+            other.write_bytes(contents[0])
     assert decoded(root).cache.path != before
+
+
+def test_a_change_of_dates_alone_keeps_the_key(root):
+    before = decoded(root).cache.path
+    file = root / "train" / "cat" / "0000.png"
+    os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
+    assert decoded(root).cache.path == before
+
+
+def test_another_set_of_the_same_names_sizes_and_dates_has_its_own_pixels(root, tmp_path):
+    write_image_folder(tmp_path / "new" / "pets", classes=("dog", "cat"), rows={"train": 5, "test": 2}, size=(9, 7))
+    for folder in (root, tmp_path / "new" / "pets"):
+        for file in folder.rglob("*.png"):
+            file.write_bytes(file.read_bytes().ljust(400, b"\0"))
+            os.utime(file, ns=(10**18, 10**18))
+    old, new = built(root), built(tmp_path / "new" / "pets", cache_dir=str(tmp_path / "cache"))
+    assert old.files == new.files
+    splits = new.read()
+    assert np.array_equal(splits["train"].images[0], read_image(new.root / new.files[0], 6, 3))
+    assert not torch.equal(splits["train"].images, old.read()["train"].images)
 
 
 @pytest.mark.parametrize("changes", [{"image_size": 5}, {"channels": 1}])
@@ -204,7 +230,10 @@ def test_a_split_without_class_folders_is_told(root):
 
 def test_a_class_without_images_is_told(root):
     (root / "train" / "bird").mkdir()
-    with pytest.raises(ValueError, match="bird holds no jpg, jpeg, png, webp or bmp files"):
+    (root / "train" / "bird" / "a.heic").touch()
+    with pytest.raises(
+        ValueError, match=r"bird holds no images; there are 1 .heic \(bird/a.heic\); add some or remove it"
+    ):
         decoded(root)
 
 
@@ -212,3 +241,55 @@ def test_a_class_that_train_lacks_is_told(root):
     write_image_folder(root, classes=("bird", "cow"), rows={"test": 1})
     with pytest.raises(ValueError, match=r"test has classes that .*train lacks: bird, cow"):
         decoded(root)
+
+
+def test_what_is_not_read_is_counted_and_named_in_one_line(root, capsys):
+    for name in ("train/a.png", "train/b.png", "Readme.txt", "test/dog/x.heic", "train/.hidden.png", "Thumbs.db"):
+        (root / name).touch()
+    built(root).read()
+    assert capsys.readouterr().err == (
+        f"note: {root}: left out: 2 .png (train/a.png, train/b.png), 1 .txt (Readme.txt), 1 .heic (test/dog/x.heic)\n"
+    )
+
+
+def test_all_usual_suffixes_are_read(root):
+    cats = root / "train" / "cat"
+    for suffix in ("tif", "gif", "jfif", "avif", "jp2", "PPM"):
+        Image.open(cats / "0000.png").save(cats / f"a.{suffix}")
+    assert built(root).read()["train"].own_labels.bincount().tolist() == [11, 5]
+
+
+def test_two_spellings_of_one_name_are_one_class(root):
+    composed, decomposed = (unicodedata.normalize(form, "élan") for form in ("NFC", "NFD"))
+    (root / "train" / "dog").rename(root / "train" / composed)
+    shutil.rmtree(root / "test" / "dog")
+    write_image_folder(root, classes=(decomposed,), rows={"train": 2, "test": 1})
+    folder = built(root)
+    assert folder.class_names == ["cat", composed]
+    assert folder.read()["train"].own_labels.bincount().tolist() == [5, 7]
+    assert folder.read()["test"].own_labels.bincount().tolist() == [2, 1]
+
+
+def test_names_that_are_not_utf_8_are_read(root):
+    cats = os.fsencode(root / "train" / "cat")
+    os.rename(cats + b"/0000.png", cats + b"/caf\xe9.png")
+    (root / "train" / "dog").rename(os.fsdecode(os.fsencode(root / "train") + b"/p\xeache"))
+    (root / "test" / "dog").rename(os.fsdecode(os.fsencode(root / "test") + b"/p\xeache"))
+    folder = built(root)
+    assert folder.class_names == ["cat", "p\\xeache"]
+    assert len(folder.read()["train"]) == 10
+
+
+@pytest.mark.parametrize("on_corrupt", ["raise", "skip"])
+def test_a_link_to_nowhere_and_a_file_that_vanishes_are_files_that_cannot_be_read(root, on_corrupt, capsys):
+    (root / "train" / "cat" / "link.png").symlink_to(root / "nowhere")
+    folder = decoded(root, on_corrupt=on_corrupt)
+    assert folder.cache  # it has been listed
+    (root / "train" / "dog" / "0003.png").unlink()
+    folder.build()
+    if on_corrupt == "raise":
+        with pytest.raises(ValueError, match=r"2 of 15 images .*cannot be read; remove them or set.*"):
+            folder.read()
+    else:
+        assert folder.read()["train"].own_labels.bincount().tolist() == [5, 4]
+        assert "2 of 15 images" in capsys.readouterr().err

@@ -1,11 +1,12 @@
 import io
+import os
 import re
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps, PngImagePlugin
 
-from src.datamodules.images.files import list_images, read_image
+from src.datamodules.images.files import FORMATS, SUFFIXES, counted, list_images, printable, read_image
 
 
 def saved(path, array, **options):
@@ -20,19 +21,59 @@ def colours():
     return np.stack([x * 4, y * 6, (x + y) * 2], axis=2).astype(np.uint8)
 
 
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def names_of(files, folder):
+    return [path.removeprefix(f"{folder}/") for path in files]
+
+
 def test_images_are_found_at_any_depth_in_order(tmp_path):
-    for name in ("b.png", "a/z.JPG", "a/b/c.webp", "d.jpeg", "e.bmp"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = [path.removeprefix(f"{tmp_path}/") for path in list_images(tmp_path)]
-    assert found == ["a/b/c.webp", "a/z.JPG", "b.png", "d.jpeg", "e.bmp"]
+    touch(tmp_path, "b.png", "a/z.JPG", "a/b/c.webp", "d.jpeg", "e.bmp", "x.jpg/f.TIF")
+    found, others = list_images(tmp_path)
+    assert names_of(found, tmp_path) == ["a/b/c.webp", "a/z.JPG", "b.png", "d.jpeg", "e.bmp", "x.jpg/f.TIF"]
+    assert others == []
 
 
-def test_hidden_files_and_other_files_are_left_out(tmp_path):
-    for name in ("._a.png", "notes.txt", "png", ".thumbs/a.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert list_images(tmp_path) == []
+def test_the_suffixes_are_those_of_the_formats_that_are_read():
+    Image.init()
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in (*FORMATS, "MPO")}
+    assert set(SUFFIXES) == known
+
+
+def test_other_files_are_listed_apart_and_hidden_ones_not_at_all(tmp_path):
+    touch(tmp_path, "notes.txt", "png", "a/b.HEIC")
+    touch(tmp_path, "._a.png", ".thumbs/a.png", "Thumbs.db", "a/desktop.ini", "__MACOSX/a.png", ".DS_Store")
+    found, others = list_images(tmp_path)
+    assert found == []
+    assert names_of(others, tmp_path) == ["a/b.HEIC", "notes.txt", "png"]
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    touch(tmp_path, "set/a.png", "other/b.png")
+    (tmp_path / "set" / "more").symlink_to(tmp_path / "other")
+    (tmp_path / "set" / "round").symlink_to(tmp_path / "set")
+    assert names_of(list_images(tmp_path / "set")[0], tmp_path / "set") == ["a.png", "more/b.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path):
+    with pytest.raises(OSError, match=r"cannot read the folder .*nowhere: No such file"):
+        list_images(tmp_path / "nowhere")
+
+
+def test_files_are_counted_by_kind_with_examples(tmp_path):
+    files = [str(tmp_path / name) for name in ("a/1.heic", "a/2.HEIC", "a/3.heic", "b.txt", "README")]
+    assert counted(files, tmp_path) == "3 .heic (a/1.heic, a/2.HEIC, ...), 1 .txt (b.txt), 1 without suffix (README)"
+    many = [f"a.{number}" for number in range(9)]
+    assert counted(many, "").endswith("1 .5 (a.5) and 3 more kinds")
+
+
+def test_a_name_that_is_not_utf_8_is_printable():
+    assert printable(os.fsdecode(b"caf\xe9.jpg")) == "caf\\xe9.jpg"
+    assert printable("café.jpg") == "café.jpg"
 
 
 def test_a_image_of_the_right_size_comes_as_it_is(tmp_path, colours):
@@ -86,6 +127,50 @@ def test_a_image_lying_on_its_side_is_turned_upright(tmp_path, suffix):
     assert upright[-4:].mean() > 235
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_as_pillow_turns_it(tmp_path, colours, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    saved(tmp_path / "a.png", colours[:40, :40], exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(tmp_path / "a.png"))
+    assert np.array_equal(read_image(tmp_path / "a.png", 40, 3), np.asarray(expected))
+
+
+def broken_exif(kind):
+    """EXIF data that Pillow reads in part, or not at all."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x011A] = 72.0
+    content = bytearray(exif.tobytes())
+    match kind:
+        case "no header":
+            content[8:12] = b"what"
+        case "a resolution of another type":
+            content[content.index(b"\x01\x1a") + 3] = 2
+        case "an orientation of text":
+            content[content.index(b"\x01\x12") + 3] = 2
+        case "cut short":
+            content = content[:20]
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["no header", "a resolution of another type", "an orientation of text", "cut short"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_broken_exif_data_do_not_keep_an_image_from_being_read(tmp_path, colours, kind, suffix):
+    Image.fromarray(colours[:40, :40]).save(tmp_path / f"a.{suffix}", exif=broken_exif(kind))
+    plain = saved(tmp_path / f"plain.{suffix}", colours[:40, :40])
+    pixels, expected = read_image(tmp_path / f"a.{suffix}", 40, 3), read_image(plain, 40, 3)
+    turned = np.rot90(expected, -1)
+    assert np.array_equal(pixels, expected) or np.array_equal(pixels, turned)
+
+
+def test_a_long_comment_is_no_reason_to_refuse_an_image(tmp_path, colours):
+    comment = PngImagePlugin.PngInfo()
+    comment.add_text("a", "b" * 2_000_000, zip=True)
+    saved(tmp_path / "a.png", colours, pnginfo=comment)
+    assert read_image(tmp_path / "a.png", 8, 3).shape == (8, 8, 3)
+
+
 def test_a_palette_becomes_its_colours(tmp_path):
     image = Image.new("P", (2, 2), 1)
     image.putpalette([0, 0, 0, 10, 20, 30])
@@ -115,6 +200,18 @@ def test_grey_becomes_colour_and_colour_grey(tmp_path):
 def test_of_16_bits_the_upper_8_are_kept(tmp_path):
     saved(tmp_path / "a.png", np.full((2, 2), 0x4AFF, np.uint16))
     assert read_image(tmp_path / "a.png", 2, 1)[0, 0].tolist() == [0x4A]
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0x4AFF, 0x4A), (200, 200), (2**20, 255), (-5, 0)])
+def test_of_32_bits_as_many_are_kept_as_are_used(tmp_path, value, expected):
+    saved(tmp_path / "a.tif", np.full((2, 2), value, np.int32))
+    assert read_image(tmp_path / "a.tif", 2, 1)[0, 0].tolist() == [expected]
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.2, 51), (1.0, 255), (77.4, 77), (300.0, 255), (-2.0, 0)])
+def test_fractions_within_0_and_1_go_from_black_to_white(tmp_path, value, expected):
+    saved(tmp_path / "a.tif", np.full((2, 2), value, np.float32))
+    assert read_image(tmp_path / "a.tif", 2, 1)[0, 0].tolist() == [expected]
 
 
 def test_one_bit_becomes_black_and_white(tmp_path):
@@ -164,6 +261,15 @@ def test_a_file_that_cannot_be_opened_is_another_error(tmp_path):
         read_image(tmp_path / "a.png", 8, 3)
 
 
+def test_what_is_not_a_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").mkdir()
+    (tmp_path / "c.png").symlink_to(tmp_path / "nowhere")
+    for name in "abc":
+        with pytest.raises(OSError, match=rf"cannot open .*{name}.png: (it is not a file|No such file)"):
+            read_image(tmp_path / f"{name}.png", 8, 3)
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp"])
 def test_a_file_of_postscript_is_not_an_image_whatever_its_name(tmp_path, suffix, monkeypatch):
     monkeypatch.setattr("subprocess.check_call", lambda *_, **__: pytest.fail("Ghostscript was started"))
@@ -173,7 +279,7 @@ def test_a_file_of_postscript_is_not_an_image_whatever_its_name(tmp_path, suffix
         read_image(path, 8, 3)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "MPO"])
 def test_a_file_may_be_of_any_common_format_whatever_its_name(tmp_path, kind):
     Image.new("RGB", (8, 8), (200, 200, 200)).save(tmp_path / "a.jpg", kind)
     assert abs(int(read_image(tmp_path / "a.jpg", 8, 3).mean()) - 200) < 4
