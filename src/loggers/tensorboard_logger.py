@@ -10,7 +10,7 @@ from src.core.saving import saving
 
 
 class TensorBoardLogger(loggers.TensorBoardLogger):
-    """Lightning's TensorBoardLogger. Once its file could not be written it stays closed: TensorBoard does not reopen it.
+    """Lightning's TensorBoardLogger. A file that could not be written stays closed: TensorBoard does not reopen it.
 
     Args:
         save_dir: of the run; the log is in its folder `tensorboard`.
