@@ -53,7 +53,18 @@ MIGRATIONS: list[Migration] = [
             "src.callbacks.stop_signals.StopSignals": {"save_every_minutes": 10},  # changes no result
             **{data: {"global_batch_size": None} for data in (*IMAGES, *TABLES, *TEXTS)},
             # Larger files were read before; no result changes without them.
-            "src.datamodules.images.folder.ImageFolder": {"global_batch_size": None, "max_pixels": 100_000_000},
+            "src.datamodules.images.folder.ImageFolder": {
+                "global_batch_size": None,
+                "max_pixels": 100_000_000,
+                "cache_size": None,
+                "resize": "crop",
+                "max_cache_mb": None,
+            },
+            "src.datamodules.images.augmentation.Augmentation": {
+                "crop_scale": None,
+                "crop_ratio": [0.75, 1.333],
+                "lighting": 0.0,
+            },
         },
     ),
 ]

@@ -49,7 +49,7 @@ def predict(
     spec = model.hparams["spec"]
     if len(set(spec["image_size"])) != 1:
         raise ConfigError(f"predict.py reads square images, the checkpoint needs image_size {spec['image_size']}")
-    side = spec["image_size"][0]
+    side = _read_size(spec)
     if batch_size * side**2 > max_pixels:
         raise ConfigError(
             f"{batch_size} images of {side} x {side} pixels at once are more than {max_pixels=}: "
@@ -97,7 +97,7 @@ def _rows(
 ) -> Iterator[list[Any]]:
     """Path, label and probabilities of each image."""
     spec = model.hparams["spec"]
-    batches = read_batches(paths, batch_size, spec["image_size"][0], spec["in_chans"], unreadable, max_pixels)
+    batches = read_batches(paths, batch_size, spec, unreadable, max_pixels)
     total = -(-len(paths) // batch_size)
     hidden = is_quiet() or not sys.stdout.isatty()
     for here, images in track(batches, "Predicting", total, disable=hidden, transient=True):
@@ -105,18 +105,28 @@ def _rows(
             yield [printable(str(path)), spec["class_names"][shares.argmax()], *shares]
 
 
+def _read_size(spec: Mapping[str, Any]) -> int:
+    """The side at which files are read: that of the cache in which training had its images."""
+    return spec.get("cache_size", spec["image_size"][0])
+
+
 def read_batches(
-    paths: list[Path], batch_size: int, side: int, channels: int, unreadable: list[str], max_pixels: int = MAX_PIXELS
+    paths: list[Path],
+    batch_size: int,
+    spec: Mapping[str, Any],
+    unreadable: list[str],
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[tuple[list[Path], np.ndarray]]:
-    """Paths and images, uint8 (batch, side, side, channels).
+    """Paths and images, uint8 (batch, side, side, channels), as the training of a model with this spec cached them.
 
     Threads decode the files, a batch ahead of the one in use. The message of each unreadable file is appended to
     `unreadable`.
     """
+    side, channels, resize = _read_size(spec), spec["in_chans"], spec.get("resize", "crop")
 
     def read(path: Path) -> np.ndarray | None:
         try:
-            return read_image(path, side, channels, max_pixels)
+            return read_image(path, side, channels, max_pixels, resize)
         except (ValueError, OSError) as error:
             unreadable.append(str(error))
             return None
@@ -135,10 +145,13 @@ def read_batches(
 
 
 def probabilities(model: "LightningModule", images: np.ndarray, flip_tta: bool) -> np.ndarray:
-    """The probability of each class, (batch, classes), of uint8 (batch, height, width, channels)."""
+    """The probability of each class, (batch, classes), of uint8 (batch, height, width, channels) of any size."""
     import torch
 
+    from src.datamodules.images.scaling import scale
+
     pixels = torch.from_numpy(images).to(model.device).permute(0, 3, 1, 2)
+    pixels = scale(pixels, tuple(model.hparams["spec"]["image_size"]))
     with torch.inference_mode():
         views = [pixels, pixels.flip(3)] if flip_tta else [pixels]
         return torch.stack([model(view).float().softmax(1) for view in views]).mean(0).cpu().numpy()

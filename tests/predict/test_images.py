@@ -9,8 +9,10 @@ from PIL import Image
 
 import predict
 from src.core.errors import ConfigError
+from src.datamodules.images.folder import ImageFolder
 from src.predict import images as predict_images
 from src.training.checkpoint import load_model
+from tests.support.make_data import image_settings, write_image_folder
 from tests.support.programs import composed, program, program_without_torch, train_here
 
 
@@ -152,20 +154,52 @@ def test_a_failure_leaves_the_older_table_and_no_rest(tmp_path):
 def test_files_are_read_a_batch_ahead_and_no_more(monkeypatch):
     read, all_read = [], threading.Event()
 
-    def fake(path, side, channels, max_pixels):
+    def fake(path, side, channels, max_pixels, resize):
         read.append(path)
         if len(read) == 4:
             all_read.set()
         return np.zeros((side, side, channels), np.uint8)
 
     monkeypatch.setattr(predict_images, "read_image", fake)
-    batches = predict_images.read_batches(list("abcdef"), 2, 3, 1, [])
+    batches = predict_images.read_batches(list("abcdef"), 2, {"image_size": [3, 3], "in_chans": 1}, [])
     paths, pixels = next(batches)
     assert all_read.wait(5)
     assert paths == ["a", "b"]
     assert pixels.shape == (2, 3, 3, 1)
     assert sorted(read) == list("abcd")
     assert [paths for paths, _ in batches] == [["c", "d"], ["e", "f"]]
+
+
+class Listener(torch.nn.Module):
+    """Keeps the images that it is asked about."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, spec):
+        super().__init__()
+        self.hparams = {"spec": spec}
+
+    def forward(self, images):
+        self.images = images
+        return torch.zeros(len(images), 2)
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
+def test_a_file_gives_the_pixels_that_testing_saw(tmp_path, resize):
+    write_image_folder(tmp_path / "pets", ("cat", "dog"), rows={"train": 4, "test": 3}, size=(40, 31), suffix="jpg")
+    sizes = {"image_size": 9, "cache_size": 16, "channels": 3, "resize": resize}
+    limits = {"on_corrupt": "raise", "max_pixels": 9999, "max_cache_mb": None}
+    places = {"data_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache"), "folder": "pets"}
+    data = ImageFolder(**places, **sizes, **limits, **image_settings(batch_size=6))
+    data.prepare_data()
+    data.setup("test")
+    tested, _ = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
+    paths = [tmp_path / "pets" / data.row_names[row] for row in data.splits["test"].rows]
+    ((_, read),) = predict_images.read_batches(paths, 6, data.spec, [])
+    model = Listener(data.spec)
+    predict_images.probabilities(model, read, flip_tta=False)
+    assert model.images.shape == (6, 3, 9, 9)
+    assert torch.equal(model.images, tested)
 
 
 def test_the_program_writes_a_table_and_shows_its_first_rows(checkpoint, images, tmp_path):

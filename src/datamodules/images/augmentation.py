@@ -4,19 +4,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.datamodules.images.scaling import random_boxes, scaled_crop
+
+LUMA = [0.299, 0.587, 0.114]  # of red, green and blue, ITU-R BT.601
+
 
 class Augmentation:
     """Flips, crops, rotates, recolours, erases and mixes a training batch.
 
-    Flip and crop, which nearly every recipe uses, are one gather of bytes. The rest is kornia's, on floats.
+    Flip and crops, which nearly every recipe uses, work on bytes. The rest is kornia's, on floats.
 
     Args:
         flip: mirror each image with a chance of one half.
+        crop_scale: bounds of the share of an image's area that is cut out and scaled to the size that the net sees;
+            None: the whole image.
+        crop_ratio: bounds of the width of such a piece divided by its height.
         crop_padding: pixels by which an image is shifted at most, with its border reflected.
         rotation: largest angle in degrees, either way.
         translation: largest shift as a share of the side, either way.
         scale: largest change of size; 0.1 means between 0.9 and 1.1.
-        color: largest change of brightness, contrast and saturation; 0.2 means between 0.8 and 1.2.
+        lighting: largest change of brightness and contrast; 0.2 means between 0.8 and 1.2.
+        color: largest change of brightness, contrast and saturation; with `lighting` too, the larger one counts.
         erasing: chance of erasing a rectangle of an image.
         mixup: share of the batches that `mixup` blends.
         cutmix: share of the batches that `cutmix` mixes.
@@ -26,50 +34,77 @@ class Augmentation:
         self,
         *,
         flip: bool,
+        crop_scale: tuple[float, float] | None,
+        crop_ratio: tuple[float, float],
         crop_padding: int,
         rotation: float,
         translation: float,
         scale: float,
+        lighting: float,
         color: float,
         erasing: float,
         mixup: float,
         cutmix: float,
     ) -> None:
-        shares = {"translation": translation, "scale": scale, "color": color, "erasing": erasing}
-        shares |= {"mixup": mixup, "cutmix": cutmix, "mixup + cutmix": mixup + cutmix}
+        shares = {"translation": translation, "scale": scale, "lighting": lighting, "color": color}
+        shares |= {"erasing": erasing, "mixup": mixup, "cutmix": cutmix, "mixup + cutmix": mixup + cutmix}
         for name, value in shares.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"augmentation.{name} must be within 0 and 1, got {value}")
         if crop_padding < 0:
             raise ValueError(f"augmentation.crop_padding must not be negative, got {crop_padding}")
+        if crop_scale is not None and not 0 < crop_scale[0] <= crop_scale[1] <= 1:
+            raise ValueError(f"augmentation.crop_scale must be two shares from above 0 to 1, got {crop_scale}")
+        if not 0 < crop_ratio[0] <= crop_ratio[1]:
+            raise ValueError(
+                f"augmentation.crop_ratio must be two positive numbers, the smaller first, got {crop_ratio}"
+            )
         self.flip = flip
+        self.crop_scale = crop_scale
+        self.crop_ratio = crop_ratio
         self.crop_padding = crop_padding
         self.mixup = mixup
         self.cutmix = cutmix
-        self.transform = _kornia_transform(rotation, translation, scale, color, erasing)
+        self.lighting = max(lighting, color)
+        self.color = color
+        self.affine = _affine(rotation, translation, scale)
+        self.erase = _erasing(erasing)
 
     @property
     def mixes(self) -> bool:
         """Whether some batches get blended labels."""
         return self.mixup + self.cutmix > 0
 
-    def __call__(self, images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, images: Tensor, labels: Tensor, num_classes: int, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
         """Augment one batch.
 
         Args:
             images: uint8 (batch, height, width, channels).
             labels: classes (batch,), or a float for each class, (batch, num_classes).
             num_classes: width of the probabilities.
+            size: height and width of crops by `crop_scale`; without it, images keep theirs.
 
         Returns:
             Images (batch, channels, height, width), uint8 or float within [0, 1], and the labels: unchanged or, if the
             batch was mixed, as floats (batch, num_classes).
         """
-        if self.flip or self.crop_padding:
-            images = flip_and_crop(images, self.flip, self.crop_padding)
+        flip = self.flip
+        if self.crop_scale is not None:
+            batch, height, width, _ = images.shape
+            boxes = random_boxes(batch, height, width, self.crop_scale, self.crop_ratio)
+            mirrored = torch.rand(batch) < (0.5 if flip else 0.0)
+            images, flip = scaled_crop(images, boxes, mirrored, size).permute(0, 2, 3, 1), False
+        if flip or self.crop_padding:
+            images = flip_and_crop(images, flip, self.crop_padding)
         images = images.permute(0, 3, 1, 2)
-        if self.transform is not None:
-            images = self.transform(_as_float(images)).clamp(0, 1)
+        if self.affine is not None:
+            images = self.affine(_as_float(images)).clamp(0, 1)
+        if self.lighting:
+            images = recolour(images, self.lighting, self.color)
+        if self.erase is not None:
+            images = self.erase(_as_float(images))
         if self.mixes:
             chance = float(torch.rand(()))
             if chance < self.mixup:
@@ -106,26 +141,43 @@ def _reflect(positions: Tensor, size: int) -> Tensor:
     return (size - 1) - (positions.abs() - (size - 1)).abs()
 
 
-def _kornia_transform(
-    rotation: float, translation: float, scale: float, color: float, erasing: float
-) -> nn.Module | None:
-    # kornia takes a second to import.
-    steps: list[nn.Module] = []
-    if rotation or translation or scale:
-        from kornia.augmentation import RandomAffine
+def recolour(images: Tensor, lighting: float, color: float) -> Tensor:
+    """Change the saturation of each image, its contrast around its mean grey, and its brightness.
 
-        shift = (translation, translation) if translation else None
-        sizes = (1 - scale, 1 + scale) if scale else None
-        steps.append(RandomAffine(rotation, translate=shift, scale=sizes, padding_mode="reflection", p=1.0))
-    if color:
-        from kornia.augmentation import ColorJitter
+    Args:
+        images: (batch, channels, height, width), uint8 or float within [0, 1].
+        lighting: contrast and brightness are multiplied by up to 1 +- this.
+        color: saturation is; images of one channel have none.
 
-        steps.append(ColorJitter(brightness=color, contrast=color, saturation=color, p=1.0))
-    if erasing:
-        from kornia.augmentation import RandomErasing
+    Returns:
+        Float images within [0, 1].
+    """
+    images = _as_float(images)
+    amounts = torch.tensor([color, lighting, lighting], device=images.device).view(3, 1, 1, 1, 1)
+    drawn = torch.rand(3, len(images), 1, 1, 1, device=images.device)
+    saturation, contrast, brightness = 1 + amounts * (2 * drawn - 1)
+    share = images.new_tensor(LUMA if images.shape[1] == 3 else [1.0])
+    grey = (images.permute(0, 2, 3, 1) @ share)[:, None]
+    rest = torch.lerp(grey.mean((2, 3), keepdim=True), grey * (1 - saturation), contrast)
+    return torch.addcmul(rest * brightness, images, saturation * contrast * brightness).clamp_(0, 1)
 
-        steps.append(RandomErasing(p=erasing))
-    return nn.Sequential(*steps) if steps else None
+
+def _affine(rotation: float, translation: float, scale: float) -> nn.Module | None:
+    if not (rotation or translation or scale):
+        return None
+    from kornia.augmentation import RandomAffine  # kornia takes a second to import
+
+    shift = (translation, translation) if translation else None
+    sizes = (1 - scale, 1 + scale) if scale else None
+    return RandomAffine(rotation, translate=shift, scale=sizes, padding_mode="reflection", p=1.0)
+
+
+def _erasing(chance: float) -> nn.Module | None:
+    if not chance:
+        return None
+    from kornia.augmentation import RandomErasing
+
+    return RandomErasing(p=chance)
 
 
 def mixup(images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:

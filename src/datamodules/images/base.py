@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
@@ -12,6 +11,8 @@ from src.core.output import note
 from src.datamodules.base import RowData
 from src.datamodules.cache import digest
 from src.datamodules.held_out import drawn, text_bytes
+from src.datamodules.images.files import Resize
+from src.datamodules.images.scaling import scale
 from src.datamodules.images.split import (
     ImageSplit,
     Task,
@@ -34,14 +35,17 @@ class ImageData(RowData):
 
     The spec has `in_chans`, `num_classes`, `image_size` (height, width), `class_names`, and `mean` and `std` of each
     channel. If the task is not classification, it also has `task`; for regression, the targets are the "classes", and
-    there are `target_mean`, `target_std` and, if it is given, `y_range`.
+    there are `target_mean`, `target_std` and, if it is given, `y_range`. If the images are
+    larger than the net sees them, it also has `cache_size`, their side; if they became squares in another way than by a
+    crop, `resize`. predict.py reads files by these.
 
     Args:
         valid_fraction: share of the training rows to validate on, if the set has no validation split.
         classes: keep only these, renumbered in this order; None means all.
         train_per_class: train on this many rows of each class, drawn by `seed`; None means all. The validation rows
             are taken first, and all of them stay.
-        augmentation: changes a training batch: (images, labels, number of classes) -> (images, labels).
+        augmentation: changes a training batch: (images, labels, number of classes, size that the net is to see)
+            -> (images, labels). Images of another size are scaled afterwards.
         **row_data: arguments of RowData.
     """
 
@@ -49,6 +53,8 @@ class ImageData(RowData):
     y_range: Sequence[float] | None = None  # of regression: between what values the answers lie; None for no bounds
     class_names: list[str] = []
     row_names: list[str] = []  # of all splits' rows, if they are files
+    image_size: int | None = None  # side in pixels of what the net sees; None: of the images as they are
+    resize: Resize = "crop"  # how files became squares
 
     def __init__(
         self,
@@ -56,7 +62,7 @@ class ImageData(RowData):
         valid_fraction: float,
         classes: list[str | int] | None,
         train_per_class: int | None,
-        augmentation: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]],
+        augmentation: Callable[[Tensor, Tensor, int, tuple[int, int]], tuple[Tensor, Tensor]],
         **row_data: Any,
     ) -> None:
         super().__init__(**row_data)
@@ -153,29 +159,28 @@ class ImageData(RowData):
         _, height, width, channels = train.images.shape
         mean, std = channel_statistics(train)
         is_number = self.task == "regression"
+        size = (height, width) if self.image_size is None else (self.image_size, self.image_size)
         return {
             "in_chans": channels,
             "num_classes": len(self.class_names),
-            "image_size": [height, width],
+            "image_size": list(size),
             "class_names": list(self.class_names),
             "mean": mean,
             "std": std,
             # Checkpoints from before there was a choice lack the task, so those of classifiers always do.
             **({} if self.task == "classification" else {"task": self.task}),
             **(target_statistics(train.own_labels, self.class_names, self.y_range) if is_number else {}),
+            **({"cache_size": height} if size != (height, width) else {}),
+            **({"resize": self.resize} if self.resize != "crop" else {}),
         }
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> tuple[Tensor, Tensor]:
         images, labels = batch
-        if self.trainer is None or not self.trainer.training:
-            return images.permute(0, 3, 1, 2), labels
-        images, labels = self.augmentation(images, labels, len(self.class_names))
-        if self.train_size is not None and self.train_size != images.shape[-1]:
-            images = resize(images, self.train_size)
-        return images, labels
-
-
-def resize(images: Tensor, size: int) -> Tensor:
-    """Scale a batch (batch, channels, height, width) to squares of `size` pixels; uint8 becomes float in [0, 1]."""
-    images = images if images.is_floating_point() else images.float() / 255
-    return F.interpolate(images, (size, size), mode="bilinear", antialias=True).clamp(0, 1)
+        side = self.image_size
+        if self.trainer is not None and self.trainer.training:
+            side = self.train_size or side
+            size = (images.shape[1], images.shape[2]) if side is None else (side, side)
+            images, labels = self.augmentation(images, labels, len(self.class_names), size)
+        else:
+            images = images.permute(0, 3, 1, 2)
+        return images if side is None else scale(images, (side, side)), labels

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
-from src.core.output import note, warn
+from src.core.output import note, show, warn
 from src.core.progress import progress_bar
 from src.datamodules.cache import CacheFolder, cache_key, reserve
 from src.datamodules.images.digests import file_digests
-from src.datamodules.images.files import MAX_PIXELS, counted, is_hidden, list_images, printable, read_image
+from src.datamodules.images.files import MAX_PIXELS, Resize, counted, is_hidden, list_images, printable, read_image
 from src.datamodules.images.split import ImageSplit
 
 SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "val", "validation", "dev"), "test": ("test",)}  # in any case
@@ -40,6 +40,8 @@ class DecodedFolder:
         channels: 1 grey, 3 colour.
         on_corrupt: "raise" fails if a file is not a readable image, "skip" warns and leaves it out; both name it.
         max_pixels: a file that claims more is not a readable image.
+        resize: how an image becomes a square, see `read_image`.
+        max_cache_mb: the largest cache that `build` makes, in megabytes; None: any.
 
     Raises:
         FileNotFoundError: if a folder is missing.
@@ -55,6 +57,8 @@ class DecodedFolder:
         cache_dir: str,
         on_corrupt: Literal["raise", "skip"],
         max_pixels: int = MAX_PIXELS,
+        resize: Resize = "crop",
+        max_cache_mb: int | None = None,
     ) -> None:
         if not root.is_dir():
             raise FileNotFoundError(f"there is no folder {root}; expected there: {LAYOUT}")
@@ -63,6 +67,8 @@ class DecodedFolder:
         self.on_corrupt = on_corrupt
         self.max_pixels = max_pixels
         self.cache_dir = Path(cache_dir, "images")
+        self.resize: Resize = resize
+        self.max_cache_mb = max_cache_mb
         folders = dict(_split_folders(root))
         self.class_names = sorted({_class_name(name) for name in _subfolders(folders["train"])})
         self.splits: list[str] = []
@@ -78,6 +84,7 @@ class DecodedFolder:
         memo = self.cache_dir / f"digests-{cache_key([os.path.abspath(self.root)])}.txt"
         digests = file_digests([self._path(file) for file in self.files], memo)
         limit = "" if self.max_pixels == MAX_PIXELS else f" {self.max_pixels}"  # it decides which files are readable
+        limit += "" if self.resize == "crop" else f" {self.resize}"
         key = cache_key(
             [f"{VERSION} {self.shape}{limit}", *(f"{pair}" for pair in zip(self.files, digests, strict=True))]
         )
@@ -109,10 +116,15 @@ class DecodedFolder:
         self.splits += [split] * len(found)
 
     def build(self) -> None:
-        """Decode all images, unless the cache has them. Other processes that ask wait."""
+        """Decode all images, unless the cache has them. Other processes that ask wait.
+
+        Raises:
+            ValueError: the cache would be larger than `max_cache_mb`.
+        """
         self.cache.build(self._decode_all)
 
     def _decode_all(self, folder: Path) -> None:
+        self._tell_size()
         reserve({folder / PIXELS: self._num_bytes()})
         unreadable = {}
         with (folder / PIXELS).open("r+b") as file, progress_bar("images") as bar:
@@ -134,7 +146,7 @@ class DecodedFolder:
 
     def _decode(self, file: str) -> np.ndarray | Exception:
         try:
-            return read_image(self._path(file), self.shape[0], self.shape[2], self.max_pixels)
+            return read_image(self._path(file), self.shape[0], self.shape[2], self.max_pixels, self.resize)
         except (ValueError, OSError) as error:
             return error
 
@@ -144,6 +156,17 @@ class DecodedFolder:
         sample = self.files[:: -(-len(self.files) // 100)]
         mean_size = np.mean([os.path.getsize(path) for path in map(self._path, sample) if os.path.isfile(path)] or [0])
         return 1 if mean_size < 2048 else os.cpu_count() or 1
+
+    def _tell_size(self) -> None:
+        size_mb = self._num_bytes() / 1e6
+        height, width, channels = self.shape
+        what = f"{len(self.files):,} images of {height}x{width}x{channels} take {size_mb:,.1f} MB"
+        if self.max_cache_mb is not None and size_mb > self.max_cache_mb:
+            raise ValueError(
+                f"{what}, more than datamodule.max_cache_mb={self.max_cache_mb}: lower datamodule.cache_size or "
+                "image_size, or raise max_cache_mb"
+            )
+        show(f"{what} in {self.cache_dir}")
 
     def _num_bytes(self) -> int:
         return len(self.files) * int(np.prod(self.shape))

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
@@ -25,6 +26,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM", "JPEG2000
 SYSTEM = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin")
 MAX_PIXELS = 100_000_000  # where no key says otherwise
 LARGE = 25_000_000  # pixels; of such images one at a time is decoded, as each takes 100 MB or more
+Resize = Literal["crop", "squash", "pad"]
+RESIZES = ("crop", "squash", "pad")
 TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF's orientation: Pillow's Transpose
 _one_at_a_time = Lock()
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata, for which an image is not refused
@@ -83,8 +86,10 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def read_image(path: str | Path, image_size: int, channels: int, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read an image file as a square: scale the shorter side to `image_size` pixels, cut out the middle.
+def read_image(
+    path: str | Path, image_size: int, channels: int, max_pixels: int = MAX_PIXELS, resize: Resize = "crop"
+) -> np.ndarray:
+    """Read an image file as a square.
 
     The image is turned upright as its EXIF data say; if these are broken, it stays as it is. Transparent parts become
     white. Of 16 bits the upper 8 are kept, of an animation the first frame. Fractions within [0, 1] go from black to
@@ -95,6 +100,8 @@ def read_image(path: str | Path, image_size: int, channels: int, max_pixels: int
         image_size: side of the square in pixels.
         channels: 1 for grey, 3 for red, green and blue.
         max_pixels: a file that claims more is not read: a few bytes of it could fill the memory.
+        resize: how it becomes a square. "crop" scales the shorter side to `image_size` and cuts out the middle,
+            "squash" scales both sides to it, "pad" scales the longer side and adds black borders.
 
     Returns:
         uint8 (image_size, image_size, channels).
@@ -117,23 +124,22 @@ def read_image(path: str | Path, image_size: int, channels: int, max_pixels: int
         if num_pixels > max_pixels:
             raise ValueError(f"{num_pixels:,} pixels, more than max_pixels={max_pixels:,}")
         with _one_at_a_time if num_pixels > LARGE else nullcontext():
-            image = _decoded(image, image_size)
+            image = _decoded(image, image_size, resize)
             image = _convert(image, "L" if channels == 1 else "RGB")
-            if image.size != (image_size, image_size):
-                image = ImageOps.fit(image, (image_size, image_size))
+            image = _padded(_scaled(image, image_size, resize), image_size)
     except Exception as error:  # Pillow raises errors of many types for a broken file
         reason = "unknown format" if isinstance(error, UnidentifiedImageError) else first_line(error)
         raise ValueError(f"{name} is not a readable image: {reason}") from error
     return np.asarray(image).reshape(image_size, image_size, channels)
 
 
-def _decoded(image: Image.Image, image_size: int) -> Image.Image:
+def _decoded(image: Image.Image, image_size: int, resize: Resize) -> Image.Image:
     # JPEG can be decoded to a half, a quarter or an eighth; twice the size is enough for a good resize.
     image.draft(None, (2 * image_size, 2 * image_size))
     image.load()
     turn = _turn(image)
     if image.width * image.height > LARGE and image.mode in ("L", "RGB", "RGBA", "LA", "CMYK"):
-        image = ImageOps.fit(image, (image_size, image_size))  # later steps would each copy the whole image
+        image = _scaled(image, image_size, resize)  # later steps would each copy the whole image
     return image if turn is None else image.transpose(turn)
 
 
@@ -143,6 +149,25 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return Image.Transpose(TURNS[image.getexif()[ExifTags.Base.Orientation]])
     except Exception:  # there is none, or the EXIF data are broken, for which Pillow raises errors of many types
         return None
+
+
+def _scaled(image: Image.Image, image_size: int, resize: Resize) -> Image.Image:
+    """The image as a square; of "pad" what lies between its borders."""
+    square = (image_size, image_size)
+    if image.size == square:
+        return image
+    if resize == "pad":
+        width, height = (max(1, round(side * image_size / max(image.size))) for side in image.size)
+        return image.resize((width, height))
+    return image.resize(square) if resize == "squash" else ImageOps.fit(image, square)
+
+
+def _padded(image: Image.Image, image_size: int) -> Image.Image:
+    if image.size == (image_size, image_size):
+        return image
+    square = Image.new(image.mode, (image_size, image_size))  # black
+    square.paste(image, ((image_size - image.width) // 2, (image_size - image.height) // 2))
+    return square
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:

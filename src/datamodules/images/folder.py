@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from src.datamodules.images.base import ImageData
 from src.datamodules.images.decoded_folder import DecodedFolder
+from src.datamodules.images.files import RESIZES, Resize
 from src.datamodules.images.split import ImageSplit, class_numbers
 
 
@@ -16,10 +17,13 @@ class ImageFolder(ImageData):
     split, the validation images are scored as test too, and a line says so.
 
     Args:
-        image_size: side in pixels of the square that every image becomes, see `read_image`.
+        image_size: side in pixels of the squares that the net sees.
+        cache_size: side of the squares that are cached, from which crops are taken; None means image_size.
+        resize: how an image becomes a square, see `read_image`.
         channels: 1 grey, 3 colour.
         on_corrupt: fail if a file cannot be read, or skip it with a warning that names it.
         max_pixels: a file that claims more cannot be read.
+        max_cache_mb: the largest cache that is made, in megabytes; None: any.
     """
 
     def __init__(
@@ -29,9 +33,12 @@ class ImageFolder(ImageData):
         cache_dir: str,
         folder: str,
         image_size: int,
+        cache_size: int | None,
+        resize: Resize,
         channels: Literal[1, 3],
         on_corrupt: Literal["raise", "skip"],
         max_pixels: int,
+        max_cache_mb: int | None,
         **image_data: Any,
     ) -> None:
         super().__init__(**image_data)
@@ -40,12 +47,25 @@ class ImageFolder(ImageData):
                 "datamodule.image_size must be positive, max_pixels too, channels 1 or 3, on_corrupt raise or skip, "
                 f"got {image_size=}, {max_pixels=}, {channels=}, {on_corrupt=}"
             )
+        if resize not in RESIZES:
+            raise ValueError(f"datamodule.resize must be one of {', '.join(RESIZES)}, got {resize}")
+        if cache_size is not None and cache_size < image_size:
+            raise ValueError(
+                f"datamodule.cache_size must be null or at least image_size, got {cache_size=}, {image_size=}: the "
+                "images would be scaled down and up again"
+            )
+        if max_cache_mb is not None and max_cache_mb < 1:
+            raise ValueError(f"datamodule.max_cache_mb must be null or positive, got {max_cache_mb}")
+        self.image_size = image_size
+        self.resize = resize
         self.root = Path(data_dir, folder)
         self.choices: dict[str, Any] = {
-            "image_size": image_size,
+            "image_size": cache_size or image_size,
+            "resize": resize,
             "channels": channels,
             "on_corrupt": on_corrupt,
             "max_pixels": max_pixels,
+            "max_cache_mb": max_cache_mb,
         }
         self.cache_dir = cache_dir
 

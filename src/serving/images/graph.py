@@ -25,4 +25,5 @@ class ServedImages(Served):
     def preprocessing(self) -> dict[str, Any]:
         statistics = {name: getattr(self.model, name).flatten().tolist() for name in ("mean", "std")}
         sizes = {"image_size": self.spec["image_size"], "channels": self.spec["in_chans"]}
+        sizes |= {"resize": self.spec.get("resize", "crop")}
         return {"kind": "images", "class_names": self.spec["class_names"], **sizes, **statistics}

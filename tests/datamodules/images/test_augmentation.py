@@ -2,12 +2,21 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from src.datamodules.images.augmentation import Augmentation, _reflect, cutmix, flip_and_crop, mixup
+from src.datamodules.images.augmentation import (
+    Augmentation,
+    _reflect,
+    cutmix,
+    flip_and_crop,
+    mixup,
+    recolour,
+)
+from src.datamodules.images.scaling import scale
 
 
 def augmentation(**changes):
-    amounts = dict.fromkeys(("rotation", "translation", "scale", "color", "erasing", "mixup", "cutmix"), 0.0)
-    return Augmentation(**{"flip": False, "crop_padding": 0, **amounts, **changes})
+    names = ("rotation", "translation", "scale", "lighting", "color", "erasing", "mixup", "cutmix")
+    geometry = {"flip": False, "crop_scale": None, "crop_ratio": (0.75, 1.333), "crop_padding": 0}
+    return Augmentation(**{**geometry, **dict.fromkeys(names, 0.0), **changes})
 
 
 @pytest.fixture
@@ -17,6 +26,7 @@ def images():
 
 
 LABELS = torch.tensor([0, 2, 1, 2])
+SIZE = (6, 5)  # of the images
 
 
 def test_reflection_folds_back_without_repeating_the_border():
@@ -75,17 +85,17 @@ def test_a_padding_just_below_the_side_is_fine(images):
 @pytest.mark.parametrize("change", [{"flip": True}, {"crop_padding": 2}])
 def test_flip_and_crop_each_work_alone(images, change):
     torch.manual_seed(0)
-    assert not torch.equal(augmentation(**change)(images, LABELS, 3)[0], images.permute(0, 3, 1, 2))
+    assert not torch.equal(augmentation(**change)(images, LABELS, 3, SIZE)[0], images.permute(0, 3, 1, 2))
 
 
 def test_without_any_change_bytes_pass_as_they_are(images):
-    out, labels = augmentation()(images, LABELS, 3)
+    out, labels = augmentation()(images, LABELS, 3, SIZE)
     assert torch.equal(out, images.permute(0, 3, 1, 2))
     assert labels is LABELS
 
 
 def test_flip_and_crop_alone_keep_bytes(images):
-    out, _ = augmentation(flip=True, crop_padding=1)(images, LABELS, 3)
+    out, _ = augmentation(flip=True, crop_padding=1)(images, LABELS, 3, SIZE)
     assert out.dtype == torch.uint8
     assert out.shape == (4, 3, 6, 5)
 
@@ -93,8 +103,8 @@ def test_flip_and_crop_alone_keep_bytes(images):
 def drawn(step, size=(400, 3, 6, 5), **changes):
     """The numbers that kornia draws for the only step of an augmentation."""
     torch.manual_seed(0)
-    (step_of_kornia,) = augmentation(**{step: 0.2, **changes}).transform
-    return step_of_kornia.forward_parameters(torch.Size(size))
+    changing = augmentation(**{step: 0.2, **changes})
+    return (changing.erase or changing.affine).forward_parameters(torch.Size(size))
 
 
 def spans(values, low, high):
@@ -116,14 +126,45 @@ def test_only_what_is_asked_for_changes_the_geometry():
     assert drawn("rotation")["scale"].unique().tolist() == [1]
 
 
-@pytest.mark.parametrize("name", ["brightness_factor", "contrast_factor", "saturation_factor"])
-def test_colors_change_within_the_amount(name):
-    assert spans(drawn("color")[name], 0.8, 1.2)
+def test_geometry_changes_every_image():
+    assert drawn("rotation")["batch_prob"].tolist() == [1] * 400
 
 
-@pytest.mark.parametrize("step", ["rotation", "color"])
-def test_geometry_and_colors_change_every_image(step):
-    assert drawn(step)["batch_prob"].tolist() == [1] * 400
+def grey_pair(rows):
+    """Images whose left half has the value 0.3 and whose right half 0.5: mean 0.4, contrast 0.2."""
+    return torch.tensor([0.3, 0.5]).repeat_interleave(2).expand(rows, 1, 3, 4)
+
+
+def test_lighting_multiplies_contrast_around_the_mean_and_then_all():
+    torch.manual_seed(0)
+    low, high = recolour(grey_pair(400), 0.2, 0.0)[:, 0, 0, [0, -1]].unbind(1)
+    brightness = (low + high) / 2 / 0.4
+    contrast = (high - low) / 0.2 / brightness
+    assert spans(brightness, 0.8, 1.2)
+    assert spans(contrast, 0.8, 1.2)
+
+
+def test_color_multiplies_the_distance_to_grey():
+    torch.manual_seed(0)
+    orange = torch.tensor([0.5, 0.4, 0.2]).view(1, 3, 1, 1).expand(400, 3, 2, 2)
+    red, green, blue = recolour(orange, 0.0, 0.3)[:, :, 0, 0].unbind(1)
+    assert spans((red - blue) / 0.3, 0.7, 1.3)
+    assert_close(
+        0.299 * red + 0.587 * green + 0.114 * blue, torch.full((400,), 0.299 * 0.5 + 0.587 * 0.4 + 0.114 * 0.2)
+    )
+
+
+def test_lighting_leaves_ratios_of_channels_to_grey_alone():
+    torch.manual_seed(0)
+    even = torch.tensor([0.5, 0.4, 0.2]).view(1, 3, 1, 1).expand(4, 3, 2, 2)
+    red, green, _ = recolour(even, 0.2, 0.0)[:, :, 0, 0].unbind(1)
+    assert (red > green).all()
+    assert len(red.unique()) == 4
+
+
+def test_of_lighting_and_color_the_larger_counts():
+    assert augmentation(lighting=0.3, color=0.1).lighting == 0.3
+    assert augmentation(lighting=0.1, color=0.3).lighting == 0.3
 
 
 def test_a_share_of_the_images_is_erased():
@@ -132,22 +173,26 @@ def test_a_share_of_the_images_is_erased():
 
 def test_borders_that_turn_into_view_are_reflected_and_not_black():
     white = torch.full((4, 6, 5, 3), 255, dtype=torch.uint8)
-    assert_close(augmentation(rotation=45.0)(white, LABELS, 3)[0], torch.ones(4, 3, 6, 5))
+    assert_close(augmentation(rotation=45.0)(white, LABELS, 3, SIZE)[0], torch.ones(4, 3, 6, 5))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", ["rotation", "translation", "scale", "color", "erasing", "mixup", "cutmix"])
+@pytest.mark.parametrize(
+    "name", ["rotation", "translation", "scale", "lighting", "color", "erasing", "mixup", "cutmix"]
+)
 def test_each_change_keeps_shape_and_range(images, name, channels):
-    out, _ = augmentation(**{name: 30.0 if name == "rotation" else 1.0})(images[..., :channels], LABELS, 3)
+    out, _ = augmentation(**{name: 30.0 if name == "rotation" else 1.0})(images[..., :channels], LABELS, 3, SIZE)
     assert out.shape == (4, channels, 6, 5)
     assert out.min() >= 0
     assert out.max() <= 1
 
 
-@pytest.mark.parametrize("name", ["rotation", "translation", "scale", "color", "erasing", "mixup", "cutmix"])
+@pytest.mark.parametrize(
+    "name", ["rotation", "translation", "scale", "lighting", "color", "erasing", "mixup", "cutmix"]
+)
 def test_each_change_changes_images(images, name):
     torch.manual_seed(1)
-    out, _ = augmentation(**{name: 30.0 if name == "rotation" else 0.9})(images, LABELS, 3)
+    out, _ = augmentation(**{name: 30.0 if name == "rotation" else 0.9})(images, LABELS, 3, SIZE)
     assert not torch.allclose(out, images.permute(0, 3, 1, 2) / 255)
 
 
@@ -205,22 +250,57 @@ def test_chance_decides_how_a_batch_is_mixed(images, monkeypatch, chance, done):
     monkeypatch.setattr(torch, "rand", lambda size: torch.tensor(chance, dtype=torch.float64))
     for name in ("mixup", "cutmix"):
         monkeypatch.setattr(f"src.datamodules.images.augmentation.{name}", lambda *given, name=name: name)
-    mixed = augmentation(mixup=0.3, cutmix=0.2)(images, LABELS, 3)
+    mixed = augmentation(mixup=0.3, cutmix=0.2)(images, LABELS, 3, SIZE)
     assert mixed == done if done else mixed[1] is LABELS
 
 
 def test_without_mixing_no_chance_is_drawn(images):
     before = torch.get_rng_state()
-    augmentation()(images, LABELS, 3)
+    augmentation()(images, LABELS, 3, SIZE)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_seed_decides_what_comes_out(images):
     changing = augmentation(flip=True, crop_padding=2, rotation=10.0, color=0.2, erasing=0.5, mixup=1.0)
     torch.manual_seed(3)
-    first = changing(images, LABELS, 3)[0]
+    first = changing(images, LABELS, 3, SIZE)[0]
     torch.manual_seed(3)
-    assert torch.equal(changing(images, LABELS, 3)[0], first)
+    assert torch.equal(changing(images, LABELS, 3, SIZE)[0], first)
+
+
+def test_a_crop_of_everything_is_what_validation_sees():
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (4, 12, 12, 3), dtype=torch.uint8)
+    whole = augmentation(crop_scale=(1.0, 1.0))(images, LABELS, 3, (6, 5))[0]
+    assert torch.equal(whole, scale(images.permute(0, 3, 1, 2), (6, 5)))
+
+
+def test_crops_have_the_size_asked_for_and_stay_bytes():
+    images = torch.randint(0, 256, (4, 12, 9, 3), dtype=torch.uint8)
+    out, _ = augmentation(crop_scale=(0.3, 1.0), crop_padding=1, flip=True)(images, LABELS, 3, (6, 5))
+    assert (out.dtype, out.shape) == (torch.uint8, (4, 3, 6, 5))
+
+
+def test_about_half_of_the_crops_are_mirrored_only_with_flip():
+    torch.manual_seed(0)
+    ramp = torch.arange(8, dtype=torch.uint8).mul(30).view(1, 1, 8, 1).expand(1000, 8, 8, 3)
+    labels = torch.zeros(1000, dtype=torch.long)
+    for flip, low, high in ((True, 0.45, 0.55), (False, 0, 0)):
+        out, _ = augmentation(crop_scale=(0.5, 1.0), flip=flip)(ramp, labels, 3, (4, 4))
+        mirrored = (out[:, 0, 0, 0] > out[:, 0, 0, -1]).float().mean()
+        assert low <= mirrored <= high
+
+
+@pytest.mark.parametrize("scale", [(0.0, 1.0), (0.5, 0.4), (0.5, 1.1)])
+def test_crops_of_nothing_or_of_more_than_all_are_refused(scale):
+    with pytest.raises(ValueError, match="crop_scale must be two shares from above 0 to 1, got"):
+        augmentation(crop_scale=scale)
+
+
+@pytest.mark.parametrize("ratio", [(0.0, 1.0), (2.0, 1.0)])
+def test_crop_ratios_that_are_none_are_refused(ratio):
+    with pytest.raises(ValueError, match="crop_ratio must be two positive numbers, the smaller first, got"):
+        augmentation(crop_ratio=ratio)
 
 
 def test_a_padding_as_large_as_the_image_is_refused(images):
@@ -234,7 +314,7 @@ def test_a_negative_padding_is_refused():
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])
-@pytest.mark.parametrize("name", ["translation", "scale", "color", "erasing", "mixup", "cutmix"])
+@pytest.mark.parametrize("name", ["translation", "scale", "lighting", "color", "erasing", "mixup", "cutmix"])
 def test_a_share_beyond_0_and_1_is_refused(name, share):
     with pytest.raises(ValueError, match=f"augmentation.{name} must be within 0 and 1, got {share}"):
         augmentation(**{name: share})

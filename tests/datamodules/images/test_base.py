@@ -3,7 +3,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from src.datamodules.images.base import ImageData, resize
+from src.datamodules.images.base import ImageData
 from src.datamodules.images.split import ImageSplit
 from tests.support.make_data import image_settings, make_images, make_labels
 
@@ -148,7 +148,7 @@ def test_keeping_on_the_device_yields_the_same_batches(trainer):
 
 
 def test_only_training_batches_are_augmented(trainer):
-    data = shapes(augmentation=lambda images, labels, num_classes: (images.permute(0, 3, 1, 2) * 0, labels))
+    data = shapes(augmentation=lambda images, labels, num_classes, size: (images.permute(0, 3, 1, 2) * 0, labels))
     data.trainer = trainer
     batch = next(iter(data.val_dataloader()))
     assert torch.equal(data.on_after_batch_transfer(batch, 0)[0], batch[0].permute(0, 3, 1, 2))
@@ -165,9 +165,12 @@ def test_training_images_are_scaled_to_train_size(trainer):
     assert images.shape == (4, 2, 3, 3)
 
 
-def test_resizing_brings_bytes_to_floats_within_0_and_1():
-    images = torch.tensor([[0, 255], [0, 255]], dtype=torch.uint8).expand(1, 3, 2, 2)
-    assert resize(images, 1).flatten().tolist() == pytest.approx([0.5, 0.5, 0.5])
+@pytest.mark.parametrize("stage", ["TRAINING", "VALIDATING"])
+def test_larger_images_reach_the_net_in_its_size(trainer, stage):
+    data = shapes()
+    data.image_size, data.trainer = 3, trainer
+    trainer.state.stage = getattr(pl.trainer.states.RunningStage, stage)
+    assert data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)[0].shape == (4, 2, 3, 3)
 
 
 def test_a_wrong_class_name_fails_before_any_file_is_read():

@@ -146,6 +146,31 @@ def test_another_size_or_colour_makes_a_new_key(root, changes):
     assert decoded(root, **changes).cache.path.stem.split("-")[-1] != decoded(root).cache.path.stem.split("-")[-1]
 
 
+def test_the_way_to_a_square_is_in_the_key_and_the_pixels(root):
+    folder = built(root, resize="pad")
+    assert folder.cache.path != decoded(root).cache.path
+    expected = read_image(root / folder.files[0], 6, 3, resize="pad")
+    assert np.array_equal(folder.read()["train"].images[0].numpy(), expected)
+
+
+def test_the_size_of_the_cache_is_told_before_decoding(root, capsys):
+    built(root, image_size=200)
+    cache = root.parent / "cache" / "images"
+    assert capsys.readouterr().out.startswith(f"14 images of 200x200x3 take 1.7 MB in {cache}\n")  # 14 * 120,000 bytes
+    built(root, image_size=200)
+    assert "MB" not in capsys.readouterr().out
+
+
+def test_a_cache_larger_than_allowed_is_refused_with_ways_out(root):
+    message = (
+        "14 images of 200x200x3 take 1.7 MB, more than datamodule.max_cache_mb=1: lower datamodule.cache_size or "
+        "image_size, or raise max_cache_mb"
+    )
+    with pytest.raises(ValueError, match=message):
+        built(root, image_size=200, max_cache_mb=1)
+    assert not [path for path in (root.parent / "cache" / "images").iterdir() if path.is_dir()]
+
+
 def test_a_moved_folder_keeps_its_key(root, tmp_path):
     before = decoded(root).cache.path.name
     (tmp_path / "elsewhere").mkdir()

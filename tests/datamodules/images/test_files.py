@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
+from src.datamodules.images import files
 from src.datamodules.images.files import FORMATS, SUFFIXES, counted, list_images, printable, read_image
 
 
@@ -99,13 +100,42 @@ def test_the_middle_of_a_high_image_is_cut_out(tmp_path):
     assert read_image(saved(tmp_path / "a.png", high), 2, 1)[..., 0].tolist() == [[50, 50], [60, 60]]
 
 
+def test_squashed_a_wide_image_keeps_its_edges(tmp_path):
+    wide = np.repeat(np.array([[0] * 30 + [255] * 60 + [0] * 30], np.uint8), 30, axis=0)
+    row = read_image(saved(tmp_path / "a.png", wide), 12, 1, resize="squash")[6, :, 0]
+    assert row[:2].max() < 20
+    assert row[4:8].min() > 235
+    assert row[-2:].max() < 20
+
+
+def test_padded_a_wide_image_is_whole_between_black_borders(tmp_path, colours):
+    image = read_image(saved(tmp_path / "a.png", colours), 30, 3, resize="pad")
+    assert image[:5].max() == image[25:].max() == 0
+    assert np.array_equal(image[5:25], np.asarray(Image.fromarray(colours).resize((30, 20))))
+
+
+def test_padded_a_thin_image_keeps_a_pixel(tmp_path):
+    image = read_image(saved(tmp_path / "a.png", np.full((1, 200, 3), 77, np.uint8)), 8, 3, resize="pad")
+    assert (image[..., 0] == 77).sum(1).tolist() == [0, 0, 0, 8, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
+def test_a_huge_image_becomes_a_square_in_the_same_way(tmp_path, colours, resize, monkeypatch):
+    path = saved(tmp_path / "a.png", colours)
+    expected = read_image(path, 9, 3, resize=resize)
+    monkeypatch.setattr(files, "LARGE", 100)
+    assert np.array_equal(read_image(path, 9, 3, resize=resize), expected)
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
 @pytest.mark.parametrize("size", [(40, 60), (13, 7), (8, 8), (3, 200)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_any_size_becomes_a_square_of_bytes(tmp_path, size, channels):
-    image = read_image(saved(tmp_path / "a.png", np.full((*size, 3), 77, np.uint8)), 8, channels)
+def test_any_size_becomes_a_square_of_bytes(tmp_path, size, channels, resize):
+    image = read_image(saved(tmp_path / "a.png", np.full((*size, 3), 77, np.uint8)), 8, channels, resize=resize)
     assert image.shape == (8, 8, channels)
     assert image.dtype == np.uint8
-    assert (image == 77).all()
+    assert set(np.unique(image)) <= ({0, 77} if resize == "pad" else {77})
+    assert 77 in image
 
 
 def test_a_large_jpeg_decoded_small_looks_like_one_decoded_whole(tmp_path):

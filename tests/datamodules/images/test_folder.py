@@ -12,6 +12,9 @@ def image_folder(tmp_path):
         settings = {
             "folder": "pets",
             "image_size": 6,
+            "cache_size": None,
+            "resize": "crop",
+            "max_cache_mb": None,
             "channels": 3,
             "on_corrupt": "raise",
             "max_pixels": 9999,
@@ -97,4 +100,32 @@ def test_a_single_class_is_refused(image_folder, tmp_path):
 def test_a_wrong_choice_is_refused(image_folder, wrong):
     (name, value), *_ = wrong.items()
     with pytest.raises(ValueError, match=f"image_size must be positive.*{name}={value!r}"):
+        image_folder(**wrong)
+
+
+def test_the_net_sees_image_size_of_what_is_cached_at_cache_size(image_folder, tmp_path):
+    write(tmp_path, train=4, test=2)
+    data = image_folder(cache_size=8)
+    assert data.splits["train"].images.shape[1:] == (8, 8, 3)
+    assert (data.spec["image_size"], data.spec["cache_size"]) == ([6, 6], 8)
+    images, _ = data.on_after_batch_transfer(next(iter(data.val_dataloader())), 0)
+    assert images.shape[2:] == (6, 6)
+
+
+def test_a_spec_of_the_usual_squares_is_that_of_older_checkpoints(image_folder, tmp_path):
+    write(tmp_path, train=4, test=2)
+    assert {"cache_size", "resize"}.isdisjoint(image_folder().spec)
+    assert image_folder(resize="squash").spec["resize"] == "squash"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"cache_size": 5}, "cache_size must be null or at least image_size, got cache_size=5, image_size=6"),
+        ({"resize": "stretch"}, "resize must be one of crop, squash, pad, got stretch"),
+        ({"max_cache_mb": 0}, "max_cache_mb must be null or positive, got 0"),
+    ],
+)
+def test_a_wrong_way_to_squares_is_refused(image_folder, wrong, message):
+    with pytest.raises(ValueError, match=message):
         image_folder(**wrong)
