@@ -75,7 +75,9 @@ class Task:
         choices = {"net": self.net, "lr": lr, "lr_ratio": 1.0, "compile": False}
         choices |= {group: chosen(group, getattr(self, group)) for group in ("optimizer", "scheduler")}
         if "image_size" in self.data.spec:
-            model = ImageClassifier(label_smoothing=self.label_smoothing, flip_tta=False, backbone=None, **choices)
+            model = ImageClassifier(
+                label_smoothing=self.label_smoothing, regression_loss="mse", flip_tta=False, backbone=None, **choices
+            )
         else:
             model = SimpleModel(criterion=self.data.criterion, **choices)
         model.hparams["spec"] = self.data.spec

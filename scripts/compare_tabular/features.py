@@ -12,7 +12,8 @@ from torch import nn
 
 from src.datamodules.tables.encoded import TableRows
 from src.datamodules.tables.processing import TableProcessing
-from src.models.tables.scores import class_scores, regression_scores
+from src.models.row_scores import regression_scores
+from src.models.tables.scores import class_scores
 
 MAX_LEVELS = 255  # of a native category in HistGradientBoosting
 TARGET_TYPES = {"binary": "binary", "multiclass": "multiclass", "regression": "continuous"}

@@ -51,6 +51,7 @@ MIGRATIONS: list[Migration] = [
     Migration(
         added={
             "src.callbacks.stop_signals.StopSignals": {"save_every_minutes": 10},  # changes no result
+            "src.models.images.classifier.ImageClassifier": {"regression_loss": "mse"},  # they did only classes
             **{data: {"global_batch_size": None} for data in (*IMAGES, *TABLES, *TEXTS)},
             # Larger files were read before; no result changes without them.
             "src.datamodules.images.folder.ImageFolder": {

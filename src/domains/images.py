@@ -4,9 +4,9 @@ from src.core.domains import Domain
 
 DOMAIN = Domain(
     name="images",
-    model="an image classifier",
+    model="an image model",
     spec_key="image_size",
-    scores=("accuracy", "loss"),
+    scores=("accuracy", "mean_average_precision", "r2", "loss"),
     asked_by="input",
     suffixes="src.datamodules.images.files.SUFFIXES",
     check="src.predict.images.check",

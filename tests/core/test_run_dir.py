@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from src.core.errors import ConfigError
-from src.core.run_dir import RunDir, own_run_dir, removed_if_empty
+from src.core.run_dir import RunDir, own_run_dir, removed_if_empty, show_results
 from tests.support.programs import ROOT, program_without_torch
 
 HOLD = """
@@ -247,3 +247,11 @@ def test_a_failed_run_removes_nothing_from_a_folder_with_files(tmp_path):
     write(tmp_path, "old/config.yaml")
     fail_after_writing(tmp_path / "old", "environment.json")
     assert {"config.yaml", "environment.json"} <= set(os.listdir(tmp_path / "old"))
+
+
+def test_a_long_name_of_a_score_stands_clear_of_its_value(tmp_path, capsys):
+    show_results(str(tmp_path), {"test/average_precision_triangle": 0.5, "test/loss": 0.25})
+    long, short, _ = capsys.readouterr().out.splitlines()
+    assert long == "test/average_precision_triangle 0.5000"
+    assert short.split() == ["test/loss", "0.2500"]
+    assert short.index("0.2500") == long.index("0.5000")

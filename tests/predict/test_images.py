@@ -246,7 +246,7 @@ def test_a_device_that_is_not_there_is_refused():
 
 @pytest.mark.parametrize("question", ["prompt=hello", "input=new.csv"])
 def test_a_classifier_answers_no_other_question(checkpoint, question):
-    with pytest.raises(ConfigError, match=f"the checkpoint holds an image classifier: it cannot answer {question}"):
+    with pytest.raises(ConfigError, match=f"the checkpoint holds an image model: it cannot answer {question}"):
         predict.run(composed(f"checkpoint={checkpoint}", question, name="predict"))
 
 

@@ -55,6 +55,7 @@ def classifier(**changes):
         "lr": 0.1,
         "lr_ratio": 1.0,
         "label_smoothing": 0.0,
+        "regression_loss": "mse",
         "flip_tta": False,
         "backbone": None,
         "compile": False,

@@ -23,6 +23,7 @@ CONFIG = {
     "lr": 0.1,
     "lr_ratio": 1.0,
     "label_smoothing": 0.0,
+    "regression_loss": "mse",
     "flip_tta": False,
     "backbone": None,
     "compile": False,

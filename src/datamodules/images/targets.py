@@ -44,8 +44,13 @@ def balanced_groups(labels: Tensor, task: Task) -> np.ndarray:
 
 def tell_absent(splits: dict[str, ImageSplit], names: list[str]) -> None:
     """Say which labels no image of a split has. Raises ValueError if none has any."""
-    consequences = {"train": "cannot be learned", "valid": "are not in its scores, and keep the threshold 0.5"}
-    for split, consequence in consequences.items():
+    for split, consequence in {
+        "train": "cannot be learned",
+        "valid": "are not in its scores, and keep the threshold 0.5",
+        "test": "are not in its scores",
+    }.items():
+        if split not in splits:
+            continue
         counts = splits[split].own_labels.sum(0).tolist()
         absent = [name for name, count in zip(names, counts, strict=True) if not count]
         if len(absent) == len(names):

@@ -1,40 +1,53 @@
-"""Trains and scores a net that assigns images to classes."""
+"""Trains and scores a net that answers for images: a class, several labels, or numbers."""
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MeanMetric, Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError, MulticlassF1Score
 
 from src.models.base import BaseModel
+from src.models.images.tasks import LOSSES, TASKS, Scores
 from src.models.layer_groups import layer_groups
 from src.training.checkpoint_io import read_checkpoint
 
 
 class ImageClassifier(BaseModel):
-    """Softmax cross-entropy; accuracy, top-5 (with more than 5 classes), macro F1; at test also calibration error.
+    """Assigns images to classes or, as the data's `task` says, gives them several labels or numbers.
 
-    The model normalises images, uint8 or float within [0, 1], with the training set's mean and standard deviation,
-    which its checkpoint keeps.
+    Losses and scores are those of Classification, Multilabel or Regression in src/models/images/tasks.py. The model
+    normalises images, uint8 or float within [0, 1], with the training set's mean and standard deviation, which its
+    checkpoint keeps.
 
     Args:
-        flip_tta: At test, also score the mean of the probabilities of each image and its mirror image.
+        label_smoothing: Share of each label that is spread over all classes, or half of it over present and absent.
+        regression_loss: "mse" or "l1", of the scaled targets; for task=regression only.
+        flip_tta: At test, also score the mean of the answers for each image and its mirror image.
         backbone: Checkpoint of another image classifier to start from; its last layer group is left out.
     """
 
-    statistics = ("mean", "std")  # buffers, saved with the weights
+    # The first two are buffers, saved with the weights; a validation chooses the last.
+    statistics = ("mean", "std", "target_mean", "target_std", "thresholds")
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, label_smoothing: float, flip_tta: bool, backbone: str | None, **base: Any) -> None:
+    def __init__(
+        self,
+        *,
+        label_smoothing: float,
+        regression_loss: Literal["mse", "l1"],
+        flip_tta: bool,
+        backbone: str | None,
+        **base: Any,
+    ) -> None:
         super().__init__(**base)
+        if regression_loss not in LOSSES:
+            raise ValueError(f"model.regression_loss must be mse or l1, got {regression_loss}")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"model.label_smoothing must be within [0, 1), got {label_smoothing}")
         self.label_smoothing = label_smoothing
+        self.regression_loss = regression_loss
         self.flip_tta = flip_tta
         self.backbone = backbone
 
@@ -47,10 +60,16 @@ class ImageClassifier(BaseModel):
         self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(spec["std"]).view(1, -1, 1, 1))
-        self.val_scores = _scores(spec["num_classes"]).clone(prefix="val/")
-        self.test_scores = _scores(spec["num_classes"], calibration=True).clone(prefix="test/")
+        task = TASKS[spec.get("task", "classification")]  # older checkpoints name none
+        self.task = task(spec, label_smoothing=self.label_smoothing, regression_loss=self.regression_loss)
+        self.val_scores, self.test_scores = self.task.scores("val"), self.task.scores("test")
         if self.flip_tta:
-            self.tta_accuracy = MulticlassAccuracy(spec["num_classes"], average="micro")
+            self.tta_scores = self.task.tta_scores()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        if self.net is not None:
+            self.task.spec = self.hparams["spec"]
 
     def configure_optimizers(self) -> Any:
         # Here, because only now a training begins and it is known whether a checkpoint brings all weights.
@@ -83,66 +102,65 @@ class ImageClassifier(BaseModel):
                 value.copy_(saved[f"net.{name}"])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits, (batch, classes), of images, (batch, channels, height, width), uint8 or float in [0, 1]."""
+        """Return the net's outputs: logits, or scaled values.
+
+        Args:
+            images: (batch, channels, height, width), uint8 or float within [0, 1].
+
+        Returns:
+            (batch, classes or targets).
+        """
         assert self.net is not None
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
         # One pass over the pixels: (x / scale - mean) / std
         normalised = (images - self.mean * scale) / (self.std * scale)
         return self.net(normalised.contiguous(memory_format=torch.channels_last))
 
+    def predict(self, images: Tensor, flip_tta: bool = False) -> Tensor:
+        """Return probabilities of classes or labels, or values in their own units: float32 (batch, classes or targets).
+
+        Args:
+            images: as in `forward`.
+            flip_tta: Whether to answer with the mean over each image and its mirror image.
+        """
+        views = [images, images.flip(3)] if flip_tta else [images]
+        return torch.stack([self.task.answers(self(view).float()) for view in views]).mean(0)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        images, targets = batch
-        loss = F.cross_entropy(self(images).float(), targets, label_smoothing=self.label_smoothing)
+        images, labels = batch
+        loss = self.task.loss(self(images).float(), labels)
         self.log_loss(loss, len(images))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._score(self.val_scores, *batch)
+        images, labels = batch
+        self.val_scores.update(self(images).float(), labels)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, labels = batch
-        logits = self._score(self.test_scores, images, labels)
+        outputs = self(images).float()
+        self.test_scores.update(outputs, labels)
         if self.flip_tta:
-            probabilities = (logits.softmax(1) + self(images.flip(3)).float().softmax(1)) / 2
-            self.tta_accuracy(probabilities, labels)
-            self.log("test/accuracy_flip_tta", self.tta_accuracy, on_epoch=True)
-
-    def _score(self, scores: MetricCollection, images: Tensor, labels: Tensor) -> Tensor:
-        logits = self(images).float()
-        scores["loss"].update(F.cross_entropy(logits, labels, reduction="none"))
-        for name, metric in scores.items(keep_base=True):
-            if name != "loss":
-                metric.update(logits, labels)
-        return logits
+            mirrored = self(images.flip(3)).float()
+            self.tta_scores.update((self.task.answers(outputs) + self.task.answers(mirrored)) / 2, labels)
 
     def on_validation_epoch_end(self) -> None:
-        self._log_scores(self.val_scores)
+        scores = self._computed(self.val_scores)
+        thresholds = scores.pop("thresholds", None)
+        if thresholds is not None and self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            # A new dict: the datamodule holds the old one.
+            self.task.spec = self.hparams["spec"] = {**self.hparams["spec"], "thresholds": thresholds.tolist()}
+        self._log_scores("val", scores)
 
     def on_test_epoch_end(self) -> None:
-        self._log_scores(self.test_scores)
+        scores = self._computed(self.test_scores)
+        self._log_scores("test", scores | (self._computed(self.tta_scores) if self.flip_tta else {}))
 
-    def _log_scores(self, scores: MetricCollection) -> None:
-        # The values are already those of all ranks; sync_dist only tells Lightning.
-        self.log_dict(scores.compute(), prog_bar=True, sync_dist=True)
+    def _computed(self, scores: Scores) -> dict[str, Tensor]:
+        found = scores.compute()
         scores.reset()
+        return found
 
-
-class _CalibrationError(MulticlassCalibrationError):
-    """The calibration error of logits. torchmetrics' own takes logits within [0, 1] for probabilities."""
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(preds.softmax(1), target)
-
-
-def _scores(num_classes: int, calibration: bool = False) -> MetricCollection:
-    """Return metrics that are exact for batches of any size and for any number of ranks."""
-    scores: dict[str, Metric | MetricCollection] = {
-        "loss": MeanMetric(nan_strategy="disable"),  # a NaN loss must be seen
-        "accuracy": MulticlassAccuracy(num_classes, average="micro"),
-        "macro_f1": MulticlassF1Score(num_classes, average="macro"),
-    }
-    if num_classes > 5:
-        scores["top5_accuracy"] = MulticlassAccuracy(num_classes, average="micro", top_k=5)
-    if calibration:
-        scores["calibration_error"] = _CalibrationError(num_classes)
-    return MetricCollection(scores, compute_groups=False)
+    def _log_scores(self, stage: str, scores: dict[str, Tensor]) -> None:
+        # The values are already those of all ranks; sync_dist only tells Lightning.
+        self.log_dict({f"{stage}/{name}": score for name, score in scores.items()}, prog_bar=True, sync_dist=True)

@@ -1,40 +1,9 @@
-"""Scores of a table's predictions over all rows at once: exact for any batches and ranks."""
-
-from collections.abc import Callable
+"""Scores of a table's classes over all rows at once."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
-from torchmetrics.utilities import dim_zero_cat
-
-
-class TabularScores(Metric):
-    """Keeps all predictions and targets, 4 bytes per number, and scores them at the end, on the CPU in float64.
-
-    Args:
-        score: Returns named scores of predictions, (rows, outputs), and targets.
-    """
-
-    predictions: list[Tensor]
-    targets: list[Tensor]
-
-    def __init__(self, score: Callable[[Tensor, Tensor], dict[str, Tensor]]) -> None:
-        super().__init__()
-        self.score = score
-        self.add_state("predictions", default=[], dist_reduce_fx="cat")
-        self.add_state("targets", default=[], dist_reduce_fx="cat")
-
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Keep a batch."""
-        self.predictions.append(predictions)
-        self.targets.append(targets)
-
-    def compute(self) -> dict[str, Tensor]:
-        """Return the scores of all rows."""
-        predictions, targets = dim_zero_cat(self.predictions).cpu().double(), dim_zero_cat(self.targets).cpu()
-        return {name: score.float() for name, score in self.score(predictions, targets).items()}
 
 
 def class_scores(log_probabilities: Tensor, classes: Tensor) -> dict[str, Tensor]:
@@ -66,19 +35,3 @@ def area_under_roc(scores: Tensor, positive: Tensor) -> Tensor:
     num_positive = positive.sum()
     above = ranks[positive].sum() - num_positive * (num_positive + 1) / 2
     return above / (num_positive * (~positive).sum())
-
-
-def regression_scores(predictions: Tensor, targets: Tensor, names: list[str]) -> dict[str, Tensor]:
-    """Return RMSE and MAE, and if all targets are positive RMSPE and MAPE, the same of relative errors.
-
-    Several targets give the means over the targets, and each target's own scores as `rmse_NAME`.
-    """
-    errors = predictions - targets
-    by_target = {"rmse": errors.square().mean(0).sqrt(), "mae": errors.abs().mean(0)}
-    if (targets > 0).all():
-        relative = errors / targets
-        by_target |= {"rmspe": relative.square().mean(0).sqrt(), "mape": relative.abs().mean(0)}
-    scores = {name: values.mean() for name, values in by_target.items()}
-    if len(names) > 1:
-        scores |= {f"{score}_{n}": v for score, values in by_target.items() for n, v in zip(names, values, strict=True)}
-    return scores

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from src.models.base import BaseModel
-from src.models.tables.scores import TabularScores, class_scores, regression_scores
+from src.models.row_scores import RowScores, regression_scores
+from src.models.tables.scores import class_scores
 
 NET_SPEC = ("category_sizes", "num_continuous", "num_outputs", "continuous_bins", "target_range")
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss}
@@ -56,7 +57,7 @@ class TabularModel(BaseModel):
         if weights is not None and len(weights) != len(classes):
             raise ValueError(f"model.class_weights must have one number for each of {classes}, got {weights}")
         self.register_buffer("loss_weights", None if weights is None else torch.tensor(weights), persistent=False)
-        self.val_scores, self.test_scores = TabularScores(self._scores), TabularScores(self._scores)
+        self.val_scores, self.test_scores = RowScores(self._scores), RowScores(self._scores)
 
     def forward(self, categories: Tensor, continuous: Tensor) -> Tensor:
         """Return the net's outputs: (batch, outputs) or (batch, members, outputs)."""
@@ -109,7 +110,7 @@ class TabularModel(BaseModel):
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
         self._score(self.test_scores, *batch)
 
-    def _score(self, scores: TabularScores, categories: Tensor, continuous: Tensor, targets: Tensor) -> None:
+    def _score(self, scores: RowScores, categories: Tensor, continuous: Tensor, targets: Tensor) -> None:
         scores.update(self._predictions(self._members(categories, continuous)), targets)
 
     def _scores(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -125,7 +126,7 @@ class TabularModel(BaseModel):
     def on_test_epoch_end(self) -> None:
         self._log_scores("test", self.test_scores)
 
-    def _log_scores(self, stage: str, scores: TabularScores) -> None:
+    def _log_scores(self, stage: str, scores: RowScores) -> None:
         named = {f"{stage}/{name}": score for name, score in scores.compute().items()}
         scores.reset()
         # The values are already those of all ranks; sync_dist only tells Lightning.

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 from torchmetrics.functional.classification import binary_auroc, multiclass_auroc
 
-from src.models.tables.scores import TabularScores, area_under_roc, class_scores, regression_scores
+from src.models.tables.scores import area_under_roc, class_scores
 
 
 def logs(*probabilities):
@@ -57,31 +57,3 @@ def test_calibration_error_of_two_classes_by_hand():
 def test_calibration_error_of_many_classes_by_hand():
     scores = class_scores(logs([0.8, 0.1, 0.1], [0.1, 0.1, 0.8]), torch.tensor([0, 0]))
     assert scores["calibration_error"].item() == pytest.approx(0.3)  # half right, at a confidence of 0.8
-
-
-def test_errors_by_hand():
-    scores = regression_scores(torch.tensor([[2.0], [8.0]]), torch.tensor([[1.0], [10.0]]), ["sales"])
-    assert {name: round(score.item(), 4) for name, score in scores.items()} == {
-        "rmse": 1.5811,  # of 1 and 2
-        "mae": 1.5,
-        "rmspe": 0.7211,  # of 1 and 0.2
-        "mape": 0.6,
-    }
-
-
-def test_relative_errors_need_positive_targets():
-    assert list(regression_scores(torch.ones(2, 1), torch.tensor([[0.0], [1.0]]), ["sales"])) == ["rmse", "mae"]
-
-
-def test_several_targets_have_scores_of_their_own_beside_the_mean():
-    scores = regression_scores(torch.tensor([[1.0, 5.0]]), torch.tensor([[0.0, 2.0]]), ["sales", "visits"])
-    assert scores == {"rmse": 2, "mae": 2, "rmse_sales": 1, "rmse_visits": 3, "mae_sales": 1, "mae_visits": 3}
-
-
-def test_scores_do_not_depend_on_the_batches():
-    probabilities, classes = torch.rand(11, 2).log_softmax(1), torch.arange(11) % 2
-    whole, parts = TabularScores(class_scores), TabularScores(class_scores)
-    whole.update(probabilities, classes)
-    for rows in (slice(0, 4), slice(4, 9), slice(9, 11)):
-        parts.update(probabilities[rows], classes[rows])
-    assert parts.compute() == whole.compute()

@@ -1,0 +1,64 @@
+"""Scores of a model's outputs over all rows at once: exact for any batches and ranks."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+
+class RowScores(Metric):
+    """Keeps all predictions and targets, 4 bytes per number, and scores them at the end, on the CPU in float64.
+
+    Args:
+        score: Returns named scores of predictions, (rows, outputs), and targets.
+    """
+
+    predictions: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self, score: Callable[[Tensor, Tensor], dict[str, Tensor]]) -> None:
+        super().__init__()
+        self.score = score
+        self.add_state("predictions", default=[], dist_reduce_fx="cat")
+        self.add_state("targets", default=[], dist_reduce_fx="cat")
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Keep a batch."""
+        self.predictions.append(predictions)
+        self.targets.append(targets)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the scores of all rows."""
+        predictions, targets = dim_zero_cat(self.predictions).cpu().double(), dim_zero_cat(self.targets).cpu()
+        return {name: score.float() for name, score in self.score(predictions, targets).items()}
+
+
+def regression_scores(predictions: Tensor, targets: Tensor, names: list[str]) -> dict[str, Tensor]:
+    """Return R2, RMSE and MAE, and if all targets are positive RMSPE and MAPE, the same of relative errors.
+
+    R2 is the explained share of the targets' variance; of targets that are all the same, 1 if every prediction is exact
+    and else 0. Several targets give the means over the targets, and each target's own scores as `rmse_NAME`.
+
+    Args:
+        predictions, targets: (rows, targets), in the targets' units.
+        names: of the targets.
+    """
+    errors = predictions - targets
+    squares = errors.square().mean(0)
+    by_target = {"r2": _explained(squares, targets), "rmse": squares.sqrt(), "mae": errors.abs().mean(0)}
+    if (targets > 0).all():
+        relative = errors / targets
+        by_target |= {"rmspe": relative.square().mean(0).sqrt(), "mape": relative.abs().mean(0)}
+    scores = {name: values.mean() for name, values in by_target.items()}
+    if len(names) > 1:
+        scores |= {f"{score}_{n}": v for score, values in by_target.items() for n, v in zip(names, values, strict=True)}
+    return scores
+
+
+def _explained(squares: Tensor, targets: Tensor) -> Tensor:
+    # Not by a variance of 0, which rounding makes slightly more.
+    is_constant = (targets == targets[:1]).all(0)
+    shares = 1 - squares / torch.where(is_constant, 1, targets.var(0, correction=0))
+    return torch.where(is_constant, (squares == 0).to(squares), shares)
