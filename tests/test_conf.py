@@ -39,6 +39,7 @@ AROUND = {
     "datamodule=image_folder": (*DIGITS, "datamodule.folder=photos", "datamodule.image_size=8"),
     "model=language_model": WIKITEXT,
     "model/net=fast_net": (*DIGITS, "model.net.widths=[4,4,4]"),
+    **{f"model/net=efficientnet_lite{size}": (*DIGITS[:1], "model.net.pretrained=false") for size in (0, 1, 2)},
     "model/net=timm": DIGITS[:1],
     "callbacks=nt_asgd": (*DIGITS, "model/optimizer=sgd", "model/scheduler=constant"),
     "callbacks=progressive_resizing": (*DIGITS, "callbacks.progressive_resizing.sizes=[[0, 6]]"),

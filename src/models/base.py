@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from src.core.migrations import FORMAT_KEY, changes_since, newest_format
 from src.core.output import note
-from src.models.layer_groups import layer_groups, norm_parameters
+from src.models.layer_groups import body_parameters, layer_groups, norm_parameters
 
 
 class BaseModel(pl.LightningModule):
@@ -59,6 +59,7 @@ class BaseModel(pl.LightningModule):
         self._frozen: list[nn.Parameter] = []
         self.schedule_steps: int | None = None  # known and needed only while fitting
         self._saved_steps: int | None = None
+        self._has_begun = False
 
     def build(self, spec: dict[str, Any]) -> None:
         """Make `self.net` and everything else that depends on the data."""
@@ -87,7 +88,16 @@ class BaseModel(pl.LightningModule):
         if self.compile_net:
             self.net.compile()
 
+    def load_start(self) -> None:
+        """Load the weights that a training without a checkpoint starts from: by the net's `load_pretrained()`."""
+        if load := getattr(self.net, "load_pretrained", None):
+            load()
+
     def configure_optimizers(self) -> Any:
+        # Here, because only now a training begins and it is known whether a checkpoint brings all weights.
+        if not self._has_begun and not self.trainer.ckpt_path:
+            self.load_start()
+        self._has_begun = True
         optimizer = self.make_optimizer(self.parameter_groups(), lr=self.lr)
         length = {}
         if named_arguments(self.make_scheduler, {"total_steps": None}):
@@ -161,19 +171,12 @@ class BaseModel(pl.LightningModule):
         return [group for group in groups if group["params"]]
 
     def freeze_body(self) -> None:
-        """Train only the last layer group and all norm layers until `unfreeze_body`.
+        """Train only the last layer group and all norm layers until `unfreeze_body`, see `body_parameters`.
 
-        Frozen parameters stay in the optimizer, which skips parameters without a gradient. Parameters that the net
-        itself froze stay frozen afterwards. Raises ValueError if the net has only one layer group.
+        Frozen parameters stay in the optimizer, which skips parameters without a gradient.
         """
         assert self.net is not None
-        *body, _ = layer_groups(self.net)
-        if not body:
-            raise ValueError(f"freezing needs a net of two layer groups or more, {type(self.net).__name__} has one")
-        for group in body:
-            norms = norm_parameters(group)
-            parameters = [p for module in group for p in module.parameters() if id(p) not in norms]
-            self._frozen += [p for p in parameters if p.requires_grad]
+        self._frozen += body_parameters(self.net)
         for parameter in self._frozen:
             parameter.requires_grad_(False)
 

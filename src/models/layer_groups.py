@@ -1,8 +1,12 @@
 """Groups of layers from input to output, for freezing and for learning rates that grow with depth."""
 
-from torch import nn
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
 
 from src.core.internals import NormWithStatistics
+from src.core.sharding import placed_like
 
 # torch 2.3, which torchtext needs, has no RMSNorm.
 NORMS = (NormWithStatistics, nn.LayerNorm, nn.GroupNorm, getattr(nn, "RMSNorm", nn.LayerNorm))
@@ -32,3 +36,38 @@ def norm_parameters(modules: list[nn.Module]) -> set[int]:
     """Return the ids of the parameters of all norm layers within the modules."""
     norms = (m for module in modules for m in module.modules() if isinstance(m, NORMS))
     return {id(parameter) for norm in norms for parameter in norm.parameters()}
+
+
+def body_parameters(net: nn.Module) -> list[nn.Parameter]:
+    """Return what freezing the body keeps from training: all groups' parameters but the last's and those of norms.
+
+    What the net itself keeps from training is not among them. Raises ValueError if the net has only one layer group.
+    """
+    *body, _ = layer_groups(net)
+    if not body:
+        raise ValueError(f"freezing needs a net of two layer groups or more, {type(net).__name__} has one")
+    modules = [module for group in body for module in group]
+    norms = norm_parameters(modules)
+    parameters = (parameter for module in modules for parameter in module.parameters())
+    return [parameter for parameter in parameters if parameter.requires_grad and id(parameter) not in norms]
+
+
+def load_body(net: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Copy all weights and statistics except the last layer group's.
+
+    Args:
+        net: the net that gets them.
+        weights: by their names in the net; more are left alone.
+        source: where they come from, for the message.
+
+    Raises:
+        ValueError: one is missing, or has another shape.
+    """
+    head = {id(value) for module in layer_groups(net)[-1] for value in module.state_dict(keep_vars=True).values()}
+    own = {name: value for name, value in net.state_dict(keep_vars=True).items() if id(value) not in head}
+    wrong = [name for name, value in own.items() if name not in weights or weights[name].shape != value.shape]
+    if wrong:
+        raise ValueError(f"{source} is of another net: {len(wrong)} weights differ, such as {wrong[0]}")
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(placed_like(weights[name], value))

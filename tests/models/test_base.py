@@ -187,7 +187,8 @@ def test_compile_compiles_the_net_and_is_not_the_default(monkeypatch):
 
 @pytest.mark.parametrize(("validates_every", "frequency"), [(1, 1), (3, 3), (None, 1)])
 def test_reduce_on_plateau_steps_as_often_as_the_training_validates(validates_every, frequency):
-    model = with_trainer(built(classifier(scheduler=ReduceLROnPlateau)), check_val_every_n_epoch=validates_every)
+    model = built(classifier(scheduler=ReduceLROnPlateau))
+    with_trainer(model, check_val_every_n_epoch=validates_every, ckpt_path=None)
     settings = model.configure_optimizers()["lr_scheduler"]
     assert (settings["interval"], settings["frequency"], settings["monitor"]) == ("epoch", frequency, "val/loss")
 

@@ -3,9 +3,10 @@ from functools import partial
 import pytest
 import torch
 
+from src.models.images.cnn_small import CNNSmall
 from src.models.images.mlp import MLP
 from src.models.schedules import flat_cosine
-from tests.support.tiny import SPEC, TinyImages, built, classifier, trainer
+from tests.support.tiny import SPEC, AtBatch, TinyImages, built, classifier, trainer
 
 FLAT_COSINE = partial(flat_cosine, warmup_fraction=0.0, flat_fraction=0.5, final_ratio=0.0)
 
@@ -134,3 +135,48 @@ def test_weights_may_be_missing_or_left_over_or_of_another_shape():
     for saved, name in zip(others, [first, first, "left"], strict=True):
         with pytest.raises(ValueError, match=f"another net: 1 weights differ, such as {name}; choose its model"):
             loaded(model, SPEC, state_dict=saved)
+
+
+class Pretrained(CNNSmall):
+    """Counts how often its pretrained weights, a head bias of 5, are loaded."""
+
+    loads = 0
+
+    def load_pretrained(self):
+        type(self).loads += 1
+        torch.nn.init.constant_(self.head.bias, 5)
+
+
+@pytest.fixture
+def pretrained():
+    Pretrained.loads = 0
+    return lambda: classifier(net=partial(Pretrained, widths=[4, 7]))
+
+
+def test_a_training_that_begins_starts_from_pretrained_weights(pretrained):
+    model = pretrained()
+    seen = AtBatch(lambda trainer, model: model.net.head.bias.tolist())
+    trainer(1, seen).fit(model, TinyImages())
+    assert seen.values[0] == [5, 5, 5]
+    assert seen.values[1] != [5, 5, 5]
+
+
+def test_pretrained_weights_are_loaded_once_though_optimizers_are_built_again(pretrained):
+    model = pretrained()
+    again = AtBatch(lambda trainer, model: model.configure_optimizers())
+    trainer(1, again).fit(model, TinyImages())
+    assert Pretrained.loads == 1
+
+
+def test_to_resume_or_score_needs_no_pretrained_weights(pretrained, tmp_path):
+    path = trained_checkpoint(tmp_path / "a.ckpt", pretrained())
+    assert Pretrained.loads == 1
+    trainer(2).fit(pretrained(), TinyImages(), ckpt_path=path, weights_only=True)
+    trainer().test(pretrained(), TinyImages(), ckpt_path=path, weights_only=True, verbose=False)
+    assert Pretrained.loads == 1
+
+
+def test_a_backbone_stands_in_for_pretrained_weights(pretrained, tmp_path):
+    path = trained_checkpoint(tmp_path / "a.ckpt", pretrained())
+    trainer().fit(classifier(net=partial(Pretrained, widths=[4, 7]), backbone=str(path)), TinyImages())
+    assert Pretrained.loads == 1

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from src.models.layer_groups import layer_groups, norm_parameters
+from src.models.layer_groups import layer_groups, load_body, norm_parameters
 
 
 class Grouped(nn.Module):
@@ -60,3 +60,21 @@ def test_own_groups_must_not_hold_another_nets_parameters_instead():
 def test_norm_parameters_are_found_at_any_depth(norm):
     nested = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Sequential(norm))
     assert norm_parameters([nested]) == {id(norm.weight), id(norm.bias)}
+
+
+def test_a_body_is_all_weights_and_statistics_but_those_of_the_head():
+    net = nn.Sequential(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)), nn.Linear(3, 4))
+    weights = {name: torch.full_like(value, 7) for name, value in net.state_dict().items()}
+    load_body(net, weights | {"1.weight": torch.zeros(9, 9), "more": torch.zeros(1)}, "a file")
+    sevens = {name for name, value in net.state_dict().items() if (value == 7).all()}
+    assert sevens == {name for name in weights if name.startswith("0.")}
+    assert "0.1.running_mean" in sevens
+
+
+def test_a_body_of_another_net_is_refused_and_nothing_is_copied():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+    before = net[0].weight.clone()
+    weights = {"0.weight": torch.zeros(3, 2), "0.bias": torch.zeros(5)}
+    with pytest.raises(ValueError, match=r"a file is of another net: 1 weights differ, such as 0\.bias"):
+        load_body(net, weights, "a file")
+    assert torch.equal(net[0].weight, before)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from src.models.base import BaseModel
 from src.models.images.tasks import LOSSES, TASKS, Scores
-from src.models.layer_groups import layer_groups
+from src.models.layer_groups import load_body
 from src.training.checkpoint_io import read_checkpoint
 
 
@@ -17,8 +17,9 @@ class ImageClassifier(BaseModel):
     """Assigns images to classes or, as the data's `task` says, gives them several labels or numbers.
 
     Losses and scores are those of Classification, Multilabel or Regression in src/models/images/tasks.py. The model
-    normalises images, uint8 or float within [0, 1], with the training set's mean and standard deviation, which its
-    checkpoint keeps.
+    normalises images, uint8 or float within [0, 1], with the training set's mean and standard deviation, or with those
+    that a net names in `normalisation`: {"mean": [...], "std": [...]}, one number a channel on the scale [0, 1], as a
+    pretrained net does. Its checkpoint keeps them.
 
     Args:
         label_smoothing: Share of each label that is spread over all classes, or half of it over present and absent.
@@ -58,8 +59,9 @@ class ImageClassifier(BaseModel):
         # Channels last in memory: 3 times faster convolutions on a CPU, and the order for tensor cores.
         self.net = self.make_net_for(sizes)
         self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.register_buffer("mean", torch.tensor(spec["mean"]).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(spec["std"]).view(1, -1, 1, 1))
+        scale = getattr(self.net, "normalisation", None) or spec
+        self.register_buffer("mean", torch.tensor(scale["mean"]).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(scale["std"]).view(1, -1, 1, 1))
         task = TASKS[spec.get("task", "classification")]  # older checkpoints name none
         self.task = task(spec, label_smoothing=self.label_smoothing, regression_loss=self.regression_loss)
         self.val_scores, self.test_scores = self.task.scores("val"), self.task.scores("test")
@@ -71,12 +73,11 @@ class ImageClassifier(BaseModel):
         if self.net is not None:
             self.task.spec = self.hparams["spec"]
 
-    def configure_optimizers(self) -> Any:
-        # Here, because only now a training begins and it is known whether a checkpoint brings all weights.
-        path, self.backbone = self.backbone, None
-        if path is not None and not self.trainer.ckpt_path:
-            self.load_backbone(path)
-        return super().configure_optimizers()
+    def load_start(self) -> None:
+        if self.backbone is None:
+            super().load_start()
+        else:
+            self.load_backbone(self.backbone)
 
     def load_backbone(self, path: str) -> None:
         """Copy all weights except the last layer group's from another classifier's checkpoint.
@@ -92,14 +93,8 @@ class ImageClassifier(BaseModel):
         saved = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
         if not isinstance(saved, dict):
             raise ValueError(f"backbone {path} is not a fastlight checkpoint: it lacks state_dict")
-        head = {id(p) for module in layer_groups(self.net)[-1] for p in module.state_dict(keep_vars=True).values()}
-        own = {name: value for name, value in self.net.state_dict(keep_vars=True).items() if id(value) not in head}
-        wrong = [n for n, value in own.items() if f"net.{n}" not in saved or saved[f"net.{n}"].shape != value.shape]
-        if wrong:
-            raise ValueError(f"backbone {path} is of another net: {len(wrong)} weights differ, such as {wrong[0]}")
-        with torch.no_grad():
-            for name, value in own.items():
-                value.copy_(saved[f"net.{name}"])
+        weights = {name.removeprefix("net."): value for name, value in saved.items() if name.startswith("net.")}
+        load_body(self.net, weights, f"backbone {path}")
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the net's outputs: logits, or scaled values.
