@@ -11,7 +11,7 @@ from src.core.domains import domain_of
 from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.text.tokenization import encode
 from src.models.text.generation import generate
-from src.predict.images import probabilities
+from src.predict.images import answers
 from src.predict.tables import predict_values
 
 NUM_TOKENS = 5
@@ -35,7 +35,7 @@ def answer(model: Any, inputs: Any) -> list[Any]:
     spec = model.hparams["spec"]
     name = domain_of(spec).name  # pyright: ignore[reportOptionalMemberAccess]
     if name == "images":
-        return probabilities(model, np.array(inputs, dtype=np.uint8), flip_tta=True).tolist()
+        return answers(model, np.array(inputs, dtype=np.uint8), flip_tta=True).tolist()
     if name == "tables":
         rows = TableProcessing.from_state(spec["processing"]).encode(pd.DataFrame(inputs))
         return predict_values(model, *rows).tolist()

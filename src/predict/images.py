@@ -1,4 +1,4 @@
-"""predict.py for images: reads them, finds the class of each, writes a table."""
+"""predict.py for images: reads them, finds the class, the labels or the numbers of each, writes a table."""
 
 import csv
 import glob
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
 
 NUM_SHOWN = 10
+# Columns beside those of the classes or targets, by task.
+LEADING = {"classification": ["path", "label"], "multilabel": ["path", "labels"], "regression": ["path"]}
+MAX_COLUMNS = 8  # that are shown
+BETWEEN = ";"  # several labels of an image
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -57,7 +61,7 @@ def predict(
         )
     paths, unreadable = find_images(input), []
     rows = _rows(model, paths, batch_size, max_pixels, flip_tta, unreadable)
-    show_table(Path(output), write_table(Path(output), spec["class_names"], rows))
+    show_table(Path(output), write_table(Path(output), spec, rows), spec)
     if unreadable:
         sys.stderr.write("\n".join([f"error: {len(unreadable)} of {len(paths)} files left out:", *unreadable]) + "\n")
     return 1 if unreadable else 0
@@ -94,15 +98,15 @@ def _rows(
     max_pixels: int,
     flip_tta: bool,
     unreadable: list[str],
-) -> Iterator[list[Any]]:
-    """Path, label and probabilities of each image."""
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Path and answer of each image."""
     spec = model.hparams["spec"]
     batches = read_batches(paths, batch_size, spec, unreadable, max_pixels)
     total = -(-len(paths) // batch_size)
     hidden = is_quiet() or not sys.stdout.isatty()
     for here, images in track(batches, "Predicting", total, disable=hidden, transient=True):
-        for path, shares in zip(here, probabilities(model, images, flip_tta), strict=True):
-            yield [printable(str(path)), spec["class_names"][shares.argmax()], *shares]
+        for path, answer in zip(here, answers(model, images, flip_tta), strict=True):
+            yield printable(str(path)), answer
 
 
 def _read_size(spec: Mapping[str, Any]) -> int:
@@ -144,52 +148,84 @@ def read_batches(
                 yield [path for path, _ in pairs], np.stack([image for _, image in pairs])
 
 
-def probabilities(model: "LightningModule", images: np.ndarray, flip_tta: bool) -> np.ndarray:
-    """The probability of each class, (batch, classes), of uint8 (batch, height, width, channels) of any size."""
+def answers(model: "LightningModule", images: np.ndarray, flip_tta: bool) -> np.ndarray:
+    """What ImageClassifier.predict returns, (batch, classes or targets), of uint8 (batch, height, width, channels)."""
     import torch
 
     from src.datamodules.images.scaling import scale
 
+    net: Any = model
     pixels = torch.from_numpy(images).to(model.device).permute(0, 3, 1, 2)
     pixels = scale(pixels, tuple(model.hparams["spec"]["image_size"]))
     with torch.inference_mode():
-        views = [pixels, pixels.flip(3)] if flip_tta else [pixels]
-        return torch.stack([model(view).float().softmax(1) for view in views]).mean(0).cpu().numpy()
+        return net.predict(pixels, flip_tta).cpu().numpy()
 
 
-def write_table(output: Path, names: list[str], rows: Iterable[list[Any]]) -> int:
-    """Write path, label and a column for each class, whole or not at all; returns the number of rows.
+def write_table(output: Path, spec: Mapping[str, Any], rows: Iterable[tuple[str, np.ndarray]]) -> int:
+    """Write a row for each image, whole or not at all; returns the number of rows.
 
-    The column of a class named path or label is called `path (class)`, which is told.
+    After its path come, by task: its class and the probability of each class; its labels, with ; between them, and the
+    probability of each label; the value of each target. A class named like another column gets a name of its own, which
+    is told.
+
+    Args:
+        output: a CSV file.
+        spec: of the model.
+        rows: path and answer (classes or targets,) of each image.
     """
     count, cells = 0, TextCells()
-    heads = ["path", "label", *(own_head(name, names) for name in names)]
+    names, leading = spec["class_names"], LEADING[_task(spec)]
     with staged(output) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(cells.row(heads))
-        for path, label, *shares in rows:
-            writer.writerow(cells.row([path, label, *(f"{share:.6f}" for share in shares)]))
+        writer.writerow(cells.row([*leading, *(own_head(name, names, leading) for name in names)]))
+        for path, answer in rows:
+            writer.writerow(cells.row([path, *_cells(answer, spec)]))
             count += 1
     cells.tell(output)
     return count
 
 
-def own_head(name: str, names: list[str]) -> str:
-    """A class's name as the name of a column, which no other column has."""
+def _task(spec: Mapping[str, Any]) -> str:
+    return spec.get("task", "classification")
+
+
+def _cells(answer: np.ndarray, spec: Mapping[str, Any]) -> list[str]:
+    """What a row says beside the path."""
+    names, task = spec["class_names"], _task(spec)
+    if task == "regression":
+        return [str(value) for value in answer]  # all digits of a float32
+    shares = [f"{share:.6f}" for share in answer]
+    if task == "classification":
+        return [names[answer.argmax()], *shares]
+    chosen = answer >= np.array(spec.get("thresholds", 0.5), np.float32)
+    return [BETWEEN.join(name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen), *shares]
+
+
+def own_head(name: str, names: list[str], leading: list[str]) -> str:
+    """A class's name as the name of a column, which no other column has.
+
+    Args:
+        name: of the class, label or target.
+        names: of all of them.
+        leading: the other columns.
+    """
     head = name
-    while head in ("path", "label") or (head != name and head in names):
+    while head in leading or (head != name and head in names):
         head = f"{head} (class)"
     if head != name:
         note(f"the column of class {name} is called {head}, because {name} is another column")
     return head
 
 
-def show_table(output: Path, count: int) -> None:
-    """Show the first rows, with the probability of the chosen class, and how many rows there are."""
-    table = Table("path", "label", "probability")
+def show_table(output: Path, count: int, spec: Mapping[str, Any]) -> None:
+    """Show the first rows, of classes with the probability of the chosen one, and how many rows there are."""
     with output.open(newline="", encoding="utf-8") as file:
-        for path, label, *shares in islice(csv.reader(file), 1, NUM_SHOWN + 1):
-            table.add_row(escape(path), escape(label), f"{max(map(float, shares)):.3f}")
+        head, *rows = islice(csv.reader(file), NUM_SHOWN + 1)
+    width = {"classification": 2, "multilabel": 2, "regression": MAX_COLUMNS}[_task(spec)]
+    has_one = _task(spec) == "classification"
+    table = Table(*map(escape, head[:width]), *["probability"] * has_one)
+    for row in rows:
+        table.add_row(*map(escape, row[:width]), *[f"{max(map(float, row[2:])):.3f}"] * has_one)
     if count:
         show_rich(table)
     show(f"{count} predictions in {output}")

@@ -1,5 +1,6 @@
 import csv
 import os
+import re
 import threading
 
 import numpy as np
@@ -108,14 +109,59 @@ def test_odd_files_are_named_and_do_not_stop_the_rest(checkpoint, images, capsys
     assert sorted(line.split("/")[-1].split()[0].strip(":") for line in lines) == ["empty.png", "link.png", "pipe.png"]
 
 
-@pytest.mark.parametrize("names", [["path", "label", "cat"], ["label", "label (class)"]])
-def test_a_class_named_like_another_column_gets_a_name_of_its_own(tmp_path, capsys, names):
-    predict_images.write_table(tmp_path / "a.csv", names, [["a.png", names[0], *np.eye(len(names))[0]]])
-    with (tmp_path / "a.csv").open() as file:
-        heads = next(csv.reader(file))
-    assert len(set(heads)) == len(heads) == len(names) + 2
-    assert heads[:2] == ["path", "label"]
-    assert f"the column of class {names[0]} is called {heads[2]}," in capsys.readouterr().err
+CATS = {"class_names": ["cat", "dog"]}
+
+
+def table(path, spec, *answers, name="a.png"):
+    """The rows of a written table, each a dict."""
+    predict_images.write_table(path, spec, [(name, np.array(answer, np.float32)) for answer in answers])
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_several_labels_are_joined_and_each_has_its_probability(tmp_path):
+    spec = {**CATS, "task": "multilabel", "thresholds": [0.5, 0.25]}
+    rows = table(tmp_path / "a.csv", spec, [0.75, 0.25], [0.5, 0.125], [0.25, 0.0])
+    assert [row["labels"] for row in rows] == ["cat;dog", "cat", ""]
+    assert rows[0] == {"path": "a.png", "labels": "cat;dog", "cat": "0.750000", "dog": "0.250000"}
+
+
+def test_numbers_have_a_column_each_and_all_their_digits(tmp_path):
+    (row,) = table(tmp_path / "a.csv", {"class_names": ["age", "year"], "task": "regression"}, [1e-7, 2026.1234])
+    assert list(row) == ["path", "age", "year"]
+    assert [np.float32(row[name]) for name in ("age", "year")] == [np.float32(1e-7), np.float32(2026.1234)]
+
+
+@pytest.mark.parametrize(
+    ("task", "line"),
+    [
+        ("classification", "path label probability [red].png cat 0.750"),
+        ("multilabel", "path labels [red].png cat"),
+        ("regression", "path cat dog [red].png 0.75 0.25"),
+    ],
+)
+def test_the_shown_rows_fit_the_task(tmp_path, capsys, task, line):
+    table(tmp_path / "a.csv", {**CATS, "task": task}, [0.75, 0.25], name="[red].png")
+    predict_images.show_table(tmp_path / "a.csv", 1, {**CATS, "task": task})
+    shown = re.findall(r"[\w.\[\]]+", capsys.readouterr().out)
+    assert " ".join(shown).startswith(f"{line} 1 predictions in")
+
+
+@pytest.mark.parametrize(
+    ("names", "task", "leading"),
+    [
+        (["path", "label", "cat"], "classification", ["path", "label"]),
+        (["label", "label (class)"], "classification", ["path", "label"]),
+        (["labels", "label"], "multilabel", ["path", "labels"]),
+        (["path", "label"], "regression", ["path"]),
+    ],
+)
+def test_a_class_named_like_another_column_gets_a_name_of_its_own(tmp_path, capsys, names, task, leading):
+    (row,) = table(tmp_path / "a.csv", {"class_names": names, "task": task}, np.eye(len(names))[0])
+    heads = list(row)
+    assert len(set(heads)) == len(heads) == len(names) + len(leading)
+    assert heads[: len(leading)] == leading
+    assert f"the column of class {names[0]} is called {heads[len(leading)]}," in capsys.readouterr().err
 
 
 def test_a_single_file_is_an_input(checkpoint, images):
@@ -142,11 +188,11 @@ def test_a_failure_leaves_the_older_table_and_no_rest(tmp_path):
     output.write_text("older")
 
     def rows():
-        yield ["a.png", "cat", 1.0]
+        yield "a.png", np.array([1.0, 0.0])
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        predict_images.write_table(output, ["cat"], rows())
+        predict_images.write_table(output, CATS, rows())
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
     assert output.read_text() == "older"
 
@@ -179,7 +225,7 @@ class Listener(torch.nn.Module):
         super().__init__()
         self.hparams = {"spec": spec}
 
-    def forward(self, images):
+    def predict(self, images, flip_tta):
         self.images = images
         return torch.zeros(len(images), 2)
 
@@ -197,7 +243,7 @@ def test_a_file_gives_the_pixels_that_testing_saw(tmp_path, resize):
     paths = [tmp_path / "pets" / data.row_names[row] for row in data.splits["test"].rows]
     ((_, read),) = predict_images.read_batches(paths, 6, data.spec, [])
     model = Listener(data.spec)
-    predict_images.probabilities(model, read, flip_tta=False)
+    predict_images.answers(model, read, flip_tta=False)
     assert model.images.shape == (6, 3, 9, 9)
     assert torch.equal(model.images, tested)
 
@@ -251,5 +297,5 @@ def test_a_classifier_answers_no_other_question(checkpoint, question):
 
 
 def test_a_path_or_class_that_a_spreadsheet_would_run_stays_text(tmp_path):
-    predict_images.write_table(tmp_path / "a.csv", ["=1", "cat"], [["-2+3.png", "=1", 0.75, 0.25]])
+    table(tmp_path / "a.csv", {"class_names": ["=1", "cat"]}, [0.75, 0.25], name="-2+3.png")
     assert (tmp_path / "a.csv").read_text().splitlines() == ["path,label,'=1,cat", "'-2+3.png,'=1,0.750000,0.250000"]

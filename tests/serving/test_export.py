@@ -110,6 +110,31 @@ def test_images_are_served_as_predicted(digits, tmp_path):
     assert_allclose(served.iloc[:, 2:], expected.iloc[:, 2:], atol=2e-6)  # predict.py writes six digits
 
 
+IMAGES = {"in_chans": 3, "num_classes": 3, "image_size": [9, 9], "class_names": ["circle", "a square", "triangle"]}
+STATISTICS = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
+NUMBERS = {"task": "regression", "target_mean": [1e5, 0.0, -1.0], "target_std": [100.0, 1.0, 1e-3]}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"task": "multilabel", "thresholds": [0.5, 0.45, 0.55]}, NUMBERS, {**NUMBERS, "y_range": [-3.0, 2e5]}],
+    ids=["labels", "numbers", "numbers within y_range"],
+)
+def test_labels_and_numbers_of_images_are_served_as_predicted(facts, tmp_path):
+    checkpoint = save(tmp_path / "a.ckpt", IMAGES | STATISTICS | facts, "model/net=cnn_small", "model.net.widths=[5]")
+    folder = exported(checkpoint)
+    paths = [tmp_path / f"{place}.png" for place in range(4)]
+    for path, image in zip(paths, np.random.default_rng(0).integers(0, 256, (4, 9, 9, 3), dtype=np.uint8), strict=True):
+        Image.fromarray(image).save(path)
+    served = pd.read_csv(io.StringIO(serve(PROGRAMS["serve_images.py"], folder, *paths, cwd=tmp_path)))
+    expected = predicted(checkpoint, tmp_path / "*.png", tmp_path)
+    assert list(served.columns) == list(expected.columns)
+    assert_allclose(served[IMAGES["class_names"]], expected[IMAGES["class_names"]], rtol=1e-5, atol=2e-6)
+    if facts["task"] == "multilabel":
+        assert served["labels"].fillna("").tolist() == expected["labels"].fillna("").tolist()
+        assert json.loads((folder / "preprocessing.json").read_text())["thresholds"] == facts["thresholds"]
+
+
 RANDOM = np.random.default_rng(0)
 FRAME = pd.DataFrame(
     {

@@ -1,4 +1,4 @@
-"""What an exported image classifier computes."""
+"""What an exported image model computes."""
 
 from typing import Any
 
@@ -9,14 +9,17 @@ from src.serving.graphs import Served, generator
 
 
 class ServedImages(Served):
-    """Pixels to the probabilities of the classes; scaling and normalisation are inside."""
+    """Pixels to probabilities of classes or labels, or to values in the targets' units; normalisation is inside."""
 
-    names = (["images"], ["probabilities"])
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.task = self.spec.get("task", "classification")
+        self.names = (["images"], ["values" if self.task == "regression" else "probabilities"])
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """images: uint8 (batch, height, width, channels)."""
         (images,) = inputs
-        return (self.model(images.permute(0, 3, 1, 2)).float().softmax(1),)
+        return (self.model.predict(images.permute(0, 3, 1, 2)),)
 
     def sample(self, batch: int, time: int) -> list[Tensor]:
         shape = (batch, *self.spec["image_size"], self.spec["in_chans"])
@@ -26,4 +29,7 @@ class ServedImages(Served):
         statistics = {name: getattr(self.model, name).flatten().tolist() for name in ("mean", "std")}
         sizes = {"image_size": self.spec["image_size"], "channels": self.spec["in_chans"]}
         sizes |= {"resize": self.spec.get("resize", "crop")}
-        return {"kind": "images", "class_names": self.spec["class_names"], **sizes, **statistics}
+        facts = {"kind": "images", "task": self.task, "class_names": self.spec["class_names"]}
+        if self.task == "multilabel":
+            facts["thresholds"] = self.model.task.thresholds
+        return {**facts, **sizes, **statistics}
