@@ -55,6 +55,14 @@ MIGRATIONS: list[Migration] = [
             **{data: {"global_batch_size": None} for data in (*IMAGES, *TABLES, *TEXTS)},
             # Larger files were read before; no result changes without them.
             "src.datamodules.images.folder.ImageFolder": {
+                "task": "classification",
+                "labels": None,
+                "label_regex": None,
+                "path_column": "path",
+                "label_column": "label",
+                "split_column": None,
+                "label_separator": " ",
+                "y_range": None,
                 "global_batch_size": None,
                 "max_pixels": 100_000_000,
                 "cache_size": None,

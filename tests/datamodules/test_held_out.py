@@ -10,7 +10,7 @@ from src.datamodules.images.folder import ImageFolder
 from src.datamodules.tables.function import Function
 from src.datamodules.tables.own import Table
 from src.datamodules.text.files import TextFiles
-from tests.support.make_data import image_settings, table_settings, text_settings, write_image_folder
+from tests.support.make_data import folder_settings, image_settings, table_settings, text_settings, write_image_folder
 
 TEXTS = {"folder": "", "column": None, "address": None, "checksums": {}, "published": None}
 PEOPLE = pd.DataFrame({"a": np.arange(60) % 7, "day": np.arange(60), "y": np.arange(60) % 3 % 2})
@@ -43,8 +43,7 @@ def make(tmp_path):
     def folder(**changes):
         if not (tmp_path / "train").exists():
             write_image_folder(tmp_path, rows={"train": 4}, size=(5, 6))
-        choices = {"folder": "", "image_size": 5, "channels": 3, "on_corrupt": "raise", "max_pixels": 99}
-        return ImageFolder(**places, **choices, **image_settings(**changes))
+        return ImageFolder(**places, **folder_settings(folder="", image_size=5, **changes))
 
     kinds = {
         "digits": lambda **changes: Digits(

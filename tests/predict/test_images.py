@@ -13,7 +13,7 @@ from src.core.errors import ConfigError
 from src.datamodules.images.folder import ImageFolder
 from src.predict import images as predict_images
 from src.training.checkpoint import load_model
-from tests.support.make_data import image_settings, write_image_folder
+from tests.support.make_data import folder_settings, write_image_folder
 from tests.support.programs import composed, program, program_without_torch, train_here
 
 
@@ -233,10 +233,8 @@ class Listener(torch.nn.Module):
 @pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
 def test_a_file_gives_the_pixels_that_testing_saw(tmp_path, resize):
     write_image_folder(tmp_path / "pets", ("cat", "dog"), rows={"train": 4, "test": 3}, size=(40, 31), suffix="jpg")
-    sizes = {"image_size": 9, "cache_size": 16, "channels": 3, "resize": resize}
-    limits = {"on_corrupt": "raise", "max_pixels": 9999, "max_cache_mb": None}
-    places = {"data_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache"), "folder": "pets"}
-    data = ImageFolder(**places, **sizes, **limits, **image_settings(batch_size=6))
+    places = {"data_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache")}
+    data = ImageFolder(**places, **folder_settings(image_size=9, cache_size=16, resize=resize, batch_size=6))
     data.prepare_data()
     data.setup("test")
     tested, _ = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)

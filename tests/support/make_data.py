@@ -175,6 +175,29 @@ def image_settings(**changes):
     }
 
 
+def folder_settings(**changes):
+    """The arguments of ImageFolder, for small sets; data_dir and cache_dir have to be added."""
+    return {
+        "folder": "pets",
+        "task": "classification",
+        "labels": None,
+        "label_regex": None,
+        "path_column": "path",
+        "label_column": "label",
+        "split_column": None,
+        "label_separator": " ",
+        "y_range": None,
+        "image_size": 6,
+        "cache_size": None,
+        "resize": "crop",
+        "channels": 3,
+        "on_corrupt": "raise",
+        "max_pixels": 9999,
+        "max_cache_mb": None,
+        **image_settings(**changes),
+    }
+
+
 def table_settings(**changes):
     """The arguments that all tables share, for small ones; cache_dir has to be added."""
     return {

@@ -8,6 +8,8 @@ from src.datamodules.download import fetch
 from src.datamodules.images.base import ImageData
 from src.datamodules.images.cifar_files import find_official, read_official
 from src.datamodules.images.decoded_folder import DecodedFolder
+from src.datamodules.images.label_sources import FolderNames
+from src.datamodules.images.listing import list_folder
 from src.datamodules.images.split import ImageSplit
 
 
@@ -58,10 +60,8 @@ class CIFAR10(ImageData):
         """The image files, as they are listed at first use, once in each process."""
         if not (self.folder / "train").is_dir():
             raise FileNotFoundError(f"{self.folder} does not hold CIFAR-10: call prepare_data before setup")
-        decoded = DecodedFolder(
-            self.folder, image_size=32, channels=3, cache_dir=self.cache_dir, on_corrupt=self.on_corrupt
-        )
-        names = type(self).class_names
-        if decoded.class_names != names:
-            raise ValueError(f"{self.folder}/train must hold {', '.join(names)}, got {', '.join(decoded.class_names)}")
-        return decoded
+        images, names = list_folder(self.folder, FolderNames()), type(self).class_names
+        if images.class_names != names:
+            raise ValueError(f"{self.folder}/train must hold {', '.join(names)}, got {', '.join(images.class_names)}")
+        images.tell()
+        return DecodedFolder(images, image_size=32, channels=3, cache_dir=self.cache_dir, on_corrupt=self.on_corrupt)

@@ -1,9 +1,8 @@
-"""Image folders, split/class/file, decoded once into a memory map that all later runs read."""
+"""Image files, decoded once into a memory map that all later runs read."""
 
 import json
 import os
-import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -13,29 +12,28 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
-from src.core.output import note, show, warn
+from src.core.output import show, warn
 from src.core.progress import progress_bar
 from src.datamodules.cache import CacheFolder, cache_key, reserve
 from src.datamodules.images.digests import file_digests
-from src.datamodules.images.files import MAX_PIXELS, Resize, counted, is_hidden, list_images, printable, read_image
+from src.datamodules.images.files import MAX_PIXELS, Resize, printable, read_image
+from src.datamodules.images.label_sources import SPLIT_NAMES
+from src.datamodules.images.listing import ImageList
 from src.datamodules.images.split import ImageSplit
 
-SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "val", "validation", "dev"), "test": ("test",)}  # in any case
-LAYOUT = "train/CLASS/*.jpg, and the same below valid/ and test/ if they exist"
 CHUNK = 1024  # images that wait for a decoder
 VERSION = 3  # raise it when read_image gives other pixels for the same file, or the cache has other files
 PIXELS, UNREADABLE = "pixels.bin", "unreadable.json"
 
 
 class DecodedFolder:
-    """The images below train/, valid/ (or val/, validation/) and test/, a folder for each class, at one size.
+    """The images of a folder, all of one size.
 
     The cache key has the name and the content of each file (see `file_digests`): another set of the same names, sizes
-    and dates has another key, a copy of the same set has the same. Files that are not images, and images that lie in no
-    class folder, are counted and named in one line.
+    and dates has another key, a copy of the same set has the same. Labels are not in it.
 
     Args:
-        root: the folder that holds train/.
+        images: which they are.
         image_size: side in pixels, see `read_image`.
         channels: 1 grey, 3 colour.
         on_corrupt: "raise" fails if a file is not a readable image, "skip" warns and leaves it out; both name it.
@@ -43,14 +41,11 @@ class DecodedFolder:
         resize: how an image becomes a square, see `read_image`.
         max_cache_mb: the largest cache that `build` makes, in megabytes; None: any.
 
-    Raises:
-        FileNotFoundError: if a folder is missing.
-        ValueError: if the folders are not laid out in this way.
     """
 
     def __init__(
         self,
-        root: Path,
+        images: ImageList,
         *,
         image_size: int,
         channels: int,
@@ -60,23 +55,14 @@ class DecodedFolder:
         resize: Resize = "crop",
         max_cache_mb: int | None = None,
     ) -> None:
-        if not root.is_dir():
-            raise FileNotFoundError(f"there is no folder {root}; expected there: {LAYOUT}")
-        self.root = root
+        self.images = images
+        self.root, self.files = images.root, images.files
         self.shape = (image_size, image_size, channels)
         self.on_corrupt = on_corrupt
         self.max_pixels = max_pixels
         self.cache_dir = Path(cache_dir, "images")
         self.resize: Resize = resize
         self.max_cache_mb = max_cache_mb
-        folders = dict(_split_folders(root))
-        self.class_names = sorted({_class_name(name) for name in _subfolders(folders["train"])})
-        self.splits: list[str] = []
-        self.labels: list[int] = []
-        self.files: list[str] = []  # below root
-        self.left_out = _left_out(root, folders.values())
-        for split, folder in folders.items():
-            self._list(split, folder)
 
     @cached_property
     def cache(self) -> CacheFolder:
@@ -93,27 +79,6 @@ class DecodedFolder:
 
     def _path(self, file: str) -> str:
         return f"{self.root}{os.sep}{file}"  # text and not Path, because there may be a million
-
-    def _list(self, split: str, folder: Path) -> None:
-        """Note the images of one split."""
-        names = _subfolders(folder)
-        unknown = sorted({_class_name(name) for name in names} - set(self.class_names))
-        if unknown:
-            raise ValueError(f"{folder} has classes that {self.root}/train lacks: {', '.join(unknown)}")
-        found = []
-        for name in sorted(names):
-            images, others = list_images(folder / name)
-            self.left_out += others
-            if not images and split == "train":
-                lack = f"; there are {counted(others, folder)}" if others else ""
-                raise ValueError(f"{folder / name} holds no images{lack}; add some or remove it")
-            label = self.class_names.index(_class_name(name))
-            found += [(file.removeprefix(f"{self.root}{os.sep}"), label) for file in images]
-        # In mixed order: any first few batches then hold all classes.
-        for place in np.random.default_rng(0).permutation(len(found)):
-            self.files.append(found[place][0])
-            self.labels.append(found[place][1])
-        self.splits += [split] * len(found)
 
     def build(self) -> None:
         """Decode all images, unless the cache has them. Other processes that ask wait.
@@ -176,16 +141,15 @@ class DecodedFolder:
         path = str(self.cache.file(PIXELS))
         pixels = torch.from_file(path, shared=False, size=self._num_bytes(), dtype=torch.uint8)
         images = pixels.view(-1, *self.shape)
-        if self.left_out:
-            rank_zero_only(note)(f"{self.root}: left out: {counted(self.left_out, self.root)}")
         unreadable = self.cache.read_json(UNREADABLE)
         if unreadable:
             self._report(unreadable)
         readable = np.array([file not in unreadable for file in self.files])
-        splits, labels = np.array(self.splits), torch.tensor(self.labels)
+        splits, labels = np.array(self.images.splits), self.images.labels
         return {
             split: ImageSplit(images, labels, torch.from_numpy(np.flatnonzero((splits == split) & readable)))
-            for split in dict.fromkeys(self.splits)
+            for split in SPLIT_NAMES
+            if split in self.images.splits
         }
 
     def _report(self, unreadable: dict[str, str]) -> None:
@@ -196,33 +160,3 @@ class DecodedFolder:
         if self.on_corrupt == "raise":
             raise ValueError(f"{message}; remove them or set datamodule.on_corrupt=skip\n{listed}")
         rank_zero_only(warn)(f"{message} and are skipped: {listed}")
-
-
-def _split_folders(root: Path) -> Iterator[tuple[str, Path]]:
-    for split, names in SPLIT_NAMES.items():
-        found = [root / name for name in _subfolders(root) if name.lower() in names]
-        if len(found) > 1:
-            raise ValueError(
-                f"{root} must hold one {split} split, got {', '.join(sorted(path.name for path in found))}"
-            )
-        if split == "train" and not found:
-            raise FileNotFoundError(f"{root} has no folder train; expected there: {LAYOUT}")
-        for folder in found:
-            if not _subfolders(folder):
-                raise ValueError(f"{folder} has no class folders; expected in {root}: {LAYOUT}")
-            yield split, folder
-
-
-def _left_out(root: Path, splits: Iterable[Path]) -> list[str]:
-    """What lies beside the folders of splits and classes."""
-    files = [entry.path for folder in (root, *splits) for entry in os.scandir(folder) if not entry.is_dir()]
-    return sorted(path for path in files if not is_hidden(os.path.basename(path)))
-
-
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not is_hidden(entry.name))
-
-
-def _class_name(folder: str) -> str:
-    """What a folder's class is called: one name has several spellings in Unicode, and systems choose differently."""
-    return unicodedata.normalize("NFC", printable(folder))

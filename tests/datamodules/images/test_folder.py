@@ -1,7 +1,7 @@
 import pytest
 
 from src.datamodules.images.folder import ImageFolder
-from tests.support.make_data import image_settings, write_image_folder
+from tests.support.make_data import folder_settings, write_image_folder
 
 
 @pytest.fixture
@@ -9,18 +9,7 @@ def image_folder(tmp_path):
     """Makes the set of what lies in tmp_path/pets, prepared and set up."""
 
     def make(**changes):
-        settings = {
-            "folder": "pets",
-            "image_size": 6,
-            "cache_size": None,
-            "resize": "crop",
-            "max_cache_mb": None,
-            "channels": 3,
-            "on_corrupt": "raise",
-            "max_pixels": 9999,
-            **image_settings(),
-        }
-        data = ImageFolder(data_dir=str(tmp_path), cache_dir=str(tmp_path / "cache"), **{**settings, **changes})
+        data = ImageFolder(data_dir=str(tmp_path), cache_dir=str(tmp_path / "cache"), **folder_settings(**changes))
         data.prepare_data()
         data.setup("fit")
         return data
@@ -129,3 +118,79 @@ def test_a_spec_of_the_usual_squares_is_that_of_older_checkpoints(image_folder, 
 def test_a_wrong_way_to_squares_is_refused(image_folder, wrong, message):
     with pytest.raises(ValueError, match=message):
         image_folder(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"task": "classify"}, "task must be one of classification, multilabel, regression, got classify"),
+        ({"labels": "a.csv", "label_regex": "(a)"}, "give one of datamodule.labels and label_regex"),
+        ({"label_separator": ""}, "label_separator must not be empty"),
+        ({"label_regex": "a"}, "label_regex must have one group"),
+        ({"y_range": [0, 1]}, "y_range must be .*, and is for task=regression"),
+    ],
+)
+def test_a_wrong_choice_of_labels_is_refused(image_folder, wrong, words):
+    with pytest.raises(ValueError, match=words):
+        image_folder(**wrong)
+
+
+def test_folders_of_classes_alone_are_split(image_folder, tmp_path):
+    write_image_folder(tmp_path / "pets", classes=("cat", "dog", "emu"), rows={".": 4}, size=(9, 7))
+    data = image_folder()
+    assert sizes(data) == {"train": 9, "valid": 3, "test": 3}
+    assert sorted(data.splits["valid"].own_labels.tolist()) == [0, 1, 2]
+
+
+def write_tagged(folder):
+    """Twelve images; the number of each says its labels: `even` or none, `third` or none, and itself as age."""
+    write_image_folder(folder, classes=("mixed",), rows={".": 12}, size=(9, 7))
+    tags = [" ".join(["even"] * (n % 2 == 0) + ["third"] * (n % 3 == 0)) for n in range(12)]
+    lines = [f"mixed/{n:04}.png,{tags[n]},{n},{'train' if n < 9 else 'valid'}" for n in range(12)]
+    (folder / "labels.csv").write_text("\n".join(["path,label,age,part", *lines]) + "\n")
+
+
+def test_several_labels_of_a_table_reach_the_batches(image_folder, tmp_path):
+    write_tagged(tmp_path / "pets")
+    data = image_folder(task="multilabel", labels="labels.csv", split_column="part")
+    assert data.spec["class_names"] == ["even", "third"]
+    assert data.spec["task"] == "multilabel"
+    assert sizes(data) == {"train": 9, "valid": 3, "test": 3}
+    files = [data.row_names[row] for row in data.splits["valid"].rows]
+    expected = [[float(int(name[6:10]) % k == 0) for k in (2, 3)] for name in files]
+    assert next(iter(data.val_dataloader()))[1].tolist() == expected
+
+
+def test_numbers_of_a_table_reach_the_batches(image_folder, tmp_path):
+    write_tagged(tmp_path / "pets")
+    data = image_folder(task="regression", labels="labels.csv", label_column="age", y_range=[0, 20])
+    assert data.spec["class_names"] == ["age"]
+    assert data.spec["y_range"] == [0, 20]
+    files = [data.row_names[row] for row in data.splits["train"].rows]
+    assert data.splits["train"].own_labels.tolist() == [[float(name[6:10])] for name in files]
+
+
+def test_names_of_files_are_labels(image_folder, tmp_path):
+    write_tagged(tmp_path / "pets")
+    data = image_folder(label_regex="^00(.)")
+    assert data.spec["class_names"] == ["0", "1"]
+
+
+def test_other_labels_of_the_same_images_need_no_decoding(image_folder, tmp_path):
+    write_tagged(tmp_path / "pets")
+    first = image_folder(task="regression", labels="labels.csv", label_column="age")
+    table = tmp_path / "pets" / "labels.csv"
+    table.write_text(table.read_text().replace(",3,", ",33,"))
+    second = image_folder(task="regression", labels="labels.csv", label_column="age", split_column="part")
+    assert first.decoded.cache.path == second.decoded.cache.path
+    assert 33 in second.splits["train"].own_labels
+
+
+def test_an_image_that_a_table_names_and_that_is_not_there_cannot_be_read(image_folder, tmp_path, capsys):
+    write_tagged(tmp_path / "pets")
+    (tmp_path / "pets" / "mixed" / "0004.png").unlink()
+    choices = {"task": "multilabel", "labels": "labels.csv"}
+    with pytest.raises(ValueError, match=r"1 of 12 images in .*pets cannot be read; remove them or set"):
+        image_folder(**choices)
+    assert sum(sizes(image_folder(**choices, on_corrupt="skip")).values()) == 11 + 3  # valid is test, too
+    assert "are skipped: mixed/0004.png" in capsys.readouterr().err
