@@ -129,11 +129,14 @@ def start_max(number: "Tensor") -> PendingMax:
     return PendingMax(number)
 
 
-def share(batch_size: int, global_batch_size: int | None, ranks: int) -> int:
+Size = TypeVar("Size", int, int | None)
+
+
+def share(batch_size: Size, global_batch_size: int | None, ranks: int) -> Size | int:
     """The size of each rank's batch.
 
     Args:
-        batch_size: of a rank, if there is no global_batch_size.
+        batch_size: of a rank, if there is no global_batch_size; None if the data are to say it.
         global_batch_size: of all ranks together.
 
     Raises:
@@ -166,7 +169,7 @@ def _check_launch(devices: int, is_external: bool) -> None:
         raise ValueError(f"{processes}{'s' if devices > 1 else ''}: {WAYS_OUT[launcher]}")
 
 
-def check_ranks(trainer: Any, batch_size: int) -> None:
+def check_ranks(trainer: Any, batch_size: int | None) -> None:
     """Show once which batches several devices make.
 
     Raises:
@@ -184,4 +187,5 @@ def check_ranks(trainer: Any, batch_size: int) -> None:
             f"use torchrun --nproc-per-node {devices} train.py -m ..., or hydra/launcher=slurm, or one run per value"
         )
     if devices > 1 and trainer.is_global_zero:
-        show(f"{devices} devices: batches of {batch_size} on each, {devices * batch_size} a step")
+        sizes = "batches that fit the data" if batch_size is None else f"batches of {batch_size}"
+        show(f"{devices} devices: {sizes} on each{f', {devices * batch_size} a step' if batch_size else ''}")

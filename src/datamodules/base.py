@@ -10,6 +10,14 @@ from src.core.ranks import share
 from src.datamodules.held_out import check_same_rows
 from src.datamodules.loader import BatchLoader
 
+STEPS, SMALLEST = 10, 8  # of an epoch, at least; of the batches that are chosen
+
+
+def fitting_batch_size(rows: int, largest: int, smallest: int = SMALLEST) -> int:
+    """Return the largest power of two that divides some rows into STEPS batches or more, within bounds."""
+    power = 2 ** max(0, (rows // STEPS).bit_length() - 1)
+    return max(1, min(rows, max(smallest, min(power, largest))))
+
 
 class DataModule(pl.LightningDataModule):
     """Base of all data. A subclass reads them in `load` and makes the loader of a split in `loader`.
@@ -81,10 +89,11 @@ class DataModule(pl.LightningDataModule):
 
 
 class RowData(DataModule):
-    """Base of the data that consist of rows. A subclass fills `splits` in `load`.
+    """Base of the data that consist of rows. A subclass hands its splits to `use_splits` in `load`.
 
     Args:
-        batch_size: rows of a batch, per device.
+        batch_size: rows of a batch, per device. None: `largest_batch`, or fewer, so that an epoch has ten steps or
+            more, but not below 8; it depends on the number of training rows alone, and `load` sets it.
         global_batch_size: rows of all devices' batches together, in place of batch_size. Any number of devices that
             divides it takes the same rows in each step.
         drop_last: leave out a last training batch that is not full.
@@ -92,16 +101,20 @@ class RowData(DataModule):
         seed: of the order of the training rows, and of what else is drawn.
     """
 
+    largest_batch: int
+
     def __init__(
         self,
         *,
-        batch_size: int,
+        batch_size: int | None,
         global_batch_size: int | None = None,
         drop_last: bool,
         keep_on_device: bool,
         seed: int,
     ) -> None:
         super().__init__(seed)
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"datamodule.batch_size must be positive or null, got {batch_size}")
         self.batch_size = batch_size
         self.global_batch_size = global_batch_size
         self.drop_last = drop_last
@@ -114,6 +127,12 @@ class RowData(DataModule):
             rank_zero_only(show)("there is no test split: the test scores are those of the validation rows")
             self.held_out |= {"test": self.held_out["valid"]} if "valid" in self.held_out else {}
         self.splits = {"test": splits["valid"], **splits}
+        if self.batch_size is None:
+            train = splits["train"]
+            rows = len(train.tensors[0] if train.rows is None else train.rows)
+            self.batch_size = fitting_batch_size(rows, self.largest_batch)
+            if self.batch_size < self.largest_batch and self.global_batch_size is None:
+                rank_zero_only(show)(f"batches of {self.batch_size}, to fit {rows:,} training rows")
 
     def loader(self, split: str) -> BatchLoader:
         is_train = split == "train"
@@ -121,6 +140,7 @@ class RowData(DataModule):
         if self.keep_on_device and self.trainer is not None:
             self.splits[split] = self.splits[split].to(self.trainer.strategy.root_device)
         data, ranks = self.splits[split], self.ranks()
+        assert self.batch_size is not None  # since `use_splits`
         return BatchLoader(
             *data.tensors,
             rows=data.rows,

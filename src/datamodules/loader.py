@@ -65,7 +65,7 @@ class BatchLoader(ResumableLoader):
             min_rows = batch_size * world_size if drop_last else world_size
             raise ValueError(
                 f"{self.num_rows} rows are too few for a batch: {batch_size=}, {world_size=}, {drop_last=} need "
-                f"{min_rows} or more; lower batch_size"
+                f"{min_rows} or more; lower batch_size, or give null"
             )
 
     def _divide(self, same_steps: bool) -> np.ndarray:

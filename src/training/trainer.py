@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import math
 import os
 import sys
 import warnings
@@ -27,6 +28,7 @@ class Trainer(pl.Trainer):
         precision: one of Lightning's, or "auto": bf16-mixed if the hardware multiplies in bf16, else 32-true.
         on_save_error: see CheckpointIO.
         enable_progress_bar: None: if there is a callback for it.
+        log_every_n_steps: steps between two points of the curves; None: a hundredth of the training, at most 50.
 
     Raises:
         ValueError: the accelerator is a GPU and torch finds none.
@@ -40,6 +42,7 @@ class Trainer(pl.Trainer):
         on_save_error: Literal["stop", "continue"] = "stop",
         enable_model_summary: bool = False,  # the progress bar has a line for it
         enable_progress_bar: bool | None = None,
+        log_every_n_steps: int | None = None,
         plugins: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -65,7 +68,21 @@ class Trainer(pl.Trainer):
         )
         if type(self.strategy) is DDPStrategy:  # whichever name or arguments have made it
             self.strategy.__class__ = DDP
+        self.log_every_n_steps = log_every_n_steps
         resume_by_epochs(self)
+
+    @property
+    def log_every_n_steps(self) -> int:
+        """Steps between two points of the curves; of a training whose length is not known, 50."""
+        if self._log_every_n_steps is not None:
+            return self._log_every_n_steps
+        epochs, steps = (bound if bound and bound > 0 else math.inf for bound in (self.max_epochs, self.max_steps))
+        steps = min(steps, self.num_training_batches * epochs / self.accumulate_grad_batches)
+        return int(max(1, min(5000, steps) // 100))
+
+    @log_every_n_steps.setter
+    def log_every_n_steps(self, steps: int | None) -> None:
+        self._log_every_n_steps = steps
 
     def best_checkpoint(self) -> str | None:
         """The fit's best checkpoint; None if there is none or it could not be saved. All ranks must call this."""

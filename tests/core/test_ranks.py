@@ -91,6 +91,8 @@ def test_the_batch_of_several_devices_is_shown(capsys, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     check_ranks(devices(3), 8)
     assert capsys.readouterr().out == "3 devices: batches of 8 on each, 24 a step\n"
+    check_ranks(devices(3), None)
+    assert capsys.readouterr().out == "3 devices: batches that fit the data on each\n"
     monkeypatch.delenv("WORLD_SIZE")
     check_ranks(devices(1), 8)
     assert capsys.readouterr().out == ""

@@ -97,3 +97,31 @@ def test_memory_that_one_step_frees_serves_the_next():
     settled = steps(16)  # the heap grows by a few blocks first
     # By default each round faults in 40 MiB anew, 10,240 pages.
     assert steps(4) - settled < 1000
+
+
+def fitting(batches, **choices):
+    """A trainer whose fit has so many batches in an epoch."""
+    fit = trainer(precision="32-true", accelerator="cpu", **choices)
+    fit.fit_loop.max_batches = batches
+    return fit
+
+
+@pytest.mark.parametrize(
+    ("choices", "steps"),
+    [
+        ({"max_epochs": 20}, 2),  # 260 steps
+        ({"max_epochs": 3}, 1),
+        ({"max_epochs": 1000}, 50),
+        ({"max_epochs": 100, "accumulate_grad_batches": 2}, 6),  # 650 steps
+        ({"max_epochs": 100, "max_steps": 345}, 3),
+        ({"max_epochs": -1}, 50),
+        ({"max_epochs": 20, "log_every_n_steps": 7}, 7),
+        ({"max_epochs": 20, "log_every_n_steps": 0}, 0),
+    ],
+)
+def test_curves_have_a_hundred_points_unless_a_number_is_given(choices, steps):
+    assert fitting(13, **choices).log_every_n_steps == steps
+
+
+def test_before_the_number_of_batches_is_known_points_are_50_steps_apart():
+    assert trainer(precision="32-true", accelerator="cpu", max_epochs=2).log_every_n_steps == 50

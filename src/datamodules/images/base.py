@@ -52,6 +52,7 @@ class ImageData(RowData):
     task: Task = "classification"  # it says what the labels are, see ImageSplit
     y_range: Sequence[float] | None = None  # of regression: between what values the answers lie; None for no bounds
     class_names: list[str] = []
+    largest_batch = 128
     row_names: list[str] = []  # of all splits' rows, if they are files
     image_size: int | None = None  # side in pixels of what the net sees; None: of the images as they are
     resize: Resize = "crop"  # how files became squares

@@ -51,6 +51,7 @@ class TableData(RowData):
     """
 
     set_name: str
+    largest_batch = 256
 
     def __init__(
         self,

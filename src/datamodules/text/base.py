@@ -4,9 +4,11 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+from pytorch_lightning.utilities import rank_zero_only
 
+from src.core.output import show
 from src.core.ranks import share
-from src.datamodules.base import DataModule
+from src.datamodules.base import DataModule, fitting_batch_size
 from src.datamodules.held_out import drawn
 from src.datamodules.text.bptt_loader import BPTTLoader
 from src.datamodules.text.documents import NO_MATCH, check_pattern
@@ -14,6 +16,8 @@ from src.datamodules.text.source import TextSource
 from src.datamodules.text.token_streams import TokenStreams
 from src.datamodules.text.tokenization import check_name, decode, encode
 from src.datamodules.text.vocabulary import check_vocab
+
+LARGEST_BATCH = 20  # tracks, where none are given
 
 
 class TextData(DataModule):
@@ -26,7 +30,8 @@ class TextData(DataModule):
 
     Args:
         cache_dir: the encoded tokens are written below it.
-        batch_size: tracks per device in training.
+        batch_size: tracks per device in training. None: 20, or fewer, so that an epoch has ten windows or more; it
+            depends on the length of the training text and on bptt alone, and `load` sets it.
         global_batch_size: tracks of all devices together, in place of batch_size. Any number of devices that divides
             it takes the same tokens in each step.
         eval_batch_size: tracks per device in validation and test.
@@ -45,7 +50,7 @@ class TextData(DataModule):
         self,
         *,
         cache_dir: str,
-        batch_size: int,
+        batch_size: int | None,
         global_batch_size: int | None = None,
         eval_batch_size: int,
         bptt: int,
@@ -60,7 +65,7 @@ class TextData(DataModule):
         seed: int,
     ) -> None:
         super().__init__(seed)
-        if min(batch_size, eval_batch_size, bptt) < 1:
+        if min(1 if batch_size is None else batch_size, eval_batch_size, bptt) < 1:
             raise ValueError(
                 "datamodule.batch_size, eval_batch_size and bptt must be positive, "
                 f"got {batch_size=}, {eval_batch_size=}, {bptt=}"
@@ -108,6 +113,12 @@ class TextData(DataModule):
             self.held_out = {split: drawn(rule, counts) for split in ("valid", "test")}
         self.contents = self.streams.cache.contents()
         self.starts = self.streams.starts()
+        if self.batch_size is None:
+            windows = len(self.tokens["train"]) // self._chosen_bptt
+            self.batch_size = fitting_batch_size(windows, LARGEST_BATCH, smallest=1)
+            if self.batch_size < LARGEST_BATCH and self.global_batch_size is None:
+                text = f"a training text of {windows:,} windows of {self._chosen_bptt} tokens"
+                rank_zero_only(show)(f"batches of {self.batch_size} tracks, to fit {text}")
         return spec
 
     def encode(self, text: str) -> list[int]:
@@ -120,6 +131,7 @@ class TextData(DataModule):
 
     def loader(self, split: str) -> BPTTLoader:
         is_train, ranks = split == "train", self.ranks()
+        assert self.batch_size is not None  # since `load`
         tracks = share(self.batch_size, self.global_batch_size, ranks["world_size"])
         loader = BPTTLoader(
             self.tokens[split],

@@ -70,7 +70,7 @@ class BPTTLoader(ResumableLoader):
         if num_pairs < self.num_tracks:
             raise ValueError(
                 f"{len(self.tokens)} tokens are too few for a window: {batch_size=}, {world_size=} need "
-                f"{self.num_tracks + 1} or more; lower batch_size"
+                f"{self.num_tracks + 1} or more; lower batch_size, or give null"
             )
         self.track_length = -(-num_pairs // self.num_tracks) if keep_tail else num_pairs // self.num_tracks
         self._first = (rank * batch_size + np.arange(batch_size)) * self.track_length

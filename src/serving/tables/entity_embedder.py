@@ -24,7 +24,6 @@ from src.training.checkpoint import load_model
 from src.training.run import fit
 
 Output = Literal["vectors", "inputs"]
-STEPS_PER_EPOCH = 10  # at least; a short table would otherwise make no batch
 
 
 class EntityEmbedder(TransformerMixin, BaseEstimator):
@@ -198,6 +197,6 @@ def _train(folder: str, frame: pd.DataFrame, overrides: Sequence[str], table: di
     chosen = ["datamodule.target=any", f"datamodule.task={table['task']}", f"seed={table.get('seed', 0)}"]
     overrides = [*groups, *places, *chosen, *overrides]
     defaults: Any = OmegaConf.to_container(composed(overrides).datamodule, resolve=True)
-    defaults |= {"test_fraction": 0, "batch_size": min(defaults["batch_size"], max(2, len(frame) // STEPS_PER_EPOCH))}
+    defaults |= {"test_fraction": 0}
     defaults.pop("_target_", None)
     return fit(overrides, datamodule=_Frame(frame, **(defaults | table))).run_dir.best_ckpt

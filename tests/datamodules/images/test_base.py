@@ -147,6 +147,30 @@ def test_keeping_on_the_device_yields_the_same_batches(trainer):
         assert torch.equal(batch[1], expected[1])
 
 
+def test_without_a_batch_size_it_fits_the_training_rows(capsys):
+    data = shapes(batch_size=None)
+    assert data.batch_size == 8  # of 18 rows
+    assert "batches of 8, to fit 18 training rows\n" in capsys.readouterr().out
+    assert len(data.train_dataloader()) == 3
+
+
+def test_a_batch_size_that_is_given_stands(capsys):
+    data = shapes(batch_size=7)
+    assert data.batch_size == 7
+    assert "to fit" not in capsys.readouterr().out
+
+
+def test_a_global_batch_size_takes_the_place_of_one_that_fits(capsys):
+    data = shapes(batch_size=None, global_batch_size=5)
+    assert data.train_dataloader().batch_size == 5
+    assert "to fit" not in capsys.readouterr().out
+
+
+def test_a_batch_size_below_one_is_refused():
+    with pytest.raises(ValueError, match="batch_size must be positive or null, got 0"):
+        shapes(batch_size=0)
+
+
 def test_only_training_batches_are_augmented(trainer):
     data = shapes(augmentation=lambda images, labels, num_classes, size: (images.permute(0, 3, 1, 2) * 0, labels))
     data.trainer = trainer

@@ -245,3 +245,9 @@ def test_a_mistake_in_a_row_is_named_with_its_file(make):
 def test_a_table_without_rows_to_validate_on_is_refused(make):
     with pytest.raises(ValueError, match=r"there are no rows to validate on: set datamodule\.valid_fraction"):
         make(valid_fraction=0)
+
+
+def test_without_a_batch_size_it_fits_the_training_rows(make):
+    assert make(batch_size=None).batch_size == 8  # of 50 rows
+    assert make(people(800), batch_size=None).batch_size == 32  # of 500: 15 steps
+    assert make(people(8000), batch_size=None).batch_size == 256

@@ -156,3 +156,19 @@ def test_numbers_below_one_are_refused(make, name):
 def test_an_unknown_tokenizer_is_refused(make):
     with pytest.raises(ValueError, match=r"datamodule\.tokenizer must be one of whitespace, .*, got spacy"):
         make(tokenizer="spacy")
+
+
+def test_without_a_batch_size_the_tracks_fit_the_text(make, capsys):
+    data = make(batch_size=None, bptt=5)
+    assert data.batch_size == 4  # of 200 tokens
+    assert "batches of 4 tracks, to fit a training text of 40 windows of 5 tokens\n" in capsys.readouterr().out
+    assert len(data.train_dataloader()) == 10
+    assert make(batch_size=None, bptt=1).batch_size == 16
+    assert make(batch_size=None, bptt=150).batch_size == 1
+
+
+def test_a_window_length_that_a_search_has_found_leaves_the_tracks_as_they_are(make):
+    data = make(batch_size=None, bptt=5)
+    data.bptt = 50
+    data.load()
+    assert data.batch_size == 4
