@@ -18,7 +18,7 @@ from src.datamodules.images.split import (
     Task,
     channel_statistics,
     check_labels,
-    class_numbers,
+    chosen_classes,
     draw_per_class,
     keep_classes,
     keep_columns,
@@ -82,12 +82,12 @@ class ImageData(RowData):
             )
         check_y_range(self.y_range, self.task)
         self.valid_fraction = valid_fraction
-        self.classes = None if classes is None else [str(name) for name in classes]
+        self.classes = classes
         self.train_per_class = train_per_class
         self.augmentation = augmentation
         self.train_size: int | None = None  # pixels; progressive resizing sets it
         if self.classes is not None and self.class_names:
-            class_numbers(self.classes, self.class_names)
+            chosen_classes(self.classes, self.class_names)
 
     def read(self) -> dict[str, ImageSplit]:
         """Return the splits `train` and, if the set has them, `valid` and `test`; set `class_names` if files say them.
@@ -105,8 +105,9 @@ class ImageData(RowData):
         self.contents = self.pixel_contents(splits)
         if self.classes is not None:
             keep = keep_classes if self.task == "classification" else keep_columns
-            splits = {name: keep(split, self.classes, self.class_names) for name, split in splits.items()}
-            self.class_names = self.classes
+            chosen = chosen_classes(self.classes, self.class_names)
+            splits = {name: keep(split, chosen, self.class_names) for name, split in splits.items()}
+            self.class_names = chosen
         self._check_rows(splits)
         if "valid" not in splits:
             splits |= self._hold_out(splits["train"])

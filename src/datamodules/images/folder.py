@@ -9,7 +9,7 @@ from src.datamodules.images.decoded_folder import DecodedFolder
 from src.datamodules.images.files import RESIZES, Resize
 from src.datamodules.images.label_sources import FileNames, FolderNames, LabelTable
 from src.datamodules.images.listing import list_folder
-from src.datamodules.images.split import ImageSplit, Task, class_numbers
+from src.datamodules.images.split import ImageSplit, Task, chosen_classes
 
 
 class ImageFolder(ImageData):
@@ -119,7 +119,7 @@ class ImageFolder(ImageData):
 
     def prepare_data(self) -> None:
         if self.classes is not None:
-            class_numbers(self.classes, self.decoded.images.class_names)
+            chosen_classes(self.classes, self.decoded.images.class_names)
         self.decoded.build()
 
     def read(self) -> dict[str, ImageSplit]:

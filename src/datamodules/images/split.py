@@ -1,12 +1,15 @@
 """A split of an image set, the choice of its rows, and the statistics of its channels."""
 
-from typing import Literal
+import unicodedata
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from src.core.errors import nearest
+from src.core.errors import named, nearest
 from src.datamodules.stratified import shuffle_by_class
 
 Task = Literal["classification", "multilabel", "regression"]
@@ -49,6 +52,42 @@ class ImageSplit:
         return ImageSplit(self.images[self.rows].to(device), self.own_labels.to(device))
 
 
+def chosen_classes(classes: Sequence[Any], class_names: list[str]) -> list[str]:
+    """Return the names of the chosen classes, which YAML may have read as other values: `yes` as true, `1e3` as 1000.0.
+
+    Raises ValueError if a class is unknown or named twice, if there are fewer than two, or if a value may be several.
+    """
+    chosen = []
+    for value in classes:
+        if isinstance(value, str):
+            chosen.append(unicodedata.normalize("NFC", value))
+            continue
+        meant = [name for name in class_names if _may_be(name, value)]
+        if len(meant) != 1:
+            may_be = f"may be {' or '.join(meant)}" if meant else "is no class"
+            raise ValueError(
+                f"datamodule.classes: {value}, as YAML reads it, {may_be}; there are {named(class_names)}: put the "
+                "name in quotes"
+            )
+        chosen += meant
+    class_numbers(chosen, class_names)
+    return chosen
+
+
+def _may_be(name: str, value: bool | float | None) -> bool:
+    """Whether YAML reads a name without quotes as this value."""
+    if value is None or isinstance(value, bool):
+        return (
+            name.lower() in {None: ("null", "~", ""), True: ("true", "yes", "on"), False: ("false", "no", "off")}[value]
+        )
+    readings: list[Callable[[str], float]] = [float, lambda text: int(text, 0), lambda text: int(text, 8)]
+    for reading in readings:
+        with suppress(ValueError):
+            if reading(name) == value:
+                return True
+    return False
+
+
 def class_numbers(classes: list[str], class_names: list[str]) -> list[int]:
     """Return the places of some classes among all.
 
@@ -56,7 +95,7 @@ def class_numbers(classes: list[str], class_names: list[str]) -> list[int]:
     """
     for name in classes:
         if name not in class_names:
-            way_out = nearest(name, class_names) or f"; there are {', '.join(class_names)}"
+            way_out = nearest(name, class_names) or f"; there are {named(class_names)}"
             raise ValueError(f"datamodule.classes: there is no class {name}{way_out}")
     if len(set(classes)) < max(len(classes), 2):
         raise ValueError(f"datamodule.classes must name two classes or more, each once, got {classes}")

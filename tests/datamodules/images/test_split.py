@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from src.datamodules.images.split import (
     ImageSplit,
     channel_statistics,
+    chosen_classes,
     class_numbers,
     draw_per_class,
     keep_classes,
@@ -113,3 +115,37 @@ def test_statistics_of_many_rows_are_of_some_spread_evenly(limits):
     images = torch.zeros(9, 2, 1, 1, dtype=torch.uint8)
     images[::3] = 51
     assert channel_statistics(ImageSplit(images, torch.zeros(9)), **limits) == ([0.2], [1.0])
+
+
+NAMES = ["yes", "no", "1e3", "null", "007", "0x1F", "cat", "010", "8", "1.50"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[yes, no]", ["yes", "no"]),
+        ("[no, true, cat]", ["no", "yes", "cat"]),
+        ("[1e3, null]", ["1e3", "null"]),
+        ("[~, 007, 1.5]", ["null", "007", "1.50"]),
+        ("[0x1F, '8', '010']", ["0x1F", "8", "010"]),
+    ],
+)
+def test_classes_are_found_whatever_yaml_reads_them_as(text, names):
+    assert chosen_classes(list(OmegaConf.create(f"classes: {text}").classes), NAMES) == names
+
+
+def test_a_value_that_may_be_two_classes_is_refused():
+    with pytest.raises(ValueError, match=r"classes: 8, as YAML reads it, may be 010 or 8; .*put the name in quotes"):
+        chosen_classes([8, "cat"], NAMES)
+    with pytest.raises(ValueError, match="classes: True, as YAML reads it, may be yes or on;"):
+        chosen_classes([True, "cat"], ["yes", "on", "cat"])
+
+
+@pytest.mark.parametrize("value", [False, None, 3, 0.5])
+def test_a_value_that_is_no_class_is_refused(value):
+    with pytest.raises(ValueError, match=rf"classes: {value}, as YAML reads it, is no class; there are yes, cat"):
+        chosen_classes([value, "cat"], ["yes", "cat"])
+
+
+def test_a_class_may_be_spelled_in_either_form_of_unicode():
+    assert chosen_classes(["e\u0301lan", "cat"], ["cat", "\u00e9lan"]) == ["\u00e9lan", "cat"]
