@@ -19,7 +19,16 @@ from src.core.errors import ConfigError
 from src.core.files import staged
 from src.core.output import is_quiet, note, show, show_rich
 from src.core.spreadsheets import TextCells
-from src.datamodules.images.files import MAX_PIXELS, SUFFIXES, counted, list_images, printable, read_image
+from src.datamodules.images.files import (
+    MAX_PIXELS,
+    SUFFIXES,
+    as_text,
+    counted,
+    examples,
+    is_hidden,
+    list_images,
+    read_image,
+)
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
@@ -71,7 +80,7 @@ def predict(
 def find_images(path: str) -> list[Path]:
     """The file, the images in the folder and below it, or the files that match the pattern.
 
-    What else is in the folder is told, once.
+    What else is there is told, once.
 
     Raises ConfigError if there are none.
     """
@@ -84,8 +93,12 @@ def find_images(path: str) -> list[Path]:
         if found and others:
             note(f"{path}: left out: {counted(others, path)}")
     else:
-        found = [Path(match) for match in sorted(glob.glob(path, recursive=True)) if Path(match).is_file()]
+        matches = [match for match in sorted(glob.glob(path, recursive=True)) if not is_hidden(Path(match).name)]
+        found = [Path(match) for match in matches if not Path(match).is_dir()]
         lack = "is not a file or a folder, and as a pattern matches no file"
+        folders = [match for match in matches if Path(match).is_dir()]
+        if found and folders:
+            note(f"{path}: left out: {len(folders)} folders ({examples(folders, 2)})")
     if not found:
         raise ConfigError(f"input={path} {lack}")
     return found
@@ -106,7 +119,7 @@ def _rows(
     hidden = is_quiet() or not sys.stdout.isatty()
     for here, images in track(batches, "Predicting", total, disable=hidden, transient=True):
         for path, answer in zip(here, answers(model, images, flip_tta), strict=True):
-            yield printable(str(path)), answer
+            yield as_text(str(path)), answer
 
 
 def _read_size(spec: Mapping[str, Any]) -> int:

@@ -173,6 +173,16 @@ def test_a_pattern_is_an_input(checkpoint, images):
     assert [row["path"][-5:] for row in rows] == ["a.png", "b.png"]
 
 
+def test_a_pattern_leaves_out_folders_and_nothing_else(checkpoint, images, capsys):
+    (images / "link.png").symlink_to(images / "nowhere")
+    (images / "Thumbs.db").touch()
+    status, rows = run(checkpoint, images / "*")
+    assert (status, len(rows)) == (1, 4)
+    told = capsys.readouterr().err
+    assert f"left out: 1 folders ({images}/more)" in told
+    assert f"error: 1 of 5 files left out:\ncannot open {images}/link.png: No such file or directory" in told
+
+
 def test_an_unreadable_file_is_named_and_the_rest_written(checkpoint, images, capsys):
     (images / "b.png").write_bytes(b"no image")
     status, rows = run(checkpoint, images, "batch_size=1")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable
@@ -81,9 +82,14 @@ def examples(names: list[str], count: int) -> str:
     return ", ".join([*map(printable, names[:count]), *(["..."] if len(names) > count else [])])
 
 
-def printable(name: str) -> str:
-    """A file's name as text: bytes that are not UTF-8 are written as \\xe9."""
+def as_text(name: str) -> str:
+    """A file's name as text that can be written: bytes that are not UTF-8 become \\xe9."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def printable(name: str) -> str:
+    """A name as text for one line of a message."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda sign: ascii(sign[0])[1:-1], as_text(name))
 
 
 def read_image(

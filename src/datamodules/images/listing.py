@@ -2,7 +2,6 @@
 
 import os
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from src.core.errors import named
 from src.core.output import note, show
-from src.datamodules.images.files import counted, examples, is_hidden, list_images, printable
+from src.datamodules.images.files import as_text, counted, examples, is_hidden, list_images, printable
 from src.datamodules.images.label_sources import SPLIT_NAMES, FolderNames, ImageFile, Labelled, LabelSource
 from src.datamodules.images.split import Task
 
@@ -171,7 +170,7 @@ def _mixed(labelled: list[Labelled], images: dict[str, ImageFile]) -> list[Label
 
 def _class_name(text: str) -> str:
     """What a class is called: one name has several spellings in Unicode, and systems choose differently."""
-    return unicodedata.normalize("NFC", printable(text))
+    return unicodedata.normalize("NFC", as_text(text))
 
 
 def _classes(labelled: list[Labelled], columns: list[str], separator: str) -> tuple[list[str], Tensor]:
@@ -218,13 +217,13 @@ _ENCODERS = {"classification": _classes, "multilabel": _tags, "regression": _num
 
 def _summary(splits: list[str], labels: Tensor, names: list[str], task: Task) -> str:
     """How many images there are, of each class and in each split."""
-    parts = ", ".join(f"{split} {count:,}" for split, count in Counter(splits).items())
+    parts = ", ".join(f"{split} {splits.count(split):,}" for split in SPLIT_NAMES if split in splits)
     if task == "regression":
         low, high = labels.amin(0).tolist(), labels.amax(0).tolist()
-        ranges = [f"{name} from {a:g} to {b:g}" for name, a, b in zip(names, low, high, strict=True)]
+        ranges = [f"{printable(name)} from {a:g} to {b:g}" for name, a, b in zip(names, low, high, strict=True)]
         return f"{len(splits):,} images, {named(ranges)}; {parts}"
     counts = torch.bincount(labels, minlength=len(names)) if task == "classification" else labels.sum(0)
-    each = [f"{name} {int(count):,}" for name, count in zip(names, counts, strict=True)]
+    each = [f"{printable(name)} {int(count):,}" for name, count in zip(names, counts, strict=True)]
     kind = "classes" if task == "classification" else "labels"
     return f"{len(splits):,} images of {len(names)} {kind}: {named(each)}; {parts}"
 

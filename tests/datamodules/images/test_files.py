@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from src.datamodules.images import files
-from src.datamodules.images.files import FORMATS, SUFFIXES, counted, list_images, printable, read_image
+from src.datamodules.images.files import FORMATS, SUFFIXES, as_text, counted, list_images, printable, read_image
 
 
 def saved(path, array, **options):
@@ -75,6 +75,11 @@ def test_files_are_counted_by_kind_with_examples(tmp_path):
 def test_a_name_that_is_not_utf_8_is_printable():
     assert printable(os.fsdecode(b"caf\xe9.jpg")) == "caf\\xe9.jpg"
     assert printable("café.jpg") == "café.jpg"
+
+
+def test_a_name_of_several_lines_is_printed_in_one():
+    assert printable("a\nb\t\x1b猫") == "a\\nb\\t\\x1b猫"
+    assert as_text("a\nb") == "a\nb"
 
 
 def test_a_image_of_the_right_size_comes_as_it_is(tmp_path, colours):
