@@ -14,6 +14,8 @@ class BatchLoader(ResumableLoader):
 
     It shuffles by (seed, epoch): the order of an epoch never depends on what ran before. With several ranks, the rows
     of each step are dealt out in turn. Together the ranks see every row exactly once, and all take as many steps.
+    If the last step would leave a rank without a row, its rows join the step before; in training (shuffle) also if a
+    rank would have a single row, for which batch norm has no statistics.
 
     Source of the idea that whole batches are indexed at once: Keller Jordan's airbench (github.com/KellerJordan).
 
@@ -76,8 +78,10 @@ class BatchLoader(ResumableLoader):
             return stops
         if same_steps and full:
             stops[-1] -= max(0, (size - rest) // 2) if 2 * rest < size else 0
+        elif full and rest < self.world_size * (2 if self.shuffle else 1):
+            return np.append(stops[:-1], self.num_rows)
         elif rest < self.world_size:  # a rank would have no row
-            return np.append(stops[:-1], self.num_rows) if full else stops
+            return stops
         return np.append(stops, self.num_rows)
 
     def __len__(self) -> int:

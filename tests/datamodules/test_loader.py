@@ -30,6 +30,19 @@ def test_only_the_given_rows_are_yielded():
     assert epoch(loader(9, rows=torch.tensor([8, 1, 5, 2]))) == [[8, 1, 5], [2]]
 
 
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_in_training_no_rank_has_a_single_row_at_the_end(world_size):
+    for num_rows in range(2 * world_size, 40):
+        for batch_size in (2, 3, 5):
+            for rank in range(world_size):
+                batches = epoch(loader(num_rows, batch_size=batch_size, shuffle=True, rank=rank, world_size=world_size))
+                assert min(map(len, batches)) >= 2
+
+
+def test_a_single_row_is_a_batch_if_there_is_no_other():
+    assert epoch(loader(1, shuffle=True)) == epoch(loader(1)) == [[0]]
+
+
 def test_an_epoch_shuffles_every_row_once():
     order = [row for batch in epoch(loader(7, shuffle=True)) for row in batch]
     assert order != sorted(order)

@@ -56,9 +56,9 @@ def test_a_loader_resumed_before_its_first_epoch_starts_with_it():
 
 
 def test_fewer_ranks_with_larger_batches_go_on_in_mid_epoch():
-    stopped = loader(13, batch_size=2, world_size=2, shuffle=True)
+    stopped = loader(16, batch_size=2, world_size=2, shuffle=True)
     next(iter(stopped))
-    resumed = loader(13, batch_size=4, shuffle=True)
+    resumed = loader(16, batch_size=4, shuffle=True)
     resumed.load_state_dict(stopped.state_dict())
     assert len(epoch(resumed)) == 3
 

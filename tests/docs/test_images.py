@@ -19,7 +19,8 @@ SMALL = (
     "datamodule.image_size=8",
     "datamodule.augmentation.flip=false",
 )
-SMALL += ("model.net.widths=[4]", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "callbacks=default", "~callbacks.report", "datamodule.batch_size=2", "datamodule.drop_last=false")
+SMALL += ("model.net.widths=[4]", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "callbacks=default")
+SMALL += ("~callbacks.report", "datamodule.batch_size=2", "datamodule.drop_last=false")
 
 
 def write_files(folder, kind, text):
