@@ -35,11 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def fuzz(folder: Path, count: int, seed: int, keep: Path | None = None) -> int:
     """Make the samples, attack, and show the table; returns how many attempts ended in another way than they may."""
+    import torch
+
     from scripts.fuzz_files.attacks import ATTACKS
     from scripts.fuzz_files.attempt import attempt
     from scripts.fuzz_files.samples import make_samples
 
     samples, place = folder / "samples", folder / "attempt"
+    torch.set_num_threads(1)  # a forked process waits for ever for threads that its parent had
     make_samples(samples)
     (folder / "precious").mkdir()
     seen = outside(folder)
