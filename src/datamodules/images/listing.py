@@ -4,6 +4,7 @@ import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def list_folder(root: Path, source: LabelSource, task: Task = "classification", 
     images, others = _images(root, folders)
     if isinstance(source, FolderNames):
         _check_classes(root, folders, images)
-    labelled = [label._replace(split=label.split or "train") for label in source.find(images)]
+    labelled = [each if each.split else each._replace(split="train") for each in source.find(images)]
     if not any(label.split == "train" for label in labelled):
         lack = f"all {len(images)} images {source.lack}" if images and not labelled else "train has no image"
         raise FileNotFoundError(f"{lack}: {_found(root)}; expected in {root}: {LAYOUTS}")
@@ -88,7 +89,7 @@ def list_folder(root: Path, source: LabelSource, task: Task = "classification", 
         splits=[splits[file] for file in files],
         labels=labels,
         class_names=class_names,
-        chosen=f"{form}; {_summary(list(splits.values()), labels, class_names, task)}",
+        chosen=f"{form}; {_summary(list(splits.values()), labels, class_names, task)}{_spellings(labelled, task)}",
         left_out=_left_out(root, folders, [i.file for i in images if i.file not in splits], others, source),
     )
 
@@ -168,13 +169,15 @@ def _mixed(labelled: list[Labelled], images: dict[str, ImageFile]) -> list[Label
     return mixed
 
 
+@cache
 def _class_name(text: str) -> str:
     """What a class is called: one name has several spellings in Unicode, and systems choose differently."""
     return unicodedata.normalize("NFC", as_text(text))
 
 
 def _classes(labelled: list[Labelled], columns: list[str], separator: str) -> tuple[list[str], Tensor]:
-    _one_column(columns, "classification")
+    if len(columns) > 1:
+        raise ValueError(f"task=classification needs one label for each image, got {named(columns)}")
     names = [_class_name(label.texts[0]) for label in labelled]
     class_names = sorted({name for name, label in zip(names, labelled, strict=True) if label.split == "train"})
     for split in ("valid", "test"):
@@ -193,7 +196,10 @@ def _tags(labelled: list[Labelled], columns: list[str], separator: str) -> tuple
     for label in labelled:
         tags[label.file] |= {_class_name(part.strip()) for part in label.texts[0].split(separator) if part.strip()}
     names = sorted(set().union(*tags.values()))
-    return names, torch.tensor([[float(name in each) for name in names] for each in tags.values()])
+    numbers, labels = {name: number for number, name in enumerate(names)}, torch.zeros(len(tags), len(names))
+    for row, each in enumerate(tags.values()):
+        labels[row, [numbers[name] for name in each]] = 1
+    return names, labels
 
 
 def _numbers(labelled: list[Labelled], columns: list[str], separator: str) -> tuple[list[str], Tensor]:
@@ -205,11 +211,6 @@ def _numbers(labelled: list[Labelled], columns: list[str], separator: str) -> tu
             pairs = ", ".join(f"{column}={text}" for column, text in zip(columns, label.texts, strict=True))
             raise ValueError(f"the labels of {printable(label.file)} must be numbers, got {pairs}") from None
     return list(columns), torch.tensor(rows, dtype=torch.float32)
-
-
-def _one_column(columns: list[str], task: str) -> None:
-    if len(columns) > 1:
-        raise ValueError(f"task={task} needs one label for each image, got {named(columns)}")
 
 
 _ENCODERS = {"classification": _classes, "multilabel": _tags, "regression": _numbers}
@@ -226,6 +227,15 @@ def _summary(splits: list[str], labels: Tensor, names: list[str], task: Task) ->
     each = [f"{printable(name)} {int(count):,}" for name, count in zip(names, counts, strict=True)]
     kind = "classes" if task == "classification" else "labels"
     return f"{len(splits):,} images of {len(names)} {kind}: {named(each)}; {parts}"
+
+
+def _spellings(labelled: list[Labelled], task: Task) -> str:
+    """Which classes have names that Unicode spells in several ways."""
+    found: dict[str, set[str]] = {}
+    for label in labelled if task == "classification" else []:
+        found.setdefault(_class_name(label.texts[0]), set()).add(label.texts[0])
+    several = [printable(name) for name, spellings in found.items() if len(spellings) > 1]
+    return f"; {named(several)} in two spellings of Unicode, taken as one class" if several else ""
 
 
 def _left_out(

@@ -152,6 +152,13 @@ def test_one_line_says_what_was_chosen_and_one_what_is_left_out(root, capsys):
     )
 
 
+def test_two_spellings_of_a_name_are_one_class_which_is_told(root):
+    put(root, "\u00e9lan/1.jpg", "e\u0301lan/2.jpg", "cat/3.jpg")
+    found = list_folder(root, FolderNames())
+    assert found.class_names == ["cat", "\u00e9lan"]
+    assert found.chosen.endswith("train 3; \u00e9lan in two spellings of Unicode, taken as one class")
+
+
 def test_nothing_left_out_needs_no_line(root, capsys):
     put(root, "ants/1.jpg", "bees/1.jpg")
     list_folder(root, FolderNames()).tell()
