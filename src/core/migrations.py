@@ -49,7 +49,9 @@ TEXTS = ["src.datamodules.text.files.TextFiles", "src.datamodules.text.shakespea
 # tests/golden/format_N of its format, which a release makes; from then on it stays as it is. See CONTRIBUTING.md.
 MIGRATIONS: list[Migration] = [
     Migration(
+        renamed={"src.callbacks.freezing.Freezing": "src.callbacks.fine_tuning.FineTuning"},
         added={
+            "src.callbacks.fine_tuning.FineTuning": {"groups": [1, None], "lr": None, "lr_ratio": None},
             "src.callbacks.stop_signals.StopSignals": {"save_every_minutes": 10},  # changes no result
             "src.models.images.classifier.ImageClassifier": {"regression_loss": "mse"},  # they did only classes
             **{data: {"global_batch_size": None} for data in (*IMAGES, *TABLES, *TEXTS)},

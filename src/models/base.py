@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,7 +14,9 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from src.core.migrations import FORMAT_KEY, changes_since, newest_format
 from src.core.output import note
+from src.models.checkpoint_checks import check_schedule, check_spec, check_weights
 from src.models.layer_groups import body_parameters, layer_groups, norm_parameters
+from src.models.stages import Stage, StagedLR, stage_lengths
 
 
 class BaseModel(pl.LightningModule):
@@ -56,6 +58,7 @@ class BaseModel(pl.LightningModule):
         self.lr_ratio = lr_ratio
         self.compile_net = compile
         self.net: nn.Module | None = None
+        self.stages: list[Stage] = []
         self._frozen: list[nn.Parameter] = []
         self.schedule_steps: int | None = None  # known and needed only while fitting
         self._saved_steps: int | None = None
@@ -99,10 +102,11 @@ class BaseModel(pl.LightningModule):
             self.load_start()
         self._has_begun = True
         optimizer = self.make_optimizer(self.parameter_groups(), lr=self.lr)
-        length = {}
-        if named_arguments(self.make_scheduler, {"total_steps": None}):
-            self.schedule_steps = length["total_steps"] = self._total_steps()
-        scheduler = self.make_scheduler(optimizer, **length)
+        needs_length = bool(named_arguments(self.make_scheduler, {"total_steps": None}))
+        if needs_length or self.stages:
+            self.schedule_steps = self._total_steps()
+        make = self.make_scheduler if needs_length else lambda optimizer, total_steps: self.make_scheduler(optimizer)
+        scheduler = self._staged(optimizer, make) if self.stages else make(optimizer, total_steps=self.schedule_steps)
         settings: dict[str, Any] = {"scheduler": scheduler, "interval": "step"}
         if isinstance(scheduler, ReduceLROnPlateau):
             if scheduler.mode != "min":
@@ -110,6 +114,20 @@ class BaseModel(pl.LightningModule):
             frequency = self.trainer.check_val_every_n_epoch or 1
             settings |= {"interval": "epoch", "frequency": frequency, "monitor": "val/loss"}
         return {"optimizer": optimizer, "lr_scheduler": settings}
+
+    def use_stages(self, epochs: Sequence[int | None], lr: Sequence[float], lr_ratio: Sequence[float]) -> None:
+        """Run the schedule anew in each of some stages, see `Stage`; for callbacks, before the training."""
+        self.stages = [Stage(*values) for values in zip(epochs, lr, lr_ratio, strict=True)]
+
+    def _staged(self, optimizer: Optimizer, make: Callable[..., LRScheduler]) -> LRScheduler:
+        assert self.schedule_steps is not None
+        reached = stage_lengths(self.stages, self.schedule_steps, self.trainer)
+        peaks = [group["lr"] for group in self.parameter_groups()]
+        of_stages = [
+            [stage.lr * group["lr"] for group in self.parameter_groups(stage.lr_ratio)] for stage, _ in reached
+        ]
+        factors = [[lr / peak for lr, peak in zip(lrs, peaks, strict=True)] for lrs in of_stages]
+        return StagedLR(optimizer, make, [length for _, length in reached], factors)
 
     def _total_steps(self) -> int:
         steps = self.trainer.estimated_stepping_batches
@@ -155,14 +173,15 @@ class BaseModel(pl.LightningModule):
     def on_step_left_out(self) -> None:
         """Drop what the model keeps from batch to batch; called in place of a step whose loss is not finite."""
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self, lr_ratio: float | None = None) -> list[dict[str, Any]]:
         """Return the optimizer's groups: lr grows geometrically with depth; biases and norms have no weight decay."""
         assert self.net is not None
+        lr_ratio = self.lr_ratio if lr_ratio is None else lr_ratio
         modules = layer_groups(self.net)
         groups = []
         for depth, group in enumerate(modules):
             share = depth / (len(modules) - 1) if len(modules) > 1 else 1.0
-            lr = self.lr * self.lr_ratio ** (1 - share)
+            lr = self.lr * lr_ratio ** (1 - share)
             norms = norm_parameters(group)
             parameters = [p for module in group for p in module.parameters()]
             decayed = [p for p in parameters if p.ndim > 1 and id(p) not in norms]
@@ -170,21 +189,17 @@ class BaseModel(pl.LightningModule):
             groups += [{"params": decayed, "lr": lr}, {"params": others, "lr": lr, "weight_decay": 0.0}]
         return [group for group in groups if group["params"]]
 
-    def freeze_body(self) -> None:
-        """Train only the last layer group and all norm layers until `unfreeze_body`, see `body_parameters`.
+    def train_groups(self, number: int | None) -> None:
+        """Train only the last layer groups and all norm layers, see `body_parameters`; None trains everything.
 
         Frozen parameters stay in the optimizer, which skips parameters without a gradient.
         """
         assert self.net is not None
-        self._frozen += body_parameters(self.net)
-        for parameter in self._frozen:
-            parameter.requires_grad_(False)
-
-    def unfreeze_body(self) -> None:
-        """Train again what `freeze_body` froze."""
         for parameter in self._frozen:
             parameter.requires_grad_(True)
-        self._frozen = []
+        self._frozen = [] if number is None else body_parameters(self.net, number)
+        for parameter in self._frozen:
+            parameter.requires_grad_(False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[FORMAT_KEY] = newest_format()
@@ -199,40 +214,13 @@ class BaseModel(pl.LightningModule):
             return
         if saved is None:
             raise ValueError("the checkpoint is not from fastlight: it lacks hyper_parameters.spec")
-        compared = sorted({*saved, *here} - set(self.statistics))
-        pairs = {name: (saved.get(name), here.get(name)) for name in compared}
-        differing = [f"{n}: {_short(a)} there, {_short(b)} here" for n, (a, b) in pairs.items() if a != b]
-        if differing:
-            more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-            raise ValueError(
-                f"the checkpoint was trained on other data ({'; '.join(differing[:3])}{more}); choose its datamodule"
-            )
+        check_spec(saved, here, self.statistics)
         for change in changes_since(checkpoint, self.hparams.get("model")):
             rank_zero_only(note)(change)
         self.hparams["spec"] = {**here, **saved}
         self._saved_steps = checkpoint.get("schedule_steps")
-        _check_schedule(checkpoint)
-        self._check_weights(checkpoint["state_dict"])
-
-    def _check_weights(self, saved: dict[str, Any]) -> None:
-        own = self.state_dict()
-        wrong = [name for name in own if name not in saved or own[name].shape != saved[name].shape]
-        wrong += [name for name in saved if name not in own]
-        if wrong:
-            raise ValueError(
-                f"the checkpoint holds another net: {len(wrong)} weights differ, such as {wrong[0]}; choose its model"
-            )
-
-
-def _check_schedule(checkpoint: dict[str, Any]) -> None:
-    """Refuse a schedule that stands at another step than the training: all later rates would be wrong."""
-    steps, length = checkpoint.get("global_step"), checkpoint.get("schedule_steps")
-    for state in checkpoint.get("lr_schedulers", []) if length is not None else []:
-        if state.get("last_epoch") != steps or state.get("total_steps", length) != length:
-            raise ValueError(
-                f"the checkpoint's counts differ: {steps} steps were trained of {length}, its schedule stands at "
-                f"{state.get('last_epoch')} of {state.get('total_steps', length)}; resume from another checkpoint"
-            )
+        check_schedule(checkpoint)
+        check_weights(checkpoint["state_dict"], self.state_dict())
 
 
 def named_arguments(function: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -241,9 +229,3 @@ def named_arguments(function: Callable[..., Any], values: dict[str, Any]) -> dic
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return values
     return {name: value for name, value in values.items() if name in parameters}
-
-
-def _short(value: Any) -> str:
-    """Return a value as text of at most 60 characters; a thousand class names do not fit in a message."""
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -38,15 +38,19 @@ def norm_parameters(modules: list[nn.Module]) -> set[int]:
     return {id(parameter) for norm in norms for parameter in norm.parameters()}
 
 
-def body_parameters(net: nn.Module) -> list[nn.Parameter]:
-    """Return what freezing the body keeps from training: all groups' parameters but the last's and those of norms.
+def body_parameters(net: nn.Module, num_trained: int) -> list[nn.Parameter]:
+    """Return what freezing keeps from training: all groups' parameters but the last ones' and those of norms.
 
-    What the net itself keeps from training is not among them. Raises ValueError if the net has only one layer group.
+    What the net itself keeps from training is not among them. Raises ValueError if the net has not more layer groups
+    than are to be trained.
     """
-    *body, _ = layer_groups(net)
-    if not body:
-        raise ValueError(f"freezing needs a net of two layer groups or more, {type(net).__name__} has one")
-    modules = [module for group in body for module in group]
+    groups = layer_groups(net)
+    if len(groups) <= num_trained:
+        raise ValueError(
+            f"freezing all but {num_trained} layer groups needs a net of {num_trained + 1} or more, "
+            f"{type(net).__name__} has {len(groups)}; null trains all"
+        )
+    modules = [module for group in groups[:-num_trained] for module in group]
     norms = norm_parameters(modules)
     parameters = (parameter for module in modules for parameter in module.parameters())
     return [parameter for parameter in parameters if parameter.requires_grad and id(parameter) not in norms]

@@ -82,7 +82,7 @@ def test_lr_is_geometric_from_the_first_layer_group_to_the_last():
 
 def test_a_frozen_body_leaves_the_head_and_the_norms_to_train():
     model = built(classifier(net=ThreeGroups))
-    model.freeze_body()
+    model.train_groups(1)
     training = {name for name, parameter in model.net.named_parameters() if parameter.requires_grad}
     assert training == {"first.1.weight", "first.1.bias", "head.weight", "head.bias"}
 
@@ -90,16 +90,28 @@ def test_a_frozen_body_leaves_the_head_and_the_norms_to_train():
 def test_unfreezing_spares_what_the_net_itself_keeps_from_training():
     model = built(classifier(net=ThreeGroups))
     model.net.second.requires_grad_(False)
-    model.freeze_body()
-    model.unfreeze_body()
+    model.train_groups(1)
+    model.train_groups(None)
     frozen = {name for name, parameter in model.net.named_parameters() if not parameter.requires_grad}
     assert frozen == {"second.weight", "second.bias"}
 
 
-def test_a_net_of_one_layer_group_cannot_be_frozen():
+def test_more_groups_train_when_more_are_asked_for():
+    model = built(classifier(net=ThreeGroups))
+    model.train_groups(1)
+    model.train_groups(2)
+    frozen = {name for name, parameter in model.net.named_parameters() if not parameter.requires_grad}
+    assert frozen == {"first.0.weight", "first.0.bias"}
+
+
+def test_freezing_needs_more_layer_groups_than_train():
     model = built(classifier(net=lambda in_chans, num_classes: nn.Sequential(nn.Flatten(), nn.Linear(60, num_classes))))
-    with pytest.raises(ValueError, match="two layer groups or more, Sequential has one"):
-        model.freeze_body()
+    with pytest.raises(
+        ValueError, match="all but 1 layer groups needs a net of 2 or more, Sequential has 1; null trains"
+    ):
+        model.train_groups(1)
+    with pytest.raises(ValueError, match="all but 3 layer groups needs a net of 4 or more, ThreeGroups has 3"):
+        built(classifier(net=ThreeGroups)).train_groups(3)
 
 
 def test_a_torch_scheduler_steps_with_the_optimizer():

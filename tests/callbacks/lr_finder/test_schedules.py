@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
-from src.callbacks.freezing import Freezing
+from src.callbacks.fine_tuning import FineTuning
 from src.callbacks.loader_state import LoaderState
 from src.callbacks.lr_finder.finder import LRFinder
 from src.callbacks.lr_finder.peak import reference_peak
@@ -216,11 +216,8 @@ class Pupil(Stranger):
     def configure_optimizers(self):
         return Counting([p for p in self.parameters() if p.requires_grad], lr=self.lr)
 
-    def freeze_body(self):
-        self.body.requires_grad_(False)
-
-    def unfreeze_body(self):
-        self.body.requires_grad_(True)
+    def train_groups(self, number):
+        self.body.requires_grad_(number is None)
 
 
 class Unfreezing(BaseFinetuning):
@@ -232,7 +229,10 @@ class Unfreezing(BaseFinetuning):
             self.unfreeze_and_add_param_group(pl_module.body, optimizer)
 
 
-@pytest.mark.parametrize("unfreezing", [partial(Freezing, epochs=1), Unfreezing])
+FREEZING = partial(FineTuning, epochs=1, groups=[1, None], lr=None, lr_ratio=None)
+
+
+@pytest.mark.parametrize("unfreezing", [FREEZING, Unfreezing])
 @pytest.mark.parametrize("finder_first", [True, False])
 def test_a_search_after_an_unfreezing_trains_all_whichever_is_listed_first(unfreezing, finder_first):
     TRAINED.clear()
