@@ -43,7 +43,9 @@ def reliability_of(confidence: np.ndarray, is_true: np.ndarray) -> Reliability:
     return Reliability(counts[used], *means)
 
 
-def reliability_plot(confidence: np.ndarray, is_true: np.ndarray, unit: str, advice: str, name: str = "") -> Plot:
+def reliability_plot(
+    confidence: np.ndarray, is_true: np.ndarray, unit: str, advice: str, name: str = "", state: str = ""
+) -> Plot:
     """The reliability diagram, with how to read it.
 
     Args:
@@ -51,9 +53,10 @@ def reliability_plot(confidence: np.ndarray, is_true: np.ndarray, unit: str, adv
         unit: what is classified: images, rows.
         advice: what to try if the probabilities are wrong.
         name: the class whose probability this is; empty if it is the predicted class of each answer.
+        state: what is so if `is_true`; empty if it is the name, or that the answer is correct.
     """
     found = reliability_of(confidence, is_true)
-    what, are = name or "the predicted class", name or "correct"
+    what, are = name or "the predicted class", state or name or "correct"
     xlabel = f"predicted probability of {name}" if name else "confidence: probability of the predicted class"
     return Plot(
         "Reliability",

@@ -7,6 +7,7 @@ import pytest
 from tests.support.browser import PHONE, browser, needs_browser
 from tests.support.make_data import wikitext_lines
 from tests.support.programs import composed, run_here
+from tests.support.shapes import write_shapes
 
 pytestmark = [needs_browser, pytest.mark.long]
 
@@ -32,7 +33,30 @@ def of_text(folder):
     return ["experiment=wikitext2_small", "datamodule=text_files", "datamodule.folder=text", *files, *nets]
 
 
-@pytest.fixture(scope="module", params=["images", of_table, of_text], ids=["images", "table", "text"])
+def of_labels(folder):
+    write_shapes(folder / "shapes", 200)
+    places = ["datamodule.folder=shapes", "datamodule.labels=labels.csv", "datamodule.image_size=24"]
+    return ["datamodule=image_folder", *places, "datamodule.batch_size=32", "trainer.max_epochs=2"]
+
+
+def of_several_labels(folder):
+    return [*of_labels(folder), "datamodule.task=multilabel", "datamodule.label_column=labels"]
+
+
+def of_numbers(folder):
+    return [*of_labels(folder), "datamodule.task=regression", "datamodule.label_column=[share,ground]"]
+
+
+KINDS = {
+    "images": "images",
+    "table": of_table,
+    "text": of_text,
+    "several labels": of_several_labels,
+    "numbers": of_numbers,
+}
+
+
+@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS)
 def page(request, tmp_path_factory):
     if request.param == "images":
         return request.getfixturevalue("digits_run") / "report.html"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from PIL import Image
 
 from src.datamodules.images.base import ImageData
 from src.datamodules.images.split import ImageSplit
@@ -54,3 +55,15 @@ class DrawnShapes(ImageData):
             labels = {"classification": held.argmax(1), "multilabel": held, "regression": numbers}[self.task]
             found[split] = ImageSplit(torch.from_numpy(images), torch.from_numpy(labels))
         return found
+
+
+def write_shapes(folder, rows, side=24, seed=0):
+    """Write the drawn images, and labels.csv: path, labels with spaces between them, share, ground."""
+    images, held, numbers = drawn_shapes(rows, side, seed)
+    (folder / "images").mkdir(parents=True)
+    lines = ["path,labels,share,ground"]
+    for row, (image, present, (share, ground)) in enumerate(zip(images, held, numbers, strict=True)):
+        Image.fromarray(image).save(folder / "images" / f"{row:04}.png")
+        names = " ".join(name for name, is_there in zip(NAMES, present, strict=True) if is_there)
+        lines.append(f"images/{row:04}.png,{names},{share},{ground}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")

@@ -12,12 +12,15 @@ from torch import Tensor
 from src.callbacks.figure import publish
 from src.report.figures import new_figure
 
+MAX_LINES = 3  # of a caption
+
 
 class FirstBatch(Callback):
     """Writes the first rows x columns images of the first batch, after augmentation, with their labels.
 
     Batches are (images, labels): images (batch, 1 or 3 channels, height, width), uint8 or float within [0, 1]; labels
-    (batch,) or, if mixed, shares (batch, classes). Class names come from the datamodule's `spec`.
+    (batch,) or, if mixed, shares (batch, classes); several labels an image, or numbers, as `spec["task"]` says. Names
+    come from the datamodule's `spec`.
     """
 
     def __init__(self, *, path: str, rows: int, columns: int) -> None:
@@ -30,9 +33,10 @@ class FirstBatch(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if trainer.global_step or batch_idx or not trainer.is_global_zero:
             return
-        names = trainer.datamodule.spec["class_names"]  # pyright: ignore[reportAttributeAccessIssue]
+        spec = trainer.datamodule.spec  # pyright: ignore[reportAttributeAccessIssue]
+        text = {"multilabel": labels_text, "regression": numbers_text}.get(spec.get("task"), label_text)
         images, labels = (tensor[: self.rows * self.columns].cpu() for tensor in batch)
-        captions = [label_text(label, names) for label in labels]
+        captions = [text(label, spec["class_names"]) for label in labels]
         publish(draw_grid(as_bytes(images), captions, self.columns), self.path, trainer)
 
 
@@ -72,6 +76,22 @@ def label_text(label: Tensor, names: list[str], longest: int = 14) -> str:
     if float(shares[0]) > 0.995:
         return _shortened(names[int(classes[0])], longest)
     return "\n".join(f"{_shortened(names[index], longest - 5)} {share:.0%}" for share, index in parts)
+
+
+def labels_text(label: Tensor, names: list[str], longest: int = 14) -> str:
+    """The names of the labels (classes,) that are present, one a line, with their shares if they are blended."""
+    present = [(names[place], float(label[place])) for place in label.nonzero().flatten().tolist()]
+    lines = [_shortened(f"{name}" if share > 0.995 else f"{name} {share:.0%}", longest) for name, share in present]
+    return "\n".join([*lines[:MAX_LINES], *[f"{len(lines) - MAX_LINES} more"] * (len(lines) > MAX_LINES)]) or "none"
+
+
+def numbers_text(label: Tensor, names: list[str], longest: int = 14) -> str:
+    """The values of the targets (targets,), one a line; of several, with their names."""
+    values = [f"{value:.4g}" for value in label.tolist()[:MAX_LINES]]
+    if len(names) == 1:
+        return values[0]
+    room = [longest - len(value) - 1 for value in values]
+    return "\n".join(f"{_shortened(name, size)} {v}" for name, size, v in zip(names, room, values, strict=False))
 
 
 def _shortened(name: str, longest: int) -> str:

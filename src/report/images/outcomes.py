@@ -1,8 +1,8 @@
-"""What an image classifier predicts for the images of a split."""
+"""What an image model predicts for the images of a split."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -58,6 +58,42 @@ def _answers(model: pl.LightningModule, images: Tensor, labels: Tensor) -> tuple
     return labels, predicted, confidence, F.cross_entropy(logits, labels, reduction="none")
 
 
+@dataclass(frozen=True)
+class Answers:
+    """One entry for each image that was looked at, of several labels or numbers.
+
+    Attributes:
+        rows: its place in the split.
+        labels: (images, labels or targets).
+        answers: (images, labels or targets), probabilities or values in the targets' units.
+        losses: (images,).
+        total: how many images the split has.
+    """
+
+    rows: np.ndarray
+    labels: np.ndarray
+    answers: np.ndarray
+    losses: np.ndarray
+    total: int
+
+    @property
+    def broken(self) -> int:
+        """How many images have an answer that is not a number."""
+        return int(np.isnan(self.answers).any(1).sum())
+
+
+@torch.inference_mode()
+def answers_of(model: Any, datamodule: pl.LightningDataModule, max_rows: int) -> Answers:
+    """Ask the model about at most max_rows images of the report's split, evenly spread."""
+    batches, places = spread_rows(datamodule, max_rows)
+    found = []
+    for images, labels in batches:
+        outputs = model(images).float()
+        found.append((labels, model.task.answers(outputs), model.task.losses(outputs, labels)))
+    arrays = (torch.cat(column).cpu().double().numpy() for column in zip(*found, strict=True))
+    return Answers(np.array(places), *arrays, total=places.stop)
+
+
 def images_at(datamodule: pl.LightningDataModule, rows: Iterable[int]) -> dict[int, Tensor]:
     """The images at some places of the report's split, (channels, height, width) each."""
     wanted, found, start = set(rows), {}, 0
@@ -65,6 +101,18 @@ def images_at(datamodule: pl.LightningDataModule, rows: Iterable[int]) -> dict[i
         found |= {row: images[row - start] for row in wanted.intersection(range(start, start + len(images)))}
         start += len(images)
     return found
+
+
+def advice_for(confidence: np.ndarray, is_correct: np.ndarray) -> str:
+    """What to try if the probabilities are wrong.
+
+    Args:
+        confidence: (answers,), the probability of each answer.
+        is_correct: (answers,).
+    """
+    if confidence.mean() > is_correct.mean():
+        return "The net is too confident: more data, augmentation or label smoothing help."
+    return "The net is not confident enough: longer training, or less label smoothing and mixup, help."
 
 
 class Confusion(NamedTuple):

@@ -1,12 +1,15 @@
 """Precision, recall and F1 of each class."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from src.report.figures import add_legend, marker_style, name_rows, new_axes
 
+Score = TypeVar("Score")
 MAX_CLASSES, NUM_WEAKEST, NUM_BEST = 30, 20, 5
 
 
@@ -32,12 +35,17 @@ def class_scores(counts: np.ndarray, names: list[str]) -> list[ClassScores]:
     return sorted(scores, key=lambda score: score.f1)
 
 
-def weakest_and_best(scores: list[ClassScores]) -> list[ClassScores]:
-    """All scores, or only the weakest and the best if there is no room for all."""
+def precision_cell(score: ClassScores) -> float | str:
+    """For a table; a class that is never predicted has no precision."""
+    return "none" if np.isnan(score.precision) else score.precision
+
+
+def weakest_and_best(scores: list[Score]) -> list[Score]:
+    """All scores, which are sorted, or only the weakest and the best if there is no room for all."""
     return scores if len(scores) <= MAX_CLASSES else [*scores[:NUM_WEAKEST], *scores[-NUM_BEST:]]
 
 
-def draw_class_scores(scores: list[ClassScores]) -> Figure:
+def draw_class_scores(scores: Sequence[ClassScores]) -> Figure:
     """Precision and recall of each class, joined by a line, from top to bottom."""
     figure, axes = new_axes(6.4, 0.9 + 0.24 * len(scores))
     places = range(len(scores))

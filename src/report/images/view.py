@@ -1,35 +1,35 @@
-"""What a report shows of an image classifier."""
+"""What a report shows of an image model."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
 
 from src.report.calibration import reliability_plot
 from src.report.confusion import confusion_plot
-from src.report.images.grad_cam import heat_maps
-from src.report.images.grid import as_markup, as_pixels, draw_grid
-from src.report.images.outcomes import Confusion, Outcomes, confusions_of, images_at, outcomes_of
-from src.report.images.scores import ClassScores, class_scores, draw_class_scores, weakest_and_best
+from src.report.images.examples import MAX_NAME_LENGTH, diverged, examples
+from src.report.images.grid import as_markup, as_pixels
+from src.report.images.labels import label_sections
+from src.report.images.numbers import number_sections
+from src.report.images.outcomes import Confusion, Outcomes, advice_for, confusions_of, images_at, outcomes_of
+from src.report.images.scores import class_scores, draw_class_scores, precision_cell, weakest_and_best
 from src.report.parts import Part, Plot, Prose, Section, Table
 from src.report.rows import rows_note
 from src.report.wording import shortened
 
-MAX_NAME_LENGTH = 14  # characters of a class name in a caption
-
 
 @dataclass(frozen=True, kw_only=True)
 class ImageView:
-    """Scores by class, confusions, single images with heat maps, calibration.
+    """Scores by class, label or target; what is confused, missed or off; single images with heat maps; calibration.
 
-    The model maps images (batch, channels, height, width) to logits; its `spec` has the class names.
+    The model maps images (batch, channels, height, width) to logits; its `spec` has the class names. One of several
+    labels or numbers also has a `task` with answers and losses, see src/models/images/tasks.py.
 
     Attributes:
         max_rows: how many images it looks at; they are evenly spread over a larger split.
         num_images: how many images with the highest losses it shows, and half as many of the best ones.
-        num_pairs: how many pairs of confused classes it lists.
+        num_pairs: how many pairs of confused classes or labels it lists.
     """
 
     max_rows: int
@@ -41,12 +41,18 @@ class ImageView:
             raise ValueError(f"each number of a view of images must be at least 1, got {self}")
 
     def sections(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> list[Section]:
+        task = model.hparams["spec"].get("task")
+        if task == "multilabel":
+            return label_sections(model, datamodule, self.max_rows, self.num_images, self.num_pairs)
+        if task == "regression":
+            return number_sections(model, datamodule, self.max_rows, self.num_images)
+        return self._class_sections(model, datamodule)
+
+    def _class_sections(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> list[Section]:
         names = [str(name) for name in model.hparams["spec"]["class_names"]]
         outcomes = outcomes_of(model, datamodule, self.max_rows)
-        broken = int(np.isnan(outcomes.losses).sum())
-        if broken:
-            text = f"The net's answer is not a number (NaN) for {broken:,} of {len(outcomes.losses):,} images."
-            return [Section("Scores by class", [Prose(text)], "The training diverged: try a lower learning rate.")]
+        if broken := int(np.isnan(outcomes.losses).sum()):
+            return [diverged("Scores by class", broken, len(outcomes.losses))]
         confusions = confusions_of(outcomes, len(names))[: self.num_pairs]
         hardest = np.argsort(-outcomes.losses, kind="stable")[: self.num_images]
         best = _best_of_classes(outcomes)[: -(-self.num_images // 2)]
@@ -82,15 +88,10 @@ def _score_parts(outcomes: Outcomes, names: list[str]) -> list[Part]:
         Table(
             "Each class",
             ("class", "precision", "recall", "F1", "images"),
-            [(score.name, _precision(score), score.recall, score.f1, score.count) for score in rows],
+            [(score.name, precision_cell(score), score.recall, score.f1, score.count) for score in rows],
             f"{note}F1 is the harmonic mean of precision and recall: it is high only if both are.",
         ),
     ]
-
-
-def _precision(score: ClassScores) -> float | str:
-    """For the table; a class that is never predicted has no precision."""
-    return "none" if np.isnan(score.precision) else score.precision
 
 
 def _confusion_parts(
@@ -128,33 +129,23 @@ def _grids(
     best: np.ndarray,
     images: dict[int, Tensor],
 ) -> list[Part]:
-    chosen = np.concatenate([hardest, best])
-    batch = torch.stack([images[row] for row in outcomes.rows[chosen].tolist()])
-    heat = heat_maps(model, batch, torch.from_numpy(outcomes.predicted[chosen]).to(batch.device))
-    pixels = as_pixels(batch)
-    heat_note = (
-        "There are no heat maps: no layer of this net keeps a map of the image."
-        if heat is None
-        else "Right: what speaks for the predicted class (Grad-CAM, coarse). Orange counts most; the line encloses the "
-        "hottest quarter. Is it the object itself, or the background?"
-    )
     wrong = int((~outcomes.is_correct[hardest]).sum())
     parts: list[Part] = []
-    for title, part, note in (
+    for title, chosen, note, question in (
         (
             "Highest losses",
-            slice(len(hardest)),
+            hardest,
             "Above each image: the true class, the predicted class, its probability, and the loss. "
             f"Wrong: {wrong} of {len(hardest)}. If the net is confident and wrong, the label is wrong, the image is "
-            f"unusual, or the net has not learned something. {heat_note}",
+            "unusual, or the net has not learned something.",
+            "Right: what speaks for the predicted class (Grad-CAM, coarse). Orange counts most; the line encloses the "
+            "hottest quarter. Is it the object itself, or the background?",
         ),
-        ("Lowest losses", slice(len(hardest), None), "The best correct answer of each class, for comparison."),
+        ("Lowest losses", best, "The best correct answer of each class, for comparison.", ""),
     ):
-        captions = [_caption(outcomes, place, names) for place in chosen[part]]
-        if captions:
-            figure = draw_grid(pixels[part], None if heat is None else heat[part], captions)
-            alt = f"{len(captions)} images: " + "; ".join(text.replace("\n", ", ") for text in captions)
-            parts.append(Plot(title, figure, alt, note))
+        shown = [images[row] for row in outcomes.rows[chosen].tolist()]
+        captions = [_caption(outcomes, place, names) for place in chosen]
+        parts += examples(model, title, shown, outcomes.predicted[chosen], captions, note, question)
     return parts
 
 
@@ -165,10 +156,5 @@ def _caption(outcomes: Outcomes, place: int, names: list[str]) -> str:
 
 
 def _reliability(outcomes: Outcomes) -> Plot:
-    is_too_high = outcomes.confidence.mean() > outcomes.is_correct.mean()
-    advice = (
-        "The net is too confident: more data, augmentation or label smoothing help."
-        if is_too_high
-        else "The net is not confident enough: longer training, or less label smoothing and mixup, help."
-    )
+    advice = advice_for(outcomes.confidence, outcomes.is_correct)
     return reliability_plot(outcomes.confidence, outcomes.is_correct, "images", advice)

@@ -58,3 +58,18 @@ def test_the_model_is_listened_to_only_during_the_test():
     callback.teardown(None, None, "test")
     model(torch.zeros(1, 2))
     assert callback._logits is None
+
+
+def test_without_a_single_class_for_each_image_there_is_no_matrix_and_a_note_says_so(tmp_path, capsys):
+    spec = {"class_names": ["a", "b"], "task": "multilabel"}
+    trainer = SimpleNamespace(datamodule=SimpleNamespace(spec=spec), is_global_zero=True)
+    callback, model = ConfusionMatrix(path=str(tmp_path / "x.png")), Echo()
+    callback.on_test_start(trainer, model)
+    batch = torch.eye(2), torch.eye(2)
+    model(batch[0])
+    callback.on_test_batch_end(trainer, model, None, batch, 0)
+    callback.on_test_end(trainer, model)
+    callback.teardown(trainer, model, "test")
+    assert list(tmp_path.iterdir()) == []
+    told = capsys.readouterr().err
+    assert told == "note: x.png is left out: task=multilabel has no single class for each image\n"

@@ -10,7 +10,6 @@ from src.report.tables.outcomes import (
     class_plots,
     draw_probabilities,
     draw_true_classes,
-    residual_bands,
     value_plots,
 )
 from tests.support.small_table import frame_of, model_of, table_of
@@ -77,25 +76,12 @@ def test_residuals_are_the_truth_minus_the_prediction(tmp_path):
     assert left.source.axes[0].collections[0].get_offsets()[:, 1].mean() == pytest.approx(expected)
 
 
-def test_bands_are_of_rows_with_like_predictions():
-    predicted = np.repeat([1.0, 2.0], 10)
-    middles, low, median, high = residual_bands(predicted, np.concatenate([np.zeros(10), np.arange(10)]))
-    assert (middles.tolist(), median.tolist()) == ([1.0, 2.0], [0.0, 4.5])
-    assert_allclose(low, [0, 0.45])
-    assert_allclose(high, [0, 8.55])
-
-
 @pytest.mark.parametrize(("scaling", "advice"), [("standardise", "=log) may fit better"), ("log", "This is natural")])
 def test_growing_errors_are_noted(tmp_path, scaling, advice):
     frame = frame_of(400).assign(price=lambda f: (f["id"] + 1) * np.where(np.arange(400) % 2, 0.5, 1.5))
     data = table_of(tmp_path, frame=frame, target_scaling=scaling)
     _, left = plots(data, lambda c, x: x[:, 2:3], value_plots)
     assert advice in left.note
-
-
-def test_bands_have_ten_rows_at_least_and_are_twelve_at_most():
-    counts = [len(residual_bands(np.arange(n, dtype=float), np.zeros(n))[0]) for n in (9, 19, 20, 120, 130, 1000)]
-    assert counts == [1, 1, 2, 12, 12, 12]
 
 
 def test_errors_of_one_size_are_not_called_growing(tmp_path):
