@@ -25,6 +25,7 @@ SUFFIXES += (".j2c", ".j2k", ".jp2", ".jpc", ".jpf", ".jpx")
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM", "JPEG2000")
 # What systems put beside images; all that is hidden, too.
 SYSTEM = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin")
+HIDDEN_IMAGE = rf"\.[^_].*({'|'.join(map(re.escape, SUFFIXES))})(\.|$)"
 MAX_PIXELS = 100_000_000  # where no key says otherwise
 LARGE = 25_000_000  # pixels; of such images one at a time is decoded, as each takes 100 MB or more
 Resize = Literal["crop", "squash", "pad"]
@@ -39,27 +40,32 @@ PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # a long comment
 def list_images(folder: str | Path) -> tuple[list[str], list[str]]:
     """Return all image files in a folder and the folders below it, and all other files, both sorted.
 
-    Links to folders are followed. What is hidden, and the files and folders of SYSTEM, are in neither list.
+    Links to folders are followed. Hidden folders and SYSTEM are in neither list, nor are hidden files, unless they seem
+    to be images: clouds leave such names in place of files that are not here.
 
     Raises:
         OSError: a folder cannot be read.
     """
+    found: tuple[list[str], list[str]] = [], []  # text and not Path, because there may be a million
+    _list_into(*found, str(folder), (os.path.realpath(folder),))
+    return sorted(found[0]), sorted(found[1])
 
-    def cannot_list(error: OSError) -> None:
-        raise OSError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
-    images, others = [], []  # text and not Path, because there may be a million
-    seen = set()  # a link may lead to a folder above it
-    for parent, folders, names in os.walk(folder, onerror=cannot_list, followlinks=True):
-        if os.path.realpath(parent) in seen:
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(parent))
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        for name in names:
-            if not is_hidden(name):
-                (images if name.lower().endswith(SUFFIXES) else others).append(os.path.join(parent, name))
-    return sorted(images), sorted(others)
+def _list_into(images: list[str], others: list[str], folder: str, above: tuple[str, ...]) -> None:
+    """Add what is in a folder; `above` has the true paths of it and the folders that led to it."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise OSError(f"cannot read the folder {printable(folder)}: {error.strerror}") from error
+    for entry in entries:
+        if entry.is_dir() and not is_hidden(entry.name):
+            target = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}{os.sep}{entry.name}"
+            if target not in above:  # else a link leads round in a circle
+                _list_into(images, others, entry.path, (*above, target))
+        elif not entry.is_dir() and not is_hidden(entry.name):
+            (images if entry.name.lower().endswith(SUFFIXES) else others).append(entry.path)
+        elif not entry.is_dir() and re.match(HIDDEN_IMAGE, entry.name.lower()):
+            others.append(entry.path)
 
 
 def is_hidden(name: str) -> bool:
@@ -124,6 +130,8 @@ def read_image(
     except OSError as error:
         raise OSError(f"cannot open {name}: {error.strerror}") from error
     try:
+        if not content:
+            raise ValueError("it is empty")
         image = Image.open(BytesIO(content), formats=FORMATS)
         # The decoder of WEBP keeps the image twice: 100 million pixels took 1.5 GB, in other formats up to 0.8 GB.
         num_pixels = image.width * image.height * (2 if image.format == "WEBP" else 1)

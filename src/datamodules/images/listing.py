@@ -1,20 +1,18 @@
 """Which images a folder holds, however they lie: their splits and labels, and what is left out."""
 
 import os
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from src.core.errors import named
 from src.core.output import note, show
-from src.datamodules.images.files import as_text, counted, examples, is_hidden, list_images, printable
+from src.datamodules.images.files import counted, examples, is_hidden, list_images, printable
+from src.datamodules.images.label_encoding import encode_labels, summary
 from src.datamodules.images.label_sources import SPLIT_NAMES, FolderNames, ImageFile, Labelled, LabelSource
 from src.datamodules.images.split import Task
 
@@ -69,7 +67,10 @@ def list_folder(root: Path, source: LabelSource, task: Task = "classification", 
         ValueError: labels or folders are not as they have to be.
     """
     if not root.is_dir():
-        raise FileNotFoundError(f"there is no folder {root}; expected there: {LAYOUTS}")
+        lack = (
+            f"{root} is not a folder, and archives are not unpacked" if root.exists() else f"there is no folder {root}"
+        )
+        raise FileNotFoundError(f"{lack}; expected there: {LAYOUTS}")
     folders = _split_folders(root)
     images, others = _images(root, folders)
     if isinstance(source, FolderNames):
@@ -79,7 +80,7 @@ def list_folder(root: Path, source: LabelSource, task: Task = "classification", 
         lack = f"all {len(images)} images {source.lack}" if images and not labelled else "train has no image"
         raise FileNotFoundError(f"{lack}: {_found(root)}; expected in {root}: {LAYOUTS}")
     labelled = _mixed(labelled, {image.file: image for image in images})
-    class_names, labels = _ENCODERS[task](labelled, source.columns, separator)
+    class_names, labels = encode_labels(labelled, source.columns, task, separator)
     files = list(dict.fromkeys(label.file for label in labelled))
     splits = {label.file: label.split or "" for label in labelled}
     form = f"{'train/' if folders else ''}{source.form}"
@@ -89,7 +90,7 @@ def list_folder(root: Path, source: LabelSource, task: Task = "classification", 
         splits=[splits[file] for file in files],
         labels=labels,
         class_names=class_names,
-        chosen=f"{form}; {_summary(list(splits.values()), labels, class_names, task)}{_spellings(labelled, task)}",
+        chosen=f"{form}; {summary(labelled, list(splits.values()), labels, class_names, task)}",
         left_out=_left_out(root, folders, [i.file for i in images if i.file not in splits], others, source),
     )
 
@@ -167,75 +168,6 @@ def _mixed(labelled: list[Labelled], images: dict[str, ImageFile]) -> list[Label
         here.sort(key=place)
         mixed += [here[number] for number in np.random.default_rng(0).permutation(len(here))]
     return mixed
-
-
-@cache
-def _class_name(text: str) -> str:
-    """What a class is called: one name has several spellings in Unicode, and systems choose differently."""
-    return unicodedata.normalize("NFC", as_text(text))
-
-
-def _classes(labelled: list[Labelled], columns: list[str], separator: str) -> tuple[list[str], Tensor]:
-    if len(columns) > 1:
-        raise ValueError(f"task=classification needs one label for each image, got {named(columns)}")
-    names = [_class_name(label.texts[0]) for label in labelled]
-    class_names = sorted({name for name, label in zip(names, labelled, strict=True) if label.split == "train"})
-    for split in ("valid", "test"):
-        there = {name for name, label in zip(names, labelled, strict=True) if label.split == split}
-        if there - set(class_names):
-            raise ValueError(f"{split} has classes that train lacks: {named(sorted(there - set(class_names)))}")
-    numbers = {name: number for number, name in enumerate(class_names)}
-    return class_names, torch.tensor([numbers[name] for name in names])
-
-
-def _tags(labelled: list[Labelled], columns: list[str], separator: str) -> tuple[list[str], Tensor]:
-    """Several columns hold 0 or 1 each, a single one the names of the labels."""
-    if len(columns) > 1:
-        return _numbers(labelled, columns, separator)
-    tags: dict[str, set[str]] = {label.file: set() for label in labelled}
-    for label in labelled:
-        tags[label.file] |= {_class_name(part.strip()) for part in label.texts[0].split(separator) if part.strip()}
-    names = sorted(set().union(*tags.values()))
-    numbers, labels = {name: number for number, name in enumerate(names)}, torch.zeros(len(tags), len(names))
-    for row, each in enumerate(tags.values()):
-        labels[row, [numbers[name] for name in each]] = 1
-    return names, labels
-
-
-def _numbers(labelled: list[Labelled], columns: list[str], separator: str) -> tuple[list[str], Tensor]:
-    rows = []
-    for label in labelled:
-        try:
-            rows.append([float(text) for text in label.texts])
-        except ValueError:
-            pairs = ", ".join(f"{column}={text}" for column, text in zip(columns, label.texts, strict=True))
-            raise ValueError(f"the labels of {printable(label.file)} must be numbers, got {pairs}") from None
-    return list(columns), torch.tensor(rows, dtype=torch.float32)
-
-
-_ENCODERS = {"classification": _classes, "multilabel": _tags, "regression": _numbers}
-
-
-def _summary(splits: list[str], labels: Tensor, names: list[str], task: Task) -> str:
-    """How many images there are, of each class and in each split."""
-    parts = ", ".join(f"{split} {splits.count(split):,}" for split in SPLIT_NAMES if split in splits)
-    if task == "regression":
-        low, high = labels.amin(0).tolist(), labels.amax(0).tolist()
-        ranges = [f"{printable(name)} from {a:g} to {b:g}" for name, a, b in zip(names, low, high, strict=True)]
-        return f"{len(splits):,} images, {named(ranges)}; {parts}"
-    counts = torch.bincount(labels, minlength=len(names)) if task == "classification" else labels.sum(0)
-    each = [f"{printable(name)} {int(count):,}" for name, count in zip(names, counts, strict=True)]
-    kind = "classes" if task == "classification" else "labels"
-    return f"{len(splits):,} images of {len(names)} {kind}: {named(each)}; {parts}"
-
-
-def _spellings(labelled: list[Labelled], task: Task) -> str:
-    """Which classes have names that Unicode spells in several ways."""
-    found: dict[str, set[str]] = {}
-    for label in labelled if task == "classification" else []:
-        found.setdefault(_class_name(label.texts[0]), set()).add(label.texts[0])
-    several = [printable(name) for name, spellings in found.items() if len(spellings) > 1]
-    return f"; {named(several)} in two spellings of Unicode, taken as one class" if several else ""
 
 
 def _left_out(

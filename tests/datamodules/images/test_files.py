@@ -60,6 +60,23 @@ def test_links_to_folders_are_followed_once(tmp_path):
     assert names_of(list_images(tmp_path / "set")[0], tmp_path / "set") == ["a.png", "more/b.png"]
 
 
+def test_two_links_to_one_folder_are_both_followed_and_circles_are_not(tmp_path):
+    touch(tmp_path, "other/b.png", "third/c.png")
+    for name in ("cat", "dog"):
+        touch(tmp_path, f"set/{name}/a.png")
+        (tmp_path / "set" / name / "more").symlink_to(tmp_path / "other")
+    (tmp_path / "other" / "round").symlink_to(tmp_path / "third")
+    (tmp_path / "third" / "round").symlink_to(tmp_path / "other")
+    assert names_of(list_images(tmp_path / "set")[0], tmp_path / "set") == [
+        f"{name}/{file}" for name in ("cat", "dog") for file in ("a.png", "more/b.png", "more/round/c.png")
+    ]
+
+
+def test_hidden_files_that_seem_to_be_images_are_no_secret(tmp_path):
+    touch(tmp_path, ".a.jpg", ".b.JPG.icloud", "._c.jpg", ".d", ".png", ".jpg.swp", ".thumbs/e.jpg")
+    assert names_of(list_images(tmp_path)[1], tmp_path) == [".a.jpg", ".b.JPG.icloud"]
+
+
 def test_a_folder_that_cannot_be_read_is_told(tmp_path):
     with pytest.raises(OSError, match=r"cannot read the folder .*nowhere: No such file"):
         list_images(tmp_path / "nowhere")
@@ -282,6 +299,12 @@ def test_a_file_cut_short_is_told_by_name(tmp_path, suffix):
 def test_what_is_no_image_is_told(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(ValueError, match=r"a.png is not a readable image: "):
+        read_image(tmp_path / "a.png", 8, 3)
+
+
+def test_an_empty_file_is_called_so(tmp_path):
+    (tmp_path / "a.png").touch()
+    with pytest.raises(ValueError, match=r"a.png is not a readable image: it is empty$"):
         read_image(tmp_path / "a.png", 8, 3)
 
 

@@ -191,6 +191,12 @@ def test_a_folder_that_is_not_there_is_told_with_the_layouts(root):
         list_folder(root, FolderNames())
 
 
+def test_an_archive_is_told(root):
+    put(root.parent, "photos")
+    with pytest.raises(FileNotFoundError, match="photos is not a folder, and archives are not unpacked; expected"):
+        list_folder(root, FolderNames())
+
+
 def test_names_that_no_expression_matches_are_told(root):
     put(root, "a.jpg", "b.jpg")
     with pytest.raises(FileNotFoundError, match=r"all 2 images have a name that label_regex does not match: .*photos"):
