@@ -16,6 +16,7 @@ from tests.support.programs import (
     same,
     scores_of,
 )
+from tests.support.shapes import write_shapes
 
 SMALL = ("callbacks=default", "trainer.max_epochs=2", "trainer.log_every_n_steps=1", "trainer.precision=32-true")
 # Nets without batch norm and dropout, which see the rows of one device only; each with what a step takes in all.
@@ -45,6 +46,18 @@ KINDS = {
         "model.net.numerical=piecewise_linear",  # none is a batch norm
         "model.net.dropout=0",
     ),
+    "labels": (
+        24,
+        "datamodule=image_folder",
+        "datamodule.folder=shapes",
+        "datamodule.labels=labels.csv",
+        "datamodule.label_column=labels",
+        "datamodule.task=multilabel",
+        "datamodule.image_size=12",
+        "datamodule.drop_last=true",
+        "model/net=mlp",
+        "model.lr=0.01",
+    ),
 }
 
 
@@ -60,7 +73,7 @@ class Witness(pl.Callback):
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """A text of 3,001 letters and a table of 171 rows of 3 kinds."""
+    """A text of 3,001 letters, a table of 171 rows of 3 kinds, and 203 images of several labels."""
     folder = tmp_path_factory.mktemp("data")
     dice = random.Random(0)
     (folder / "text").mkdir()
@@ -68,6 +81,7 @@ def data_dir(tmp_path_factory):
     rows = [(dice.choice("uvw"), dice.gauss(0, 1)) for _ in range(171)]
     kinds = (f"{day},{wind:.3f},k{int(abs(2 * wind + (day == 'u'))) % 3}" for day, wind in rows)
     (folder / "rows.csv").write_text("\n".join(["day,wind,kind", *kinds]))
+    write_shapes(folder / "shapes", 203, side=12)
     return folder
 
 
@@ -137,6 +151,11 @@ def test_both_ranks_end_with_the_weights_of_one_process(runs):
 def test_validation_and_test_count_each_row_once(runs):
     one, two = (scores_of(folder) for folder in runs)
     assert {"test/loss", "val/loss"} <= one.keys()
+    assert two == pytest.approx(one, rel=EXACT)
+
+
+def test_two_processes_choose_the_thresholds_of_one(runs):
+    one, two = (checkpoint_of(folder)["hyper_parameters"]["spec"].get("thresholds") for folder in runs)
     assert two == pytest.approx(one, rel=EXACT)
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from src.core.output import note
 from src.models.base import BaseModel
 from src.models.images.tasks import LOSSES, TASKS, Scores
 from src.models.layer_groups import load_body
@@ -74,6 +76,8 @@ class ImageClassifier(BaseModel):
             self.task.spec = self.hparams["spec"]
 
     def load_start(self) -> None:
+        if self.label_smoothing and self.hparams["spec"].get("task") == "regression":
+            rank_zero_only(note)(f"model.label_smoothing={self.label_smoothing} is left out: numbers are not smoothed")
         if self.backbone is None:
             super().load_start()
         else:

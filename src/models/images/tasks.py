@@ -152,17 +152,9 @@ class Multilabel(ImageTask):
 class Regression(ImageTask):
     """Squared or absolute error of the scaled targets; R2, RMSE and MAE in their own units.
 
-    Targets are scaled by the training rows' mean and standard deviation. With `y_range` in the spec the answers lie
-    within it: a sigmoid of the outputs.
+    Targets are scaled by the training rows' mean and standard deviation, and are not smoothed. With `y_range` in the
+    spec the answers lie within it: a sigmoid of the outputs.
     """
-
-    def __init__(self, spec: dict[str, Any], **choices: Any) -> None:
-        super().__init__(spec, **choices)
-        if self.label_smoothing:
-            raise ValueError(
-                f"model.label_smoothing is for classes and labels, got {self.label_smoothing} for task=regression: set "
-                "it to 0"
-            )
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
         return self.regression_loss(self._scaled_answers(outputs), self._scaled(labels.to(outputs)))

@@ -118,6 +118,11 @@ def test_answers_stay_within_y_range(tmp_path):
     assert (values <= 80).all()
 
 
+def test_smoothing_that_is_left_out_of_numbers_is_told(tmp_path, capsys):
+    trained(tmp_path / "run", "regression", "trainer.max_epochs=1", "model.label_smoothing=0.1")
+    assert capsys.readouterr().err.count("label_smoothing=0.1 is left out: numbers are not smoothed") == 1
+
+
 def test_mixed_images_of_several_labels_are_learned_from(tmp_path):
     mixed = "datamodule.augmentation.mixup=0.5", "datamodule.augmentation.cutmix=0.5"
     assert trained(tmp_path / "run", "multilabel", *mixed).scores["val/loss"] < 0.7

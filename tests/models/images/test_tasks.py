@@ -99,9 +99,9 @@ def test_scores_of_numbers_are_in_their_units_and_the_loss_is_scaled():
     assert found["loss"] == pytest.approx((0.25 + 1) / 4)
 
 
-def test_smoothed_numbers_are_refused():
-    with pytest.raises(ValueError, match=r"label_smoothing is for classes and labels, got 0\.1 for task=regression"):
-        task(Regression, NUMBERS, label_smoothing=0.1)
+def test_numbers_are_not_smoothed():
+    outputs, labels = torch.tensor([[0.0, 1.0]]), torch.tensor([[12.0, -1.0]])
+    assert task(Regression, NUMBERS, label_smoothing=0.3).loss(outputs, labels) == 1
 
 
 @pytest.mark.parametrize(
