@@ -28,6 +28,7 @@ class Domain:
         check: dotted name of a function (config) that raises ConfigError for a wrong question, without torch.
         predict: dotted name of the function that answers; its arguments are its keys of conf/predict.yaml.
         served: dotted name of the subclass of `src.serving.graphs.Served` that export writes.
+        shown: dotted name of the function that shows training batches: (datamodule, batches) -> sections of a page.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Domain:
     check: str
     predict: str
     served: str
+    shown: str
 
     @property
     def title(self) -> str:

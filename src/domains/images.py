@@ -12,4 +12,5 @@ DOMAIN = Domain(
     check="src.predict.images.check",
     predict="src.predict.images.predict",
     served="src.serving.images.graph.ServedImages",
+    shown="src.report.images.batches.sections",
 )

@@ -12,4 +12,5 @@ DOMAIN = Domain(
     check="src.predict.tables.check",
     predict="src.predict.tables.predict",
     served="src.serving.tables.graph.ServedTable",
+    shown="src.report.tables.batches.sections",
 )

@@ -12,4 +12,5 @@ DOMAIN = Domain(
     check="src.predict.text.check",
     predict="src.predict.text.predict",
     served="src.serving.text.graph.ServedText",
+    shown="src.report.text.batches.sections",
 )

@@ -18,10 +18,10 @@ def rows_of(datamodule: pl.LightningDataModule) -> Iterator[Any]:
     """
     trainer = datamodule.trainer
     device = trainer.strategy.root_device if trainer is not None else torch.device("cpu")
-    with _without_trainer(datamodule):
+    with without_trainer(datamodule):
         loader = getattr(datamodule, f"{split_of(datamodule)}_dataloader")()
     for batch in loader:
-        with _without_trainer(datamodule):
+        with without_trainer(datamodule):
             batch = datamodule.on_before_batch_transfer(batch, 0)
             batch = datamodule.transfer_batch_to_device(batch, device, 0)
             batch = datamodule.on_after_batch_transfer(batch, 0)
@@ -62,7 +62,7 @@ def rows_note(datamodule: pl.LightningDataModule, count: int, total: int, unit: 
 
 
 @contextmanager
-def _without_trainer(datamodule: pl.LightningDataModule) -> Iterator[None]:
+def without_trainer(datamodule: pl.LightningDataModule) -> Iterator[None]:
     """Detach the trainer: the datamodule then gives all rows, not this rank's, and does not augment them."""
     trainer, datamodule.trainer = datamodule.trainer, None
     try:

@@ -14,7 +14,7 @@ def test_every_declared_domain_is_known():
 
 @pytest.mark.parametrize("domain", domains(), ids=NAMES)
 def test_all_that_a_domain_names_exists(domain):
-    for name in filter(None, (domain.suffixes, domain.check, domain.predict, domain.served)):
+    for name in filter(None, (domain.suffixes, domain.check, domain.predict, domain.served, domain.shown)):
         assert Domain.load(name) is not None
     assert domain.title.lower() == domain.name
 

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from src.callbacks.figure import publish
 from src.report.figures import new_figure
-
-MAX_LINES = 3  # of a caption
+from src.report.images.captions import captions_of
 
 
 class FirstBatch(Callback):
@@ -34,10 +33,8 @@ class FirstBatch(Callback):
         if trainer.global_step or batch_idx or not trainer.is_global_zero:
             return
         spec = trainer.datamodule.spec  # pyright: ignore[reportAttributeAccessIssue]
-        text = {"multilabel": labels_text, "regression": numbers_text}.get(spec.get("task"), label_text)
         images, labels = (tensor[: self.rows * self.columns].cpu() for tensor in batch)
-        captions = [text(label, spec["class_names"]) for label in labels]
-        publish(draw_grid(as_bytes(images), captions, self.columns), self.path, trainer)
+        publish(draw_grid(as_bytes(images), captions_of(labels, spec), self.columns), self.path, trainer)
 
 
 def draw_grid(images: np.ndarray, captions: list[str], columns: int) -> Figure:
@@ -65,34 +62,3 @@ def as_bytes(images: Tensor) -> np.ndarray:
     if images.dtype != torch.uint8:
         images = (images.float().clamp(0, 1) * 255).round().byte()
     return images.permute(0, 2, 3, 1).squeeze(3).numpy() if images.shape[1] == 1 else images.permute(0, 2, 3, 1).numpy()
-
-
-def label_text(label: Tensor, names: list[str], longest: int = 14) -> str:
-    """A class name; for a label of shares `cat 70%` above `dog 30%`."""
-    if label.ndim == 0:
-        return _shortened(names[int(label)], longest)
-    shares, classes = label.float().topk(min(2, len(names)))
-    parts = zip(shares.tolist(), classes.tolist(), strict=True)
-    if float(shares[0]) > 0.995:
-        return _shortened(names[int(classes[0])], longest)
-    return "\n".join(f"{_shortened(names[index], longest - 5)} {share:.0%}" for share, index in parts)
-
-
-def labels_text(label: Tensor, names: list[str], longest: int = 14) -> str:
-    """The names of the labels (classes,) that are present, one a line, with their shares if they are blended."""
-    present = [(names[place], float(label[place])) for place in label.nonzero().flatten().tolist()]
-    lines = [_shortened(f"{name}" if share > 0.995 else f"{name} {share:.0%}", longest) for name, share in present]
-    return "\n".join([*lines[:MAX_LINES], *[f"{len(lines) - MAX_LINES} more"] * (len(lines) > MAX_LINES)]) or "none"
-
-
-def numbers_text(label: Tensor, names: list[str], longest: int = 14) -> str:
-    """The values of the targets (targets,), one a line; of several, with their names."""
-    values = [f"{value:.4g}" for value in label.tolist()[:MAX_LINES]]
-    if len(names) == 1:
-        return values[0]
-    room = [longest - len(value) - 1 for value in values]
-    return "\n".join(f"{_shortened(name, size)} {v}" for name, size, v in zip(names, room, values, strict=False))
-
-
-def _shortened(name: str, longest: int) -> str:
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"

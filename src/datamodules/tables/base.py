@@ -22,7 +22,7 @@ from src.datamodules.tables.continuous import Scaling
 from src.datamodules.tables.encoded import read_table_cache, write_table
 from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.tables.splits import Splitting
-from src.datamodules.tables.targets import TargetScaling, Task
+from src.datamodules.tables.targets import TargetScaling, Task, decode_target
 
 VERSION = 2  # raise it when the same table and choices give other arrays
 HELD_OUT = "held_out.json"
@@ -200,6 +200,10 @@ class TableData(RowData):
         self.contents = self.cache.contents()
         self.use_splits(splits)
         return spec
+
+    def decoded(self, targets: np.ndarray) -> np.ndarray:
+        """Return targets of a batch as class names, or in their own units; valid after `setup`."""
+        return decode_target(targets, self.spec["processing"]["target"])
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, ...], dataloader_idx: int) -> tuple[Tensor, ...]:
         categories, continuous, targets = batch

@@ -6,10 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from src.callbacks.images.first_batch import FirstBatch, as_bytes, draw_grid, label_text, labels_text, numbers_text
+from src.callbacks.images.first_batch import FirstBatch, as_bytes, draw_grid
 from tests.support.programs import table_of, train_here
-
-NAMES = ["cat", "dog", "a_long_class_name"]
 
 
 def test_float_images_become_bytes_with_channels_last():
@@ -27,19 +25,6 @@ def test_grey_images_lose_their_channel():
     assert as_bytes(torch.zeros(2, 1, 4, 5, dtype=torch.uint8)).shape == (2, 4, 5)
 
 
-@pytest.mark.parametrize(
-    ("label", "caption"),
-    [
-        (torch.tensor(1), "dog"),
-        (torch.tensor([0.3, 0.7, 0.0]), "dog 70%\ncat 30%"),
-        (torch.tensor([0.0, 1.0, 0.0]), "dog"),
-        (torch.tensor(2), "a_long_class_…"),
-    ],
-)
-def test_a_label_becomes_a_caption(label, caption):
-    assert label_text(label, NAMES) == caption
-
-
 def test_each_image_stands_below_its_caption():
     axes = draw_grid(np.zeros((5, 8, 8), np.uint8), list("abcde"), columns=3).axes[0]
     assert [text.get_text() for text in axes.texts] == list("abcde")
@@ -54,19 +39,6 @@ def test_images_fill_row_after_row():
     corners = [(image.get_extent()[0], image.get_extent()[3]) for image in axes.images]  # left, top
     assert [int(left) for left, _ in corners] == [0, 1, 2, 0, 1]
     assert corners[0][1] == corners[2][1] < corners[3][1] == corners[4][1]
-
-
-def test_several_labels_stand_below_one_another_with_their_shares_if_they_are_blended():
-    names = ["a", "b", "a very long name", "d", "e"]
-    assert labels_text(torch.tensor([1.0, 0.0, 1.0, 0.0, 0.0]), names) == "a\na very long n…"
-    assert labels_text(torch.tensor([0.25, 0.0, 0.0, 1.0, 0.0]), names) == "a 25%\nd"
-    assert labels_text(torch.ones(5), names) == "a\nb\na very long n…\n2 more"
-    assert labels_text(torch.zeros(5), names) == "none"
-
-
-def test_numbers_stand_with_their_names_if_there_are_several():
-    assert numbers_text(torch.tensor([12.345678]), ["age"]) == "12.35"
-    assert numbers_text(torch.tensor([0.5, -3.0]), ["age", "a very long name"]) == "age 0.5\na very lon… -3"
 
 
 def test_no_global_state_of_matplotlib_is_touched():
