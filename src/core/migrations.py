@@ -39,6 +39,7 @@ class Migration:
     states: Mapping[str, str] = field(default_factory=dict)
 
 
+AUGMENTATION = "src.datamodules.images.augmentation.Augmentation"
 IMAGES = [f"src.datamodules.images.{n}" for n in ("cifar10.CIFAR10", "digits.Digits", "fashion_mnist.FashionMNIST")]
 IMAGES += ["src.datamodules.images.folder.ImageFolder", "src.datamodules.images.mnist.MNIST"]
 TABLES = [f"src.datamodules.tables.{n}" for n in ("adult.Adult", "diabetes.Diabetes", "flights.Flights", "own.Table")]
@@ -71,11 +72,7 @@ MIGRATIONS: list[Migration] = [
                 "resize": "crop",
                 "max_cache_mb": None,
             },
-            "src.datamodules.images.augmentation.Augmentation": {
-                "crop_scale": None,
-                "crop_ratio": [0.75, 1.333],
-                "lighting": 0.0,
-            },
+            AUGMENTATION: {"crop_scale": None, "crop_ratio": [0.75, 1.333], "lighting": 0.0},
         },
     ),
 ]

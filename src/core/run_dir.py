@@ -222,9 +222,8 @@ def show_results(run_dir: str, scores: Mapping[str, Any]) -> None:
     """Show the final scores and the files of the run; rank 0 does it for all ranks."""
     if not is_rank_zero():
         return
-    width = max([25, *map(len, scores)])
     for name, value in sorted(scores.items()):
-        show(f"{name:{width}} {value:#.4g}")
+        show(f"{name:{max([25, *map(len, scores)])}} {value:#.4g}")
     show(f"{shown(run_dir)}: {', '.join(sorted(path.name for path in Path(run_dir).glob('[!.]*')))}")
 
 
