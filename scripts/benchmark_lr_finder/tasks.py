@@ -76,7 +76,12 @@ class Task:
         choices |= {group: chosen(group, getattr(self, group)) for group in ("optimizer", "scheduler")}
         if "image_size" in self.data.spec:
             model = ImageClassifier(
-                label_smoothing=self.label_smoothing, regression_loss="mse", flip_tta=False, backbone=None, **choices
+                label_smoothing=self.label_smoothing,
+                regression_loss="mse",
+                flip_tta=False,
+                backbone=None,
+                fit_head=False,
+                **choices,
             )
         else:
             model = SimpleModel(criterion=self.data.criterion, **choices)

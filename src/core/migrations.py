@@ -54,9 +54,8 @@ MIGRATIONS: list[Migration] = [
         added={
             "src.callbacks.fine_tuning.FineTuning": {"groups": [1, None], "lr": None, "lr_ratio": None},
             "src.callbacks.stop_signals.StopSignals": {"save_every_minutes": 10},  # changes no result
-            "src.models.images.classifier.ImageClassifier": {"regression_loss": "mse"},  # they did only classes
+            "src.models.images.classifier.ImageClassifier": {"regression_loss": "mse", "fit_head": False},
             **{data: {"global_batch_size": None} for data in (*IMAGES, *TABLES, *TEXTS)},
-            # Larger files were read before; no result changes without them.
             "src.datamodules.images.folder.ImageFolder": {
                 "task": "classification",
                 "labels": None,
@@ -67,7 +66,7 @@ MIGRATIONS: list[Migration] = [
                 "label_separator": " ",
                 "y_range": None,
                 "global_batch_size": None,
-                "max_pixels": 100_000_000,
+                "max_pixels": 100_000_000,  # larger files were read before; no result changes without them
                 "cache_size": None,
                 "resize": "crop",
                 "max_cache_mb": None,

@@ -58,6 +58,7 @@ def classifier(**changes):
         "regression_loss": "mse",
         "flip_tta": False,
         "backbone": None,
+        "fit_head": False,
         "compile": False,
     }
     return ImageClassifier(**(choices | changes))

@@ -26,6 +26,7 @@ CONFIG = {
     "regression_loss": "mse",
     "flip_tta": False,
     "backbone": None,
+    "fit_head": False,
     "compile": False,
 }
 

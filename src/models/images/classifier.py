@@ -10,6 +10,7 @@ from torch import Tensor
 
 from src.core.output import note
 from src.models.base import BaseModel
+from src.models.images.head_fit import features_of, fit_linear, linear_head
 from src.models.images.tasks import LOSSES, TASKS, Scores
 from src.models.layer_groups import load_body
 from src.training.checkpoint_io import read_checkpoint
@@ -28,6 +29,8 @@ class ImageClassifier(BaseModel):
         regression_loss: "mse" or "l1", of the scaled targets; for task=regression only.
         flip_tta: At test, also score the mean of the answers for each image and its mirror image.
         backbone: Checkpoint of another image classifier to start from; its last layer group is left out.
+        fit_head: Whether a training that begins first fits its linear head to the features of the training images,
+            without augmentation, as logistic or ridge regression does.
     """
 
     # The first two are buffers, saved with the weights; a validation chooses the last.
@@ -42,6 +45,7 @@ class ImageClassifier(BaseModel):
         regression_loss: Literal["mse", "l1"],
         flip_tta: bool,
         backbone: str | None,
+        fit_head: bool,
         **base: Any,
     ) -> None:
         super().__init__(**base)
@@ -53,6 +57,7 @@ class ImageClassifier(BaseModel):
         self.regression_loss = regression_loss
         self.flip_tta = flip_tta
         self.backbone = backbone
+        self.fit_head = fit_head
 
     def build(self, spec: dict[str, Any]) -> None:
         sizes = {name: spec[name] for name in ("in_chans", "num_classes")}
@@ -82,6 +87,26 @@ class ImageClassifier(BaseModel):
             super().load_start()
         else:
             self.load_backbone(self.backbone)
+        if self.fit_head:
+            self._fit_head()
+
+    def _fit_head(self) -> None:
+        """Fit the head to the features of the training images as they are, by a net at rest."""
+        assert self.net is not None
+        if self.trainer.world_size > 1:
+            raise ValueError("model.fit_head sees all training images: set it to false with several devices")
+        data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        head = linear_head(self.net)
+        self.eval()
+        self.trainer.validating = True  # the data are then neither cropped nor augmented
+        try:
+            batches = (self.trainer.strategy.batch_to_device(batch) for batch in data.train_dataloader())
+            with self.trainer.precision_plugin.forward_context():
+                features, labels = features_of(self, head, batches)
+        finally:
+            self.trainer.training = True
+            self.train()
+        fit_linear(head, features, labels, self.task.loss)
 
     def load_backbone(self, path: str) -> None:
         """Copy all weights except the last layer group's from another classifier's checkpoint.

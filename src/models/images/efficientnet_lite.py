@@ -46,6 +46,8 @@ class EfficientNetLite(nn.Module):
         size: lite0, lite1 or lite2, made for images of 224, 240 and 260 pixels.
         dropout: Of the features before the head.
         norm_momentum: Of batch norm's running statistics.
+        scale_to: Side in pixels to which smaller images are scaled, as the net sees little in images that are much
+            smaller than those it was made for; None leaves them.
         pretrained: Whether a training that begins takes all but the head from ImageNet weights, and images are
             normalised as these need it.
     """
@@ -58,6 +60,7 @@ class EfficientNetLite(nn.Module):
         size: Literal["lite0", "lite1", "lite2"],
         dropout: float,
         norm_momentum: float,
+        scale_to: int | None,
         pretrained: bool,
     ) -> None:
         super().__init__()
@@ -69,6 +72,7 @@ class EfficientNetLite(nn.Module):
             )
         self.size = size
         self.in_chans = in_chans
+        self.scale_to = scale_to
         self.normalisation = {"mean": [127 / 255] * in_chans, "std": [128 / 255] * in_chans} if pretrained else None
         self.stem = nn.Sequential(*conv_norm_relu(in_chans, STEM_SIZE, 3, stride=2))
         self.stages = nn.Sequential()
@@ -87,12 +91,15 @@ class EfficientNetLite(nn.Module):
     def _initialise(self, norm_momentum: float) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+                out_values = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+                nn.init.normal_(module.weight, std=(2 / out_values) ** 0.5)
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = norm_momentum
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, (batch, num_classes), of images, (batch, in_chans, height, width)."""
+        if self.scale_to is not None and min(images.shape[2:]) < self.scale_to:
+            images = F.interpolate(images, (self.scale_to, self.scale_to), mode="bilinear")
         x = self.stem(images)
         x = self.stages(x)
         x = self.features(x)
@@ -184,7 +191,7 @@ def _multiple_of_8(channels: float) -> int:
 def imagenet_weights(size: str) -> dict[str, Tensor]:
     """Return the ImageNet weights of a size by our names, the head of 1000 classes included."""
     with torch.device("meta"):
-        ours = EfficientNetLite(3, 1000, size=size, dropout=0.0, norm_momentum=0.1, pretrained=False)  # pyright: ignore[reportArgumentType]
+        ours = EfficientNetLite(3, 1000, size=size, dropout=0.0, norm_momentum=0.1, scale_to=None, pretrained=False)  # pyright: ignore[reportArgumentType]
     theirs = IMAGENET[size].read()
     # Both list their weights in the order of the forward pass; the names differ.
     return dict(zip(ours.state_dict(), theirs.values(), strict=True))

@@ -4,6 +4,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_image
 from torch import nn
@@ -18,8 +19,9 @@ needs_weights = pytest.mark.skipif(
 )
 
 
-def net(in_chans=3, num_classes=4, *, pretrained=False, size="lite0"):
-    return EfficientNetLite(in_chans, num_classes, size=size, dropout=0.0, norm_momentum=0.2, pretrained=pretrained)
+def net(in_chans=3, num_classes=4, *, pretrained=False, size="lite0", scale_to=None):
+    choices = {"dropout": 0.0, "norm_momentum": 0.2, "scale_to": scale_to, "pretrained": pretrained}
+    return EfficientNetLite(in_chans, num_classes, size=size, **choices)
 
 
 def photograph(name):
@@ -95,7 +97,9 @@ def test_only_a_pretrained_net_names_its_own_normalisation():
     pixels = torch.tensor([0.0, 127, 255], dtype=torch.uint8).view(1, 3, 1, 1).repeat(1, 1, 5, 5)
     seen = []
     for pretrained in (True, False):
-        make = partial(EfficientNetLite, size="lite0", dropout=0.0, norm_momentum=0.2, pretrained=pretrained)
+        make = partial(
+            EfficientNetLite, size="lite0", dropout=0.0, norm_momentum=0.2, scale_to=None, pretrained=pretrained
+        )
         model = built(classifier(net=make), in_chans=3, mean=[0.5] * 3, std=[0.25] * 3)
         model.net.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0][0, :, 0, 0]))
         model.eval()(pixels)
@@ -150,3 +154,14 @@ def test_stages_grow_with_the_size():
     blocks = {size: [len(stage) for stage in net(size=size).stages] for size in ("lite0", "lite1", "lite2")}
     assert blocks["lite0"] == [1, 2, 2, 3, 3, 4, 1]
     assert blocks["lite1"] == [1, 3, 3, 4, 4, 5, 1] == blocks["lite2"]
+
+
+def test_small_images_are_scaled_to_the_side_that_is_asked_for():
+    small, large = torch.rand(2, 3, 9, 9), torch.rand(2, 3, 70, 80)
+    model = net(scale_to=64).eval()
+    scaled = F.interpolate(small, (64, 64), mode="bilinear")
+    assert_close(model(small), model(scaled))
+    plain = net().eval()
+    plain.load_state_dict(model.state_dict())
+    assert not torch.equal(model(small), plain(small))
+    assert torch.equal(model(large), plain(large))

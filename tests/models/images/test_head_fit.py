@@ -1,0 +1,97 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression, Ridge
+from torch import nn
+from torch.testing import assert_close
+
+from src.models.images import head_fit
+from src.models.images.head_fit import features_of, fit_linear, linear_head
+from tests.support.tiny import AtBatch, TinyImages, classifier, labelled_images, save_after, trainer
+
+
+@pytest.fixture
+def rows():
+    """Features, (40, 6), and classes that hang on them."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(40, 6, generator=generator)
+    labels = (features @ torch.randn(6, 3, generator=generator)).argmax(1)
+    return features, labels
+
+
+def test_cross_entropy_gives_logistic_regression(rows):
+    features, labels = rows
+    head = nn.Linear(6, 3)
+    fit_linear(head, features, labels, F.cross_entropy)
+    known = LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(features.numpy(), labels.numpy())
+    expected = torch.from_numpy(known.predict_proba(features.numpy())).float()
+    assert_close(head(features).softmax(1), expected, atol=1e-3, rtol=0)
+
+
+def test_squared_errors_give_ridge_regression(rows):
+    features, _ = rows
+    targets = features[:, :2] * 3 + 1
+    head = nn.Linear(6, 2)
+    fit_linear(head, features, targets, F.mse_loss)
+    # mse_loss is the mean over both targets: half as large as Ridge's sum
+    known = Ridge(alpha=1.0).fit(features.numpy(), targets.numpy())
+    assert_close(head(features), torch.from_numpy(known.predict(features.numpy())).float(), atol=1e-2, rtol=0)
+
+
+def test_a_fit_draws_no_random_number_and_leaves_no_gradient(rows):
+    heads = [nn.Linear(6, 3), nn.Linear(6, 3)]
+    before = torch.get_rng_state()
+    for head in heads:
+        fit_linear(head, *rows, F.cross_entropy)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(heads[0].weight, heads[1].weight)
+    assert heads[0].weight.grad is None
+
+
+def test_features_are_what_reaches_the_head_with_their_labels():
+    head = nn.Linear(5, 2)
+    net = nn.Sequential(nn.Flatten(), nn.ReLU(), head)
+    batches = [(torch.randn(3, 5), torch.tensor([0, 1, 0])), (torch.randn(2, 5), torch.tensor([1, 1]))]
+    features, labels = features_of(net, head, batches)
+    assert torch.equal(features, torch.cat([images.relu() for images, _ in batches]))
+    assert labels.tolist() == [0, 1, 0, 1, 1]
+    assert not head._forward_pre_hooks
+
+
+def test_rows_beyond_the_limit_are_left_out(monkeypatch):
+    monkeypatch.setattr(head_fit, "MAX_ROWS", 4)
+    head = nn.Linear(5, 2)
+    batches = [(torch.randn(3, 5), torch.zeros(3))] * 4
+    assert len(features_of(head, head, batches)[1]) == 6
+
+
+def test_a_head_of_more_than_one_linear_layer_is_refused():
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)))
+    with pytest.raises(ValueError, match=r"model\.fit_head needs a net whose last layer group is one linear layer"):
+        linear_head(net)
+
+
+def test_a_training_begins_with_the_head_fitted_to_the_images_as_they_are():
+    data = TinyImages()
+    data.on_after_batch_transfer = lambda batch, index: (batch[0] // (2 if data.trainer.training else 1), batch[1])
+    model = classifier(fit_head=True)
+    begun = AtBatch(lambda trainer, model: (model.training, copy.deepcopy(model.net)))
+    trainer(1, begun).fit(model, data)
+    is_training, net = begun.values[0]
+    model.net = net.eval()
+    head = nn.Linear(7, 3)
+    fit_linear(head, *features_of(model, net.head, [labelled_images(12)]), F.cross_entropy)
+    assert is_training
+    assert_close(net.head.weight, head.weight, atol=1e-4, rtol=1e-3)
+    assert head.weight.abs().max() > 0.01
+
+
+def test_a_resumed_training_does_not_fit_its_head_again(tmp_path):
+    path = tmp_path / "middle.ckpt"
+    trainer(2, save_after(2, path)).fit(classifier(fit_head=True), TinyImages())
+    saved = torch.load(path, weights_only=True)["state_dict"]["net.head.weight"]
+    seen = AtBatch(lambda trainer, model: model.net.head.weight.clone())
+    trainer(2, seen).fit(classifier(fit_head=True), TinyImages(), ckpt_path=path, weights_only=True)
+    assert torch.equal(seen.values[0], saved)
