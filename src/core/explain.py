@@ -79,7 +79,7 @@ def blamed_on(path: object, *, only_while_restoring: bool = False) -> Iterator[N
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         is_later = only_while_restoring and not RESTORING & {frame.name for frame in frames}
-        is_told = _is_for_the_user(error) or type(error).__name__ == "MisconfigurationException"
+        is_told = is_for_the_user(error) or type(error).__name__ == "MisconfigurationException"
         if path is None or is_later or is_told:
             raise
         raise ConfigError(
@@ -110,7 +110,7 @@ def explain(error: Exception, overrides: list[str], config_name: str) -> str | N
         return f"{key} must be given: {key}=..."
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _explain_override(error, overrides, config_name)
-    if type(error).__name__ == "MisconfigurationException" or _is_for_the_user(error):
+    if type(error).__name__ == "MisconfigurationException" or is_for_the_user(error):
         return str(error)
     if isinstance(error, RuntimeError) and any(words in str(error) for words in PEER_ENDED):
         return "another process of this run has failed; its own error says why"
@@ -119,7 +119,7 @@ def explain(error: Exception, overrides: list[str], config_name: str) -> str | N
     return None
 
 
-def _is_for_the_user(error: Exception) -> bool:
+def is_for_the_user(error: Exception) -> bool:
     """Whether a check of this project raised the error, or submitit: sbatch's words, or that a job was killed."""
     frames = traceback.extract_tb(error.__traceback__)
     place = Path(frames[-1].filename) if frames else Path()

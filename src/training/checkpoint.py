@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from src.core.errors import first_line
+from src.core.explain import is_for_the_user
 from src.core.saved_config import part_of
 from src.training.bounded import bounded
 from src.training.checkpoint_io import read_checkpoint
@@ -46,8 +47,8 @@ def _fill(model: pl.LightningModule, saved: dict[str, Any], weights: Any, path: 
     try:
         model.configure_model()
         model.load_state_dict(weights)
-    except ValueError:
-        raise
     except Exception as error:  # of any kind: what the spec holds was never checked
+        if isinstance(error, ValueError) and is_for_the_user(error):
+            raise
         words = first_line(error) or type(error).__name__
         raise ValueError(f"{path} holds a net, a spec and weights that do not belong together: {words}") from error

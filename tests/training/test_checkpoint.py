@@ -170,6 +170,12 @@ def test_a_checkpoint_whose_parts_do_not_fit_is_told_in_one_line(tmp_path, chang
     assert "\n" not in str(raised.value)
 
 
+def test_a_net_with_an_argument_that_it_lacks_is_told_with_the_file(tmp_path):
+    path = with_model(trained(tmp_path)[1], net={**CONFIG["net"], "another": [9]})
+    with pytest.raises(ValueError, match=r"\.ckpt holds a net, a spec and weights that do not belong together"):
+        load_model(path)
+
+
 def test_a_net_of_ones_own_is_loaded_if_its_package_is_trusted(tmp_path):
     own = {"_target_": "tests.training.test_checkpoint.OwnNet", "_partial_": True, "widths": [4, 7]}
     _, path = trained(tmp_path, net=own)
