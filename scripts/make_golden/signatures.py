@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from src.core.check import TRAIN
 from src.core.errors import CONF
+from src.core.formats import Migration
 from src.core.migrations import TRAIN as KEYS_OF_TRAIN
-from src.core.migrations import Migration
 from src.core.signatures import signature_of
 
 Arguments = dict[str, list[str]]

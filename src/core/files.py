@@ -86,6 +86,21 @@ def make_folder(path: Path) -> None:
         sync(path.parent)
 
 
+@contextmanager
+def removed_if_empty(folder: Path) -> Iterator[None]:
+    """If the block fails, remove the folder if it is empty, and empty folders above it below the current one."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()
+            for parent in folder.parents:
+                if Path.cwd() not in parent.parents:
+                    break
+                parent.rmdir()
+        raise
+
+
 def make_whole(
     folder: Path, write: Callable[[Path], object], is_whole: Callable[[Path], bool] = lambda folder: folder.is_dir()
 ) -> None:

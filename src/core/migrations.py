@@ -5,76 +5,16 @@ that reads a checkpoint does so through src/training/checkpoint_io.py, which cal
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import Any
 
 from src.core.errors import ConfigError
+from src.core.formats import MIGRATIONS, TRAIN, Migration
 from src.core.saved_config import part_of
 
 FORMAT_KEY = "fastlight_format"  # in a checkpoint and in config.yaml; a file without it is of format 1
 ADDED_KEY = "fastlight_added"  # in a checkpoint that was updated: the arguments of its model that came since
-TRAIN = "train"  # stands for a class whose arguments are the keys of conf/train.yaml
-
-
-@dataclass(frozen=True)
-class Migration:
-    """What one format changed. A class or function is named as it is called since, with its module.
-
-    Attributes:
-        renamed: classes and functions, name before: name since. States of callbacks, loggers and data follow.
-        arguments: class or function: {argument before: argument since}.
-        added: class or function: {argument: the value that does what was done before}.
-        removed: class or function: {argument: the value that does what is done since}; another value is refused.
-        weights: class of a net or model: {regular expression for names of weights: replacement}, as in re.sub.
-        states: keys of callbacks' states, before: since, which `renamed` does not cover.
-    """
-
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    arguments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    removed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    weights: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    states: Mapping[str, str] = field(default_factory=dict)
-
-
-AUGMENTATION = "src.datamodules.images.augmentation.Augmentation"
-IMAGES = [f"src.datamodules.images.{n}" for n in ("cifar10.CIFAR10", "digits.Digits", "fashion_mnist.FashionMNIST")]
-IMAGES += ["src.datamodules.images.folder.ImageFolder", "src.datamodules.images.mnist.MNIST"]
-TABLES = [f"src.datamodules.tables.{n}" for n in ("adult.Adult", "diabetes.Diabetes", "flights.Flights", "own.Table")]
-TABLES += ["src.datamodules.tables.function.Function", "src.datamodules.tables.rossmann.Rossmann"]
-TEXTS = ["src.datamodules.text.files.TextFiles", "src.datamodules.text.shakespeare.Shakespeare"]
-
-# The first one makes format 2 of format 1, the next one 3 of 2, and so on. The last one is extended until there is a
-# tests/golden/format_N of its format, which a release makes; from then on it stays as it is. See CONTRIBUTING.md.
-MIGRATIONS: list[Migration] = [
-    Migration(
-        renamed={"src.callbacks.freezing.Freezing": "src.callbacks.fine_tuning.FineTuning"},
-        added={
-            "src.callbacks.fine_tuning.FineTuning": {"groups": [1, None], "lr": None, "lr_ratio": None},
-            "src.callbacks.stop_signals.StopSignals": {"save_every_minutes": 10},  # changes no result
-            "src.models.images.classifier.ImageClassifier": {"regression_loss": "mse", "fit_head": False},
-            **{data: {"global_batch_size": None} for data in (*IMAGES, *TABLES, *TEXTS)},
-            "src.datamodules.images.folder.ImageFolder": {
-                "task": "classification",
-                "labels": None,
-                "label_regex": None,
-                "path_column": "path",
-                "label_column": "label",
-                "split_column": None,
-                "label_separator": " ",
-                "y_range": None,
-                "global_batch_size": None,
-                "max_pixels": 100_000_000,  # larger files were read before; no result changes without them
-                "cache_size": None,
-                "resize": "crop",
-                "max_cache_mb": None,
-            },
-            AUGMENTATION: {"crop_scale": None, "crop_ratio": [0.75, 1.333], "lighting": 0.0},
-        },
-    ),
-]
 
 
 def newest_format() -> int:

@@ -7,13 +7,13 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from src.core.checksums import damage_of
 from src.core.errors import ConfigError
-from src.core.files import make_folder, read_json, sync, write_text
+from src.core.files import make_folder, read_json, removed_if_empty, sync, write_text
 from src.core.migrations import FORMAT_KEY, newest_format
 from src.core.output import note, show
 from src.core.ranks import is_rank_zero
@@ -196,21 +196,6 @@ def _without_trace(run: RunDir) -> Iterator[None]:
         if was_empty and left <= start_up:
             for path in left:
                 path.unlink()
-        raise
-
-
-@contextmanager
-def removed_if_empty(folder: Path) -> Iterator[None]:
-    """If the block fails, remove the folder if it is empty, and empty folders above it below the current one."""
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):
-            folder.rmdir()
-            for parent in folder.parents:
-                if Path.cwd() not in parent.parents:
-                    break
-                parent.rmdir()
         raise
 
 

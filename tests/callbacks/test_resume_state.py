@@ -12,7 +12,7 @@ from src.callbacks.averaging import Averaging
 from src.callbacks.loader_state import LoaderState
 from src.callbacks.resume_state import ResumeState
 from src.core import migrations
-from src.core.migrations import Migration
+from src.core.formats import Migration
 from src.loggers.csv_logger import CSVLogger
 from tests.support.programs import same
 from tests.support.tiny import TinyImages, classifier, trainer

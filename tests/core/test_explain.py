@@ -9,7 +9,7 @@ from omegaconf.errors import MissingMandatoryValue
 from src.core import migrations
 from src.core.errors import ConfigError, first_line
 from src.core.explain import JobFailed, blamed_on, explain, readable_errors
-from src.core.migrations import Migration
+from src.core.formats import Migration
 from src.core.ranks import check_ranks
 from tests.support.programs import composed
 from tests.support.tiny import trainer

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from src.core import migrations, run_config
 from src.core.check import check
 from src.core.errors import ConfigError
-from src.core.migrations import Migration
+from src.core.formats import Migration
 from src.core.run_config import continue_older_run, fetch_run, in_newest_format, plain, save_config, with_fetched_data
 from src.core.run_dir import RunDir
 from tests.support.programs import composed

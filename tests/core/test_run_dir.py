@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from src.core.errors import ConfigError
-from src.core.run_dir import RunDir, own_run_dir, removed_if_empty, show_results
+from src.core.files import removed_if_empty
+from src.core.run_dir import RunDir, own_run_dir, show_results
 from tests.support.programs import ROOT, program_without_torch
 
 HOLD = """

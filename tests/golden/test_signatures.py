@@ -4,10 +4,10 @@ import json
 
 from scripts.make_golden.cases import GOLDEN
 from scripts.make_golden.signatures import migrated, signatures, unexplained
-from src.core.migrations import MIGRATIONS
+from src.core.formats import MIGRATIONS
 
 WAY_OUT = """
-Checkpoints and config.yaml of older runs lack or have these arguments. Add to MIGRATIONS in src/core/migrations.py:
+Checkpoints and config.yaml of older runs lack or have these arguments. Add to MIGRATIONS in src/core/formats.py:
     Migration(added={{"{name}": {{"argument": VALUE_THAT_DOES_WHAT_WAS_DONE_BEFORE}}}})
     Migration(removed={{"{name}": {{"argument": VALUE_THAT_DOES_WHAT_IS_DONE_SINCE}}}})
     Migration(arguments={{"{name}": {{"before": "since"}}}})

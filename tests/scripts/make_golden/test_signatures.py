@@ -1,5 +1,5 @@
 from scripts.make_golden.signatures import migrated, signatures, unexplained
-from src.core.migrations import Migration
+from src.core.formats import Migration
 
 BEFORE = {"src.a.Net": ["depth", "legacy", "size"], "src.b.Other": ["rate"]}
 

@@ -11,7 +11,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 from scripts.sweep.file import check_values, keys_of_today, read_sweep
 from src.core import migrations
 from src.core.errors import ConfigError
-from src.core.migrations import Migration
+from src.core.formats import Migration
 from tests.support.programs import ROOT
 
 FILES = sorted((ROOT / "conf" / "sweep").glob("*.yaml"))
