@@ -171,7 +171,7 @@ class ImageClassifier(BaseModel):
     def on_validation_epoch_end(self) -> None:
         scores = self._computed(self.val_scores)
         thresholds = scores.pop("thresholds", None)
-        if thresholds is not None and self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+        if thresholds is not None and self.trainer.state.fn == "fit":
             # A new dict: the datamodule holds the old one.
             self.task.spec = self.hparams["spec"] = {**self.hparams["spec"], "thresholds": thresholds.tolist()}
         self._log_scores("val", scores)

@@ -78,6 +78,8 @@ def test_of_equally_good_thresholds_the_one_nearest_to_one_half_is_chosen():
     # From 0.9 on: a hit, F1 2/3. From 0.3 on: two hits and two false alarms, F1 2/3 as well.
     probabilities, labels = torch.tensor([[0.9], [0.6], [0.5], [0.3]]), torch.tensor([[1.0], [0.0], [0.0], [1.0]])
     assert choose_thresholds(probabilities, labels) == pytest.approx(0.75)
+    probabilities = torch.tensor([[0.99], [0.9], [0.6], [0.45]])
+    assert choose_thresholds(probabilities, labels) == pytest.approx(0.225)  # not 0.945
 
 
 def test_a_label_that_no_row_has_keeps_one_half():

@@ -103,8 +103,11 @@ def test_the_hardest_image_comes_first_with_the_label_that_is_furthest_off():
 
 
 def test_the_thresholds_decide_what_is_predicted():
-    sections = view().sections(Echo((0.5, 0.1, 0.9)), Labelled(LABELS, PREDICTED))
+    data = Labelled(LABELS, PREDICTED)
+    data.images[0, 0, 0] = 0.0  # a probability of 0.5 reaches the threshold
+    sections = view().sections(Echo((0.5, 0.1, 0.9)), data)
     rows = {row[0]: row[1:] for row in parts_of(sections, Table)["Right and wrong of each label"].rows}
+    assert rows["cat"] == (2, 0, 1, 1)
     assert rows["dog"] == (2, 0, 2, 0)
     assert rows["<owl>"] == (0, 0, 0, 4)
 
