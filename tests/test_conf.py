@@ -57,7 +57,7 @@ CHOSEN |= {f"model/net={name}" for name in ("awd_lstm", "cnn_small", "entity_mlp
 # What this machine may lack.
 LACKING = {}
 if importlib.util.find_spec("timm") is None:
-    LACKING["model/net=timm"] = "there is no module timm; is it installed"
+    LACKING["model/net=timm"] = "needs the package timm: pip install timm"
 if not torch.cuda.is_available():
     LACKING["trainer=fsdp"] = "needs a GPU, and torch finds none; trainer=ddp_cpu is for several processes on the CPU"
 STARTING = [file for file in FILES if file not in PARENTS and file not in LACKING]

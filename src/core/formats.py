@@ -39,11 +39,16 @@ TEXTS = ["src.datamodules.text.files.TextFiles", "src.datamodules.text.shakespea
 # tests/golden/format_N of its format, which a release makes; from then on it stays as it is. See CONTRIBUTING.md.
 MIGRATIONS: list[Migration] = [
     Migration(
-        renamed={"src.callbacks.freezing.Freezing": "src.callbacks.fine_tuning.FineTuning"},
+        renamed={
+            "src.callbacks.freezing.Freezing": "src.callbacks.fine_tuning.FineTuning",
+            "timm.create_model": "src.models.images.timm_net.TimmNet",
+        },
+        weights={"src.models.images.timm_net.TimmNet": {r"^net\.": "net.net."}},
         added={
             "src.callbacks.fine_tuning.FineTuning": {"groups": [1, None], "lr": None, "lr_ratio": None},
             "src.callbacks.stop_signals.StopSignals": {"save_every_minutes": 10},  # changes no result
             "src.models.images.classifier.ImageClassifier": {"regression_loss": "mse", "fit_head": False},
+            "src.models.images.timm_net.TimmNet": {"weights_file": None},
             **{data: {"global_batch_size": None} for data in (*IMAGES, *TABLES, *TEXTS)},
             "src.datamodules.images.folder.ImageFolder": {
                 "task": "classification",

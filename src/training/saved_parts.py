@@ -18,6 +18,7 @@ from src.core.signatures import HYDRA_KEYS
 
 KINDS = (nn.Module, Optimizer, LRScheduler)  # what is built of classes of torch and timm
 FUNCTIONS = ("src.models.schedules.", "timm.create_model")  # what is called beside classes
+TIMM_NET = "src.models.images.timm_net.TimmNet"
 TIMM_FILES = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 
 
@@ -56,8 +57,8 @@ class _Builder:
     def _called(self, node: dict[Any, Any], values: dict[str, Any]) -> Any:
         name = str(node["_target_"])
         part = self._part(name)
-        if name == "timm.create_model":
-            values = self._without_files(values)
+        if name in ("timm.create_model", TIMM_NET):
+            values = self._without_files(values) | ({"weights_file": None} if name == TIMM_NET else {})
         bound = partial(part, *self.build(list(node.get("_args_", ()))), **values)
         if node.get("_partial_"):
             return bound
@@ -93,7 +94,7 @@ class _Builder:
         )
 
     def _without_files(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of timm.create_model; its weights come from the checkpoint."""
+        """The arguments of timm's nets; their weights come from the checkpoint."""
         refused = [f"{key}={values[key]}" for key in TIMM_FILES if values.get(key)]
         if ":" in str(values.get("model_name")):  # hf-hub:USER/NET, local-dir:PATH
             refused.append(f"model_name={values['model_name']}")

@@ -102,6 +102,16 @@ def timm(tmp_path, monkeypatch):
     sys.modules.pop("timm", None)
 
 
+def test_a_net_of_timms_reads_no_file_and_needs_no_weights(timm):
+    name = "src.models.images.timm_net.TimmNet"
+    choices = {"_partial_": True, "model_name": "resnet18", "pretrained": True, "weights_file": "weights.pth"}
+    made = built(part(name, **choices))
+    assert made.keywords == {"model_name": "resnet18", "pretrained": False, "weights_file": None}
+    for wrong in ({"checkpoint_path": "weights.pth"}, {"model_name": "hf-hub:user/net"}):
+        with pytest.raises(ValueError, match=r"a.ckpt has timm read .*; if you know the file, give trust=\[timm\]"):
+            built(part(name, **(choices | wrong)))
+
+
 def test_timm_makes_nets_and_fetches_no_weights(timm):
     found = built(part("timm.create_model", model_name="resnet18", pretrained=True))
     assert found == {"model_name": "resnet18", "pretrained": False}
