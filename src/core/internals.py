@@ -103,6 +103,11 @@ def call_module_hook(trainer: pl.Trainer, name: str) -> None:
     call._call_lightning_module_hook(trainer, name)
 
 
+def build_model(trainer: pl.Trainer) -> None:
+    """Call the module's configure_model as Lightning does, where tensors belong and in the right precision."""
+    call._call_configure_model(trainer)
+
+
 def training_step(trainer: pl.Trainer, batch: Any) -> Any:
     """What the module's training_step returns, under the strategy's wrapper and precision."""
     return call._call_strategy_hook(trainer, "training_step", batch, 0)

@@ -142,12 +142,16 @@ class BaseModel(pl.LightningModule):
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         length = getattr(scheduler, "total_steps", self.schedule_steps)
-        if length is not None and scheduler.last_epoch >= length:
+        if length is not None and self._steps_by_step() and scheduler.last_epoch >= length:
             raise ValueError(
                 f"the schedule is {length} steps long and has ended before the training: the data gave more batches "
                 "than they counted, or the checkpoint's counts were changed"
             )
         super().lr_scheduler_step(scheduler, metric)
+
+    def _steps_by_step(self) -> bool:
+        """Whether the schedule counts steps; Lightning's SWA puts one that counts epochs in its place."""
+        return any(config.interval == "step" for config in self.trainer.lr_scheduler_configs)
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
@@ -203,7 +207,8 @@ class BaseModel(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[FORMAT_KEY] = newest_format()
-        checkpoint["schedule_steps"] = self.schedule_steps
+        length = self.schedule_steps
+        checkpoint["schedule_steps"] = length if length is None or self._steps_by_step() else None
         for scheduler in checkpoint.get("lr_schedulers", []):
             scheduler.pop("anneal_func", None)  # in torch 2.3, which torchtext needs, a function: not plain data
 

@@ -14,11 +14,23 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
-from src.core.internals import resume_by_epochs
+from src.core.internals import build_model, resume_by_epochs
 from src.core.output import warn
 from src.core.ranks import WAYS_OUT
+from src.core.sharding import is_sharded
 from src.training.checkpoint_io import CheckpointIO, is_unsaved
 from src.training.ddp import DDP
+
+
+class NetFirst(pl.Callback):
+    """Builds the net before the `setup` of other callbacks, which then find it, such as Lightning's SWA.
+
+    Lightning builds it after that. A net that is to be divided among devices is left to it.
+    """
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if not is_sharded(trainer):
+            build_model(trainer)
 
 
 class Trainer(pl.Trainer):
@@ -44,6 +56,7 @@ class Trainer(pl.Trainer):
         enable_progress_bar: bool | None = None,
         log_every_n_steps: int | None = None,
         plugins: Any = None,
+        callbacks: Any = None,
         **kwargs: Any,
     ) -> None:
         silence_lightning()
@@ -55,14 +68,16 @@ class Trainer(pl.Trainer):
             )
         if precision == "auto":
             precision = "bf16-mixed" if multiplies_in_bf16(accelerator) else "32-true"
+        own_callbacks = callbacks if isinstance(callbacks, list) else [callbacks] * (callbacks is not None)
         if enable_progress_bar is None:
-            enable_progress_bar = any(isinstance(callback, ProgressBar) for callback in kwargs.get("callbacks") or [])
+            enable_progress_bar = any(isinstance(callback, ProgressBar) for callback in own_callbacks)
         own_plugins = plugins if isinstance(plugins, list) else [plugins] * (plugins is not None)
         super().__init__(
             precision=precision,  # pyright: ignore[reportArgumentType]
             accelerator=accelerator,
             enable_model_summary=enable_model_summary,
             enable_progress_bar=enable_progress_bar,
+            callbacks=[NetFirst(), *own_callbacks],
             plugins=[*own_plugins, CheckpointIO(on_save_error), *launched_by_slurm()],
             **kwargs,
         )

@@ -1,11 +1,19 @@
 import logging
 import sys
+from functools import partial
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import StochasticWeightAveraging
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
+from src.models.schedules import flat_cosine
+from src.models.tables.entity_mlp import EntityMLP
 from src.training.trainer import Trainer, keep_freed_memory, launched_by_slurm, multiplies_in_bf16, silence_lightning
+from tests.support import tiny, tiny_table
+
+SCHEDULE = partial(flat_cosine, warmup_fraction=0.0, flat_fraction=0.5, final_ratio=0.1)
 
 
 def trainer(**kwargs):
@@ -125,3 +133,58 @@ def test_curves_have_a_hundred_points_unless_a_number_is_given(choices, steps):
 
 def test_before_the_number_of_batches_is_known_points_are_50_steps_apart():
     assert trainer(precision="32-true", accelerator="cpu", max_epochs=2).log_every_n_steps == 50
+
+
+class Finds(pl.Callback):
+    """What a stranger's callback finds in its setup."""
+
+    def setup(self, trainer, pl_module, stage):
+        self.net, self.count = pl_module.net, len(list(pl_module.parameters()))
+
+
+def test_the_net_is_there_when_callbacks_are_set_up():
+    finds, model = Finds(), tiny_table.tabular_model()
+    tiny.trainer(1, finds).fit(model, tiny_table.TinyTable())
+    assert finds.net is model.net
+    assert finds.count == len(list(model.parameters())) > 0
+
+
+def test_a_net_that_is_built_earlier_has_the_same_weights():
+    def weights(after_setup):
+        pl.seed_everything(3, verbose=False)
+        model = tiny_table.tabular_model()
+        trainer = tiny.trainer(1)
+        trainer.callbacks = [] if after_setup else trainer.callbacks
+        trainer.fit(model, tiny_table.TinyTable())
+        return list(model.parameters())
+
+    for early, late in zip(weights(False), weights(True), strict=True):
+        assert torch.equal(early, late)
+
+
+class StartsOfEpochs(pl.Callback):
+    """The weights at the start of each epoch."""
+
+    def __init__(self):
+        self.weights = []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.weights.append([parameter.detach().clone() for parameter in pl_module.parameters()])
+
+
+@pytest.mark.filterwarnings("ignore:SWA is currently only supported every epoch")
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_swa_of_lightning_averages_and_its_checkpoint_can_be_tested(tmp_path, batch_norm):
+    swa = StochasticWeightAveraging(swa_lrs=0.05, swa_epoch_start=2)
+    parts = {"net": partial(EntityMLP, **tiny_table.choices(batch_norm=batch_norm)), "scheduler": SCHEDULE}
+    starts, model = StartsOfEpochs(), tiny_table.tabular_model(**parts)
+    trainer = tiny.trainer(4, starts, swa)
+    trainer.fit(model, tiny_table.TinyTable())
+    averaged = [torch.stack(each).mean(0) for each in zip(*starts.weights[1:4], strict=True)]
+    for found, expected in zip(model.parameters(), averaged, strict=True):
+        torch.testing.assert_close(found.detach(), expected)
+    trainer.save_checkpoint(tmp_path / "swa.ckpt")
+    again = tiny_table.tabular_model(**parts)
+    tester = tiny.trainer(1)
+    tester.test(again, tiny_table.TinyTable(), ckpt_path=tmp_path / "swa.ckpt", weights_only=True, verbose=False)
+    assert all(torch.equal(*pair) for pair in zip(again.parameters(), model.parameters(), strict=True))
