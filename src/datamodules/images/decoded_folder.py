@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
-from src.core.output import show, warn
+from src.core.output import note, show, warn
 from src.core.progress import progress_bar
 from src.datamodules.cache import CacheFolder, cache_key, reserve
 from src.datamodules.images.digests import file_digests
-from src.datamodules.images.files import MAX_PIXELS, Resize, printable, read_image
+from src.datamodules.images.files import MAX_PIXELS, Resize, examples, printable, read_image
 from src.datamodules.images.label_sources import SPLIT_NAMES
 from src.datamodules.images.listing import ImageList
 from src.datamodules.images.split import ImageSplit
@@ -65,14 +65,18 @@ class DecodedFolder:
         self.max_cache_mb = max_cache_mb
 
     @cached_property
-    def cache(self) -> CacheFolder:
-        """Where the decoded images are; every file has to be read to know."""
+    def digests(self) -> list[str]:
+        """Of the content of each file, see `file_digests`."""
         memo = self.cache_dir / f"digests-{cache_key([os.path.abspath(self.root)])}.txt"
-        digests = file_digests([self._path(file) for file in self.files], memo)
+        return file_digests([self._path(file) for file in self.files], memo)
+
+    @cached_property
+    def cache(self) -> CacheFolder:
+        """Where the decoded images are."""
         limit = "" if self.max_pixels == MAX_PIXELS else f" {self.max_pixels}"  # it decides which files are readable
         limit += "" if self.resize == "crop" else f" {self.resize}"
         key = cache_key(
-            [f"{VERSION} {self.shape}{limit}", *(f"{pair}" for pair in zip(self.files, digests, strict=True))]
+            [f"{VERSION} {self.shape}{limit}", *(f"{pair}" for pair in zip(self.files, self.digests, strict=True))]
         )
         height, width, channels = self.shape
         return CacheFolder(self.cache_dir / f"{self.root.name}-{height}x{width}x{channels}-{key}")
@@ -144,6 +148,7 @@ class DecodedFolder:
         unreadable = self.cache.read_json(UNREADABLE)
         if unreadable:
             self._report(unreadable)
+        self._tell_copies()
         readable = np.array([file not in unreadable for file in self.files])
         splits, labels = np.array(self.images.splits), self.images.labels
         return {
@@ -151,6 +156,19 @@ class DecodedFolder:
             for split in SPLIT_NAMES
             if split in self.images.splits
         }
+
+    def _tell_copies(self) -> None:
+        """Say which images are in a split and among the training images, too: they make its scores too good."""
+        splits = self.images.splits
+        trained = {digest for digest, split in zip(self.digests, splits, strict=True) if digest and split == "train"}
+        for name in ("valid", "test"):
+            held_out = [place for place, split in enumerate(splits) if split == name]
+            copies = [self.files[place] for place in held_out if self.digests[place] in trained]
+            if copies:
+                rank_zero_only(note)(
+                    f"{len(copies)} of {len(held_out)} {name} images are copies of training images, which makes the "
+                    f"scores too good: {examples(copies, 3)}"
+                )
 
     def _report(self, unreadable: dict[str, str]) -> None:
         names = list(unreadable)

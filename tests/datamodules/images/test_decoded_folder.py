@@ -225,6 +225,17 @@ def test_reading_before_building_is_told(root):
         decoded(root).read()
 
 
+def test_copies_of_training_images_in_another_split_are_told(root, capsys):
+    built(root).read()
+    assert "copies" not in capsys.readouterr().err
+    for name in ("0000", "0001"):
+        shutil.copy(root / "train" / "dog" / f"{name}.png", root / "test" / "cat" / f"copy_{name}.png")
+    built(root).read()
+    told = capsys.readouterr().err
+    assert told.startswith("note: 2 of 6 test images are copies of training images, which makes the scores too good: ")
+    assert "test/cat/copy_0000.png" in told
+
+
 def test_all_usual_suffixes_are_read(root):
     cats = root / "train" / "cat"
     for suffix in ("tif", "gif", "jfif", "avif", "jp2", "PPM"):
