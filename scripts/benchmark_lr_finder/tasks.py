@@ -78,6 +78,7 @@ class Task:
             model = ImageClassifier(
                 label_smoothing=self.label_smoothing,
                 regression_loss="mse",
+                class_weights=None,
                 flip_tta=False,
                 backbone=None,
                 fit_head=False,

@@ -47,9 +47,14 @@ MIGRATIONS: list[Migration] = [
         added={
             "src.callbacks.fine_tuning.FineTuning": {"groups": [1, None], "lr": None, "lr_ratio": None},
             "src.callbacks.stop_signals.StopSignals": {"save_every_minutes": 10},  # changes no result
-            "src.models.images.classifier.ImageClassifier": {"regression_loss": "mse", "fit_head": False},
+            "src.models.images.classifier.ImageClassifier": {
+                "class_weights": None,
+                "regression_loss": "mse",
+                "fit_head": False,
+            },
             "src.models.images.timm_net.TimmNet": {"weights_file": None},
-            **{data: {"global_batch_size": None} for data in (*IMAGES, *TABLES, *TEXTS)},
+            **{data: {"global_batch_size": None, "weighted_sampling": False} for data in IMAGES},
+            **{data: {"global_batch_size": None} for data in (*TABLES, *TEXTS)},
             "src.datamodules.images.folder.ImageFolder": {
                 "task": "classification",
                 "labels": None,
@@ -59,6 +64,7 @@ MIGRATIONS: list[Migration] = [
                 "split_column": None,
                 "label_separator": " ",
                 "y_range": None,
+                "weighted_sampling": False,
                 "global_batch_size": None,
                 "max_pixels": 100_000_000,  # larger files were read before; no result changes without them
                 "cache_size": None,

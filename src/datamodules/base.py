@@ -4,6 +4,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 from src.core.output import show
 from src.core.ranks import share
@@ -134,6 +135,10 @@ class RowData(DataModule):
             if self.batch_size < self.largest_batch and self.global_batch_size is None:
                 rank_zero_only(show)(f"batches of {self.batch_size}, to fit {rows:,} training rows")
 
+    def sampling_groups(self) -> Tensor | None:
+        """Groups of the training rows that are drawn equally often, int64 (rows,); None: each row is drawn once."""
+        return None
+
     def loader(self, split: str) -> BatchLoader:
         is_train = split == "train"
         is_overfit = getattr(self.trainer, "overfit_batches", 0) > 0
@@ -146,6 +151,7 @@ class RowData(DataModule):
             rows=data.rows,
             batch_size=share(self.batch_size, self.global_batch_size, ranks["world_size"]),
             shuffle=is_train and not is_overfit,  # an overfit run sees the same batches in each epoch
+            groups=self.sampling_groups() if is_train else None,
             seed=self.seed,
             drop_last=is_train and self.drop_last,
             same_steps=self.global_batch_size is not None,

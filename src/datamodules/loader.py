@@ -23,6 +23,8 @@ class BatchLoader(ResumableLoader):
         *tensors: (rows, ...) each, on any device; indices are made on that device.
         batch_size: rows of a batch, per rank.
         rows: int64, the rows to yield; None means all. The splits of a large set share its tensors in this way.
+        groups: int64, the group of each row to yield, on the CPU. A shuffled epoch then has equally many rows of each
+            group, see `balanced_order`, and as many in all as without groups.
         drop_last: leave out a last batch that is not full.
         same_steps: divide the rows among steps in the same way for any number of ranks that shares out as many rows a
             step. If the last step would have less than half of the rows of another, it shares those of the one before.
@@ -40,6 +42,7 @@ class BatchLoader(ResumableLoader):
         batch_size: int,
         rows: Tensor | None = None,
         shuffle: bool = False,
+        groups: Tensor | None = None,
         seed: int = 0,
         drop_last: bool = False,
         same_steps: bool = False,
@@ -57,6 +60,7 @@ class BatchLoader(ResumableLoader):
         self.num_rows = len(self.rows)
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.groups = groups
         self.seed = seed
         self.drop_last = drop_last
         self.rank = rank
@@ -100,7 +104,11 @@ class BatchLoader(ResumableLoader):
             return self.rows
         mixed = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint32)
         generator = torch.Generator().manual_seed(int(mixed[0]))
-        return self.rows[torch.randperm(self.num_rows, generator=generator).to(self.rows.device)]
+        if self.groups is None:
+            order = torch.randperm(self.num_rows, generator=generator)
+        else:
+            order = balanced_order(self.groups, generator)
+        return self.rows[order.to(self.rows.device)]
 
     def _rows(self, order: Tensor, batch: int) -> Tensor:
         start = self._stops[batch - 1] if batch else 0
@@ -117,3 +125,25 @@ class BatchLoader(ResumableLoader):
             "rows_per_step": self.batch_size * self.world_size,
             "rows_before": int(self._stops[min(next_batch, len(self)) - 1]) if next_batch else 0,
         }
+
+
+def balanced_order(groups: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw as many positions as there are rows, equally many of each group, in random order.
+
+    The counts of two groups differ by one at most; so do those of two rows of a group.
+
+    Args:
+        groups: int64 (rows,).
+        generator: decides all that is drawn.
+
+    Returns:
+        Positions, int64 (rows,).
+    """
+    members = [(groups == group).nonzero().flatten() for group in groups.unique()]
+    quotas = torch.full((len(members),), len(groups) // len(members))
+    quotas[torch.randperm(len(members), generator=generator)[: len(groups) % len(members)]] += 1
+    drawn = []
+    for rows, quota in zip(members, quotas.tolist(), strict=True):
+        rounds = [rows[torch.randperm(len(rows), generator=generator)] for _ in range(-(-quota // len(rows)))]
+        drawn.append(torch.cat([rows[:0], *rounds])[:quota])
+    return torch.cat(drawn)[torch.randperm(len(groups), generator=generator)]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from src.datamodules.loader import BatchLoader
+from src.datamodules.loader import BatchLoader, balanced_order
 
 
 def loader(num_rows, **settings):
@@ -143,3 +143,54 @@ def test_a_batch_is_told_by_its_rows():
     batches = BatchLoader(torch.arange(30), batch_size=12, rank=1, world_size=2)
     assert batches.describe_batch(0) == "rows 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, ..."
     assert batches.describe_batch(1) == "rows 25, 27, 29"
+
+
+GROUPS = torch.tensor([0] * 2 + [3] * 30 + [7] * 5)
+
+
+def order_of(seed=0, groups=GROUPS):
+    return balanced_order(groups, torch.Generator().manual_seed(seed))
+
+
+def test_each_group_is_drawn_equally_often():
+    counts = GROUPS[order_of()].bincount(minlength=8)
+    assert sorted(counts[[0, 3, 7]].tolist()) == [12, 12, 13]
+
+
+def test_rows_of_a_group_are_drawn_in_turn():
+    counts = order_of().bincount(minlength=37)
+    assert counts[:2].tolist() in ([6, 6], [6, 7], [7, 6])
+    assert counts[2:32].max() == 1  # 12 or 13 of 30
+    assert set(counts[32:].tolist()) == {2, 3}
+
+
+def test_another_seed_draws_another_order():
+    assert torch.equal(order_of(3), order_of(3))
+    assert not torch.equal(order_of(3), order_of(4))
+    assert not torch.equal(order_of(3).sort().values, order_of(4).sort().values)
+
+
+def test_groups_decide_the_epochs_of_a_shuffled_loader_only():
+    rows = torch.arange(37)
+    mixed = BatchLoader(rows, batch_size=8, shuffle=True, groups=GROUPS)
+    epochs = [torch.cat([batch for (batch,) in mixed]) for _ in range(2)]
+    assert not torch.equal(*epochs)
+    assert all((GROUPS[epoch] == 0).sum() >= 12 for epoch in epochs)
+    assert torch.equal(torch.cat([batch for (batch,) in BatchLoader(rows, batch_size=8, groups=GROUPS)]), rows)
+
+
+def test_ranks_share_out_one_balanced_order_and_resume_in_it():
+    whole = BatchLoader(torch.arange(37), batch_size=8, shuffle=True, groups=GROUPS)
+    (first, *_) = [batch for (batch,) in whole]
+    parts = [
+        BatchLoader(torch.arange(37), batch_size=4, shuffle=True, groups=GROUPS, rank=rank, world_size=2)
+        for rank in range(2)
+    ]
+    firsts = [next(iter(part))[0] for part in parts]
+    assert torch.equal(torch.stack(firsts, 1).flatten(), first)
+    resumed = BatchLoader(torch.arange(37), batch_size=4, shuffle=True, groups=GROUPS, rank=1, world_size=2)
+    resumed.load_state_dict(parts[1].state_dict())
+    assert torch.equal(
+        next(iter(resumed))[0],
+        list(BatchLoader(torch.arange(37), batch_size=8, shuffle=True, groups=GROUPS))[1][0][1::2],
+    )

@@ -167,6 +167,7 @@ def image_settings(**changes):
         "valid_fraction": 0.25,
         "classes": None,
         "train_per_class": None,
+        "weighted_sampling": False,
         "drop_last": False,
         "keep_on_device": False,
         "seed": 0,

@@ -56,6 +56,7 @@ def classifier(**changes):
         "lr_ratio": 1.0,
         "label_smoothing": 0.0,
         "regression_loss": "mse",
+        "class_weights": None,
         "flip_tta": False,
         "backbone": None,
         "fit_head": False,

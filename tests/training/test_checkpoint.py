@@ -24,6 +24,7 @@ CONFIG = {
     "lr_ratio": 1.0,
     "label_smoothing": 0.0,
     "regression_loss": "mse",
+    "class_weights": None,
     "flip_tta": False,
     "backbone": None,
     "fit_head": False,

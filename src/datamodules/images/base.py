@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from src.core.output import note
+from src.core.output import note, show
 from src.datamodules.base import RowData
 from src.datamodules.cache import digest
 from src.datamodules.held_out import drawn, text_bytes
@@ -34,16 +34,18 @@ class ImageData(RowData):
     channels last in memory. They stay bytes until they are on the net's device.
 
     The spec has `in_chans`, `num_classes`, `image_size` (height, width), `class_names`, and `mean` and `std` of each
-    channel. If the task is not classification, it also has `task`; for regression, the targets are the "classes", and
-    there are `target_mean`, `target_std` and, if it is given, `y_range`. If the images are
-    larger than the net sees them, it also has `cache_size`, their side; if they became squares in another way than by a
-    crop, `resize`. predict.py reads files by these.
+    channel; for one class an image, `class_counts` of the training images. If the task is not classification, it also
+    has `task`; for regression, the targets are the "classes", and there are `target_mean`, `target_std` and, if it is
+    given, `y_range`. If the images are larger than the net sees them, it also has `cache_size`, their side; if they
+    became squares in another way than by a crop, `resize`. predict.py reads files by these.
 
     Args:
         valid_fraction: share of the training rows to validate on, if the set has no validation split.
         classes: keep only these, renumbered in this order; None means all.
         train_per_class: train on this many rows of each class, drawn by `seed`; None means all. The validation rows
             are taken first, and all of them stay.
+        weighted_sampling: train on each class equally often: an epoch has as many images as without, those of small
+            classes several times, of large ones not all.
         augmentation: changes a training batch: (images, labels, number of classes, size that the net is to see)
             -> (images, labels). Images of another size are scaled afterwards.
         **row_data: arguments of RowData.
@@ -63,6 +65,7 @@ class ImageData(RowData):
         valid_fraction: float,
         classes: list[str | int] | None,
         train_per_class: int | None,
+        weighted_sampling: bool,
         augmentation: Callable[[Tensor, Tensor, int, tuple[int, int]], tuple[Tensor, Tensor]],
         **row_data: Any,
     ) -> None:
@@ -73,6 +76,8 @@ class ImageData(RowData):
             raise ValueError(f"datamodule.train_per_class must be positive or null, got {train_per_class}")
         if self.task != "classification" and train_per_class is not None:
             raise ValueError(f"datamodule.train_per_class is for task=classification, got it with task={self.task}")
+        if self.task != "classification" and weighted_sampling:
+            raise ValueError(f"datamodule.weighted_sampling is for task=classification, got it with task={self.task}")
         if self.task == "regression" and classes is not None:
             raise ValueError("datamodule.classes chooses classes, and task=regression has none: leave it null")
         if self.task == "regression" and getattr(augmentation, "mixes", False):
@@ -84,6 +89,7 @@ class ImageData(RowData):
         self.valid_fraction = valid_fraction
         self.classes = classes
         self.train_per_class = train_per_class
+        self.weighted_sampling = weighted_sampling
         self.augmentation = augmentation
         self.train_size: int | None = None  # pixels; progressive resizing sets it
         if self.classes is not None and self.class_names:
@@ -118,7 +124,13 @@ class ImageData(RowData):
             tell_absent(splits, self.class_names)
         self.contents |= {name: digest(split.rows.numpy(), split.own_labels.numpy()) for name, split in splits.items()}
         self.use_splits(splits)
+        if self.weighted_sampling:
+            share = len(splits["train"]) / len(self.class_names)
+            rank_zero_only(show)(f"an epoch has {share:,.0f} images of each class (datamodule.weighted_sampling)")
         return self._spec_of(splits["train"])
+
+    def sampling_groups(self) -> Tensor | None:
+        return self.splits["train"].own_labels.cpu() if self.weighted_sampling else None
 
     def _hold_out(self, rows: ImageSplit) -> dict[str, ImageSplit]:
         """Divide the training rows into those to train and those to validate on."""
@@ -144,7 +156,7 @@ class ImageData(RowData):
             if len(labels) < min_count:
                 raise ValueError(f"training needs {min_count} images or more, got {len(labels)}")
             return
-        counts = torch.bincount(labels, minlength=len(self.class_names)).tolist()
+        counts = _counts(splits["train"], self.class_names)
         short = [f"{name} ({count})" for name, count in zip(self.class_names, counts, strict=True) if count < min_count]
         if len(counts) < 2 or short:
             raise ValueError(
@@ -160,7 +172,7 @@ class ImageData(RowData):
     def _spec_of(self, train: ImageSplit) -> dict[str, Any]:
         _, height, width, channels = train.images.shape
         mean, std = channel_statistics(train)
-        is_number = self.task == "regression"
+        is_class, is_number = self.task == "classification", self.task == "regression"
         size = (height, width) if self.image_size is None else (self.image_size, self.image_size)
         return {
             "in_chans": channels,
@@ -170,7 +182,8 @@ class ImageData(RowData):
             "mean": mean,
             "std": std,
             # Checkpoints from before there was a choice lack the task, so those of classifiers always do.
-            **({} if self.task == "classification" else {"task": self.task}),
+            **({} if is_class else {"task": self.task}),
+            **({"class_counts": _counts(train, self.class_names)} if is_class else {}),
             **(target_statistics(train.own_labels, self.class_names, self.y_range) if is_number else {}),
             **({"cache_size": height} if size != (height, width) else {}),
             **({"resize": self.resize} if self.resize != "crop" else {}),
@@ -186,3 +199,8 @@ class ImageData(RowData):
         else:
             images = images.permute(0, 3, 1, 2)
         return images if side is None else scale(images, (side, side)), labels
+
+
+def _counts(split: ImageSplit, class_names: list[str]) -> list[int]:
+    """How many images of each class a split has."""
+    return torch.bincount(split.own_labels, minlength=len(class_names)).tolist()

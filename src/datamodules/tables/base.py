@@ -35,9 +35,9 @@ class TableData(RowData):
     (batch,) or, for regression, float32 (batch, targets). Whatever is fitted is fitted to the training rows alone.
 
     The spec has `task`, `category_sizes` (the number of codes of each category), `num_continuous`, `num_outputs`,
-    `class_names`; `continuous_bins` (for each number, the edges of bins with equally many training rows) and, for
-    regression, `target_range` (the lowest and highest scaled value of each target in training); `processing` (the
-    state of TableProcessing).
+    `class_names` and, but for regression, `class_counts` of the training rows; `continuous_bins` (for each number, the
+    edges of bins with equally many training rows) and, for regression, `target_range` (the lowest and highest scaled
+    value of each target in training); `processing` (the state of TableProcessing).
 
     Args:
         cache_dir: the encoded rows are written below it.
@@ -199,6 +199,9 @@ class TableData(RowData):
         self.held_out = self.cache.read_json(HELD_OUT)
         self.contents = self.cache.contents()
         self.use_splits(splits)
+        if spec["task"] != "regression":
+            counts = np.bincount(splits["train"].targets.numpy(), minlength=len(spec["class_names"]))
+            spec = spec | {"class_counts": counts.tolist()}
         return spec
 
     def decoded(self, targets: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from src.core.output import note
 from src.models.base import BaseModel
+from src.models.class_weights import ClassWeights, check_class_weights, class_weights_of
 from src.models.images.head_fit import features_of, fit_linear, linear_head
 from src.models.images.tasks import LOSSES, TASKS, Scores
 from src.models.layer_groups import load_body
@@ -26,6 +27,8 @@ class ImageClassifier(BaseModel):
 
     Args:
         label_smoothing: Share of each label that is spread over all classes, or half of it over present and absent.
+        class_weights: One per class, or "balanced", see `class_weights_of`; for task=classification only. Each device
+            takes the weighted mean of its own images; validation and test weigh all alike.
         regression_loss: "mse" or "l1", of the scaled targets; for task=regression only.
         flip_tta: At test, also score the mean of the answers for each image and its mirror image.
         backbone: Checkpoint of another image classifier to start from; its last layer group is left out.
@@ -34,7 +37,7 @@ class ImageClassifier(BaseModel):
     """
 
     # The first two are buffers, saved with the weights; a validation chooses the last.
-    statistics = ("mean", "std", "target_mean", "target_std", "thresholds")
+    statistics = ("mean", "std", "target_mean", "target_std", "thresholds", "class_counts")
     mean: Tensor
     std: Tensor
 
@@ -42,6 +45,7 @@ class ImageClassifier(BaseModel):
         self,
         *,
         label_smoothing: float,
+        class_weights: ClassWeights,
         regression_loss: Literal["mse", "l1"],
         flip_tta: bool,
         backbone: str | None,
@@ -53,6 +57,8 @@ class ImageClassifier(BaseModel):
             raise ValueError(f"model.regression_loss must be mse or l1, got {regression_loss}")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"model.label_smoothing must be within [0, 1), got {label_smoothing}")
+        check_class_weights(class_weights)
+        self.class_weights: ClassWeights = class_weights
         self.label_smoothing = label_smoothing
         self.regression_loss = regression_loss
         self.flip_tta = flip_tta
@@ -70,7 +76,12 @@ class ImageClassifier(BaseModel):
         self.register_buffer("mean", torch.tensor(scale["mean"]).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(scale["std"]).view(1, -1, 1, 1))
         task = TASKS[spec.get("task", "classification")]  # older checkpoints name none
-        self.task = task(spec, label_smoothing=self.label_smoothing, regression_loss=self.regression_loss)
+        self.task = task(
+            spec,
+            label_smoothing=self.label_smoothing,
+            regression_loss=self.regression_loss,
+            class_weights=class_weights_of(self.class_weights, spec),
+        )
         self.val_scores, self.test_scores = self.task.scores("val"), self.task.scores("test")
         if self.flip_tta:
             self.tta_scores = self.task.tta_scores()

@@ -22,8 +22,16 @@ class ImageTask:
         spec: what the data, and for several labels the validation, tell.
     """
 
-    def __init__(self, spec: dict[str, Any], *, label_smoothing: float, regression_loss: str) -> None:
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        *,
+        label_smoothing: float,
+        regression_loss: str,
+        class_weights: Tensor | None = None,
+    ) -> None:
         self.spec = spec
+        self.class_weights = class_weights
         self.label_smoothing = label_smoothing
         self.regression_loss = LOSSES[regression_loss]
 
@@ -52,7 +60,8 @@ class Classification(ImageTask):
     """Softmax cross-entropy; accuracy, top-5 (with more than 5 classes), macro F1; at test also calibration error."""
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(outputs, labels, label_smoothing=self.label_smoothing)
+        weights = None if self.class_weights is None else self.class_weights.to(outputs.device)
+        return F.cross_entropy(outputs, labels, weight=weights, label_smoothing=self.label_smoothing)
 
     def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(outputs, labels, reduction="none")

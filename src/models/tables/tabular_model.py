@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from src.models.base import BaseModel
+from src.models.class_weights import ClassWeights, check_class_weights, class_weights_of
 from src.models.row_scores import RowScores, regression_scores
 from src.models.tables.scores import class_scores
 
@@ -25,17 +26,19 @@ class TabularModel(BaseModel):
 
     Args:
         regression_loss: "mse" or "l1".
-        class_weights: One per class, in the order of the table's class_names; None weighs all alike. Each device takes
-            the weighted mean of its own rows. Only the training uses weights and label_smoothing.
+        class_weights: One per class, in the order of the table's class_names, or "balanced", see `class_weights_of`;
+            None weighs all alike. Each device takes the weighted mean of its own rows. Only the training uses weights
+            and label_smoothing.
     """
 
+    statistics = ("class_counts",)
     loss_weights: Tensor | None
 
     def __init__(
         self,
         *,
         regression_loss: Literal["mse", "l1"],
-        class_weights: list[float] | None,
+        class_weights: ClassWeights,
         label_smoothing: float,
         **base: Any,
     ) -> None:
@@ -44,19 +47,15 @@ class TabularModel(BaseModel):
             raise ValueError(f"model.regression_loss must be mse or l1, got {regression_loss}")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"model.label_smoothing must be within [0, 1), got {label_smoothing}")
-        if class_weights is not None and not all(weight > 0 for weight in class_weights):
-            raise ValueError(f"model.class_weights must be positive, got {class_weights}")
+        check_class_weights(class_weights)
         self.regression_loss = LOSSES[regression_loss]
-        self.class_weights = class_weights
+        self.class_weights: ClassWeights = class_weights
         self.label_smoothing = label_smoothing
 
     def build(self, spec: dict[str, Any]) -> None:
         self.net = self.make_net_for({name: spec[name] for name in NET_SPEC})
         self.is_regression = spec["task"] == "regression"
-        weights, classes = self.class_weights, spec["class_names"]
-        if weights is not None and len(weights) != len(classes):
-            raise ValueError(f"model.class_weights must have one number for each of {classes}, got {weights}")
-        self.register_buffer("loss_weights", None if weights is None else torch.tensor(weights), persistent=False)
+        self.register_buffer("loss_weights", class_weights_of(self.class_weights, spec), persistent=False)
         self.val_scores, self.test_scores = RowScores(self._scores), RowScores(self._scores)
 
     def forward(self, categories: Tensor, continuous: Tensor) -> Tensor:

@@ -147,6 +147,20 @@ def test_keeping_on_the_device_yields_the_same_batches(trainer):
         assert torch.equal(batch[1], expected[1])
 
 
+def test_weighted_sampling_trains_on_each_class_equally_often(capsys):
+    data = shapes(weighted_sampling=True, classes=["circle", "star"], batch_size=3)
+    data.splits["train"] = data.splits["train"].take(np.array([0, 1, 2, 3, 4, 5]))
+    data.splits["train"].labels[data.splits["train"].rows] = torch.tensor([0, 1, 1, 1, 1, 1])
+    labels = torch.cat([labels for _, labels in data.train_dataloader()])
+    assert labels.bincount().tolist() == [3, 3]
+    assert "an epoch has 6 images of each class (datamodule.weighted_sampling)" in capsys.readouterr().out
+    assert torch.cat([labels for _, labels in data.val_dataloader()]).tolist() == labels_of(data, "valid")
+
+
+def test_the_spec_counts_the_training_images_of_each_class():
+    assert shapes().spec["class_counts"] == [6, 6, 6]
+
+
 def test_without_a_batch_size_it_fits_the_training_rows(capsys):
     data = shapes(batch_size=None)
     assert data.batch_size == 8  # of 18 rows

@@ -115,3 +115,14 @@ def test_numbers_are_not_smoothed():
 def test_several_views_are_scored_by_their_mean_answers(kind, answers, labels, score):
     found = scored(task(kind, NUMBERS).tta_scores(), (torch.tensor(answers), torch.tensor(labels)))
     assert {name: value.item() for name, value in found.items()} == pytest.approx(score)
+
+
+def test_class_weights_weigh_the_training_loss_alone():
+    outputs, labels = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), torch.tensor([0, 1])
+    plain = task(Classification)
+    weighted = Classification(
+        CLASSES, label_smoothing=0.0, regression_loss="mse", class_weights=torch.tensor([3, 1, 1.0])
+    )
+    first, second = plain.losses(outputs, labels)
+    assert weighted.loss(outputs, labels) == pytest.approx(float(3 * first + second) / 4)
+    assert torch.equal(weighted.losses(outputs, labels), plain.losses(outputs, labels))

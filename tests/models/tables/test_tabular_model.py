@@ -83,7 +83,10 @@ def test_members_learn_each_for_itself():
     [
         ({"label_smoothing": 1.0}, r"label_smoothing must be within \[0, 1\), got 1.0"),
         ({"regression_loss": "huber"}, "regression_loss must be mse or l1, got huber"),
-        ({"class_weights": [1.0, 0.0]}, r"class_weights must be positive, got \[1.0, 0.0\]"),
+        (
+            {"class_weights": [1.0, 0.0]},
+            r"class_weights must be null, balanced or positive, one for each class, got \[1.0, 0.0\]",
+        ),
     ],
 )
 def test_a_wrong_choice_is_refused(wrong, message):
