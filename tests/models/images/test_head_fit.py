@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 from torch.testing import assert_close
 
+from src.datamodules.loader import BatchLoader
 from src.models.images import head_fit
 from src.models.images.head_fit import features_of, fit_linear, linear_head
 from tests.support.tiny import AtBatch, TinyImages, classifier, labelled_images, save_after, trainer
@@ -97,3 +98,34 @@ def test_a_resumed_training_does_not_fit_its_head_again(tmp_path):
     seen = AtBatch(lambda trainer, model: model.net.head.weight.clone())
     trainer(2, seen).fit(classifier(fit_head=True), TinyImages(), ckpt_path=path, weights_only=True)
     assert torch.equal(seen.values[0], saved)
+
+
+def one_hot(labels):
+    return F.one_hot(labels, 3).float()
+
+
+def three_numbers(labels):
+    return torch.stack([labels.float(), 2.0 * labels, -1.0 * labels], 1)
+
+
+TASKS = [
+    ("multilabel", one_hot, {}),
+    ("regression", three_numbers, {"target_mean": [1, 2, -1], "target_std": [1, 2, 1]}),
+]
+
+
+@pytest.mark.parametrize(("task", "make", "facts"), TASKS)
+def test_a_head_is_fitted_to_several_labels_and_to_numbers(task, make, facts):
+    def loader(rows, seed=0):
+        images, labels = labelled_images(rows, seed)
+        return BatchLoader(images, make(labels), batch_size=4)
+
+    data = TinyImages(task=task, **facts)
+    data.train_dataloader, data.val_dataloader = lambda: loader(12), lambda: loader(7, 1)
+    losses = []
+    for fit_head in (True, False):
+        torch.manual_seed(0)
+        run = trainer(1, limit_train_batches=1)
+        run.fit(classifier(fit_head=fit_head, lr=1e-9), data)
+        losses.append(float(run.callback_metrics["val/loss"]))
+    assert losses[0] < 0.95 * losses[1]
