@@ -84,7 +84,7 @@ def metric_label(metric: str, score: Sequence[float | None]) -> str:
         return f"{mean:,.{int(mean < 10)}f} s"
     if metric.endswith("_per_second"):
         return f"{float(f'{mean:.3g}'):,.0f}"
-    factor, unit = (100, " %") if kind == "accuracy" else (1, "")
+    factor, unit = (100, " %") if kind.startswith("accuracy") else (1, "")
     if not deviation:
         return f"{LABELS.get(kind, '')}{mean * factor:.3g}{unit}"
     places = max(-int(f"{deviation * factor:.0e}".split("e")[1]), 1 if unit else 0)
