@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -138,6 +139,24 @@ def test_numbers_may_stand_in_names_or_be_the_names_of_folders(root):
     found = list_folder(root, FileNames("_(?P<age>[0-9]+)"), "regression")
     assert found.class_names == ["age"]
     assert by_file(found) == {"12/a_3.jpg": ("train", [3]), "1.5/b_4.jpg": ("train", [4])}
+
+
+def test_files_are_in_the_order_that_older_checkpoints_know(root):
+    """They hold out rows by their number: by class, then by name, then mixed with a fixed seed in each split."""
+    in_order = [*numbered("train/cat", 4), *numbered("train/cat-big", 3), *numbered("train/dog", 5)]
+    tested = [*numbered("test/cat", 2), *numbered("test/cat-big", 2), *numbered("test/dog", 2)]
+    put(root, *tested, *reversed(in_order))
+    expected = [names[n] for names in (in_order, tested) for n in np.random.default_rng(0).permutation(len(names))]
+    assert list_folder(root, FolderNames()).files == expected
+
+
+def test_the_order_of_files_is_not_that_of_a_tables_rows(root):
+    put(root, *numbered(".", 6))
+    lines = [f"{number}.jpg,{'ab'[number % 2]},{'train' if number < 4 else 'valid'}" for number in range(6)]
+    found = [
+        list_folder(root, table(root, "\n".join(["path,label,split", *each]))).files for each in (lines, lines[::-1])
+    ]
+    assert found[0] == found[1]
 
 
 def test_one_line_says_what_was_chosen_and_one_what_is_left_out(root, capsys):
