@@ -72,7 +72,7 @@ def run(
         continue_older_run(cfg, overrides or ())
         start = _start_of(cfg)
         if start is not None:
-            cfg = _following(cfg, start.content)
+            cfg = _following(cfg, start.content, datamodule)
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         data = datamodule or instantiate(with_fetched_data(cfg).datamodule, _convert_="all")
         model = instantiate(cfg.model, _convert_="all")
@@ -108,9 +108,11 @@ def _start_of(cfg: DictConfig) -> ReadCheckpoint | None:
     return ReadCheckpoint(cfg.checkpoint) if cfg.checkpoint else None
 
 
-def _following(cfg: DictConfig, checkpoint: Any) -> DictConfig:
+def _following(cfg: DictConfig, checkpoint: Any, datamodule: pl.LightningDataModule | None) -> DictConfig:
     """The config, checked against the checkpoint; to score it, with the seed that drew the rows it held out."""
     config = plain(cfg)
+    if datamodule is not None:
+        config["datamodule"]["_target_"] = type(datamodule).__name__  # under which the checkpoint has its state
     check_changes(config, checkpoint)
     if cfg.task == "fit":
         return cfg

@@ -54,6 +54,13 @@ def test_data_of_ones_own_take_the_place_of_the_configs(fitted, tmp_path):
     assert again.scores["val/loss"] == fitted.scores["val/loss"]
 
 
+def test_data_of_ones_own_are_scored_without_a_class_in_the_config(fitted, tmp_path, capsys):
+    scored = ["datamodule=image_data", "task=test", f"checkpoint={fitted.run_dir.best_ckpt}"]
+    again = fit([*SHORT, *scored, f"run_dir={tmp_path}/run"], datamodule=fitted.datamodule)
+    assert again.scores["test/accuracy"] == fitted.scores["test/accuracy"]
+    assert "does not say which rows" not in capsys.readouterr().err
+
+
 def test_a_number_that_is_not_finite_is_nan(tmp_path):
     (tmp_path / "metrics.json").write_text('{"test/own": null}')
     checkpoint = fit([*SHORT, f"run_dir={tmp_path}/run"]).run_dir.last_ckpt
