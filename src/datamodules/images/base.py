@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from src.core.errors import named
 from src.core.output import note, show
 from src.datamodules.base import RowData
 from src.datamodules.cache import digest
@@ -166,8 +167,7 @@ class ImageData(RowData):
             present = set(splits[name].own_labels.tolist()) if name in splits else range(len(counts))
             lacking = [each for number, each in enumerate(self.class_names) if number not in present]
             if lacking:
-                text = f"{name} has no image of {', '.join(lacking[:10])}{', ...' if len(lacking) > 10 else ''}"
-                rank_zero_only(note)(f"{text}: nothing is measured there")
+                rank_zero_only(note)(f"{name} has no image of {named(lacking)}: nothing is measured there")
 
     def _spec_of(self, train: ImageSplit) -> dict[str, Any]:
         _, height, width, channels = train.images.shape
