@@ -155,7 +155,7 @@ def test_validation_and_test_count_each_row_once(runs):
 
 
 def test_two_processes_choose_the_thresholds_of_one(runs):
-    one, two = (checkpoint_of(folder)["hyper_parameters"]["spec"].get("thresholds") for folder in runs)
+    one, two = (checkpoint_of(folder)["hyper_parameters"]["spec"].get("thresholds", []) for folder in runs)
     assert two == pytest.approx(one, rel=EXACT)
 
 
