@@ -94,7 +94,8 @@ class RowData(DataModule):
 
     Args:
         batch_size: rows of a batch, per device. None: `largest_batch`, or fewer, so that an epoch has ten steps or
-            more, but not below 8; it depends on the number of training rows alone, and `load` sets it.
+            more, but not below 8; it depends on the number of training rows alone, and `load` sets it. So it does if
+            the size is larger than the number of training rows.
         global_batch_size: rows of all devices' batches together, in place of batch_size. Any number of devices that
             divides it takes the same rows in each step.
         drop_last: leave out a last training batch that is not full.
@@ -128,12 +129,17 @@ class RowData(DataModule):
             rank_zero_only(show)("there is no test split: the test scores are those of the validation rows")
             self.held_out |= {"test": self.held_out["valid"]} if "valid" in self.held_out else {}
         self.splits = {"test": splits["valid"], **splits}
-        if self.batch_size is None:
-            train = splits["train"]
-            rows = len(train.tensors[0] if train.rows is None else train.rows)
-            self.batch_size = fitting_batch_size(rows, self.largest_batch)
-            if self.batch_size < self.largest_batch and self.global_batch_size is None:
-                rank_zero_only(show)(f"batches of {self.batch_size}, to fit {rows:,} training rows")
+        self._fit_batch_size(splits["train"])
+
+    def _fit_batch_size(self, train: Any) -> None:
+        """Choose a size where none is given, or where the training rows do not fill one batch of it."""
+        rows, given = len(train.tensors[0] if train.rows is None else train.rows), self.batch_size
+        if given is not None and (given <= rows or not self.drop_last or self.global_batch_size is not None):
+            return
+        self.batch_size = fitting_batch_size(rows, given or self.largest_batch)
+        if self.batch_size < (given or self.largest_batch) and self.global_batch_size is None:
+            instead = "" if given is None else f", in place of {given}"
+            rank_zero_only(show)(f"batches of {self.batch_size}, to fit {rows:,} training rows{instead}")
 
     def sampling_groups(self) -> Tensor | None:
         """Groups of the training rows that are drawn equally often, int64 (rows,); None: each row is drawn once."""

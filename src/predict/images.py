@@ -98,7 +98,7 @@ def find_images(path: str) -> list[Path]:
         lack = "is not a file or a folder, and as a pattern matches no file"
         folders = [match for match in matches if Path(match).is_dir()]
         if found and folders:
-            note(f"{path}: left out: {len(folders)} folders ({examples(folders, 2)})")
+            note(f"{path}: left out: {len(folders)} folder{'s' if len(folders) > 1 else ''} ({examples(folders, 2)})")
     if not found:
         raise ConfigError(f"input={path} {lack}")
     return found

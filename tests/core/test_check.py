@@ -105,10 +105,10 @@ def test_help_comes_without_torch(tmp_path, name, arguments):
 
 
 def test_what_the_data_refuse_is_an_error_in_words_too(tmp_path):
-    finished = program("train.py", "datamodule.batch_size=2000", cwd=tmp_path)
+    finished = program("train.py", "datamodule.train_per_class=2000", cwd=tmp_path)
     assert finished.returncode == 1
     assert "Traceback" not in finished.stderr
-    assert "rows are too few for a batch: batch_size=2000" in finished.stderr
+    assert "error: datamodule.train_per_class must be at most" in finished.stderr
 
 
 def test_each_job_of_a_multirun_names_its_own_mistake(tmp_path):

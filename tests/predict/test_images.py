@@ -179,7 +179,7 @@ def test_a_pattern_leaves_out_folders_and_nothing_else(checkpoint, images, capsy
     status, rows = run(checkpoint, images / "*")
     assert (status, len(rows)) == (1, 4)
     told = capsys.readouterr().err
-    assert f"left out: 1 folders ({images}/more)" in told
+    assert f"left out: 1 folder ({images}/more)" in told
     assert f"error: 1 of 5 files left out:\ncannot open {images}/link.png: No such file or directory" in told
 
 

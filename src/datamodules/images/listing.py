@@ -145,7 +145,8 @@ def _found(folder: Path) -> str:
     full = [printable(name) for name, count in counts.items() if count]
     inside = [name for name in counts if any(each.lower() == "train" for each in _subfolders(folder / name))]
     files = [entry.name for entry in os.scandir(folder) if not entry.is_dir() and not is_hidden(entry.name)]
-    text = f"{folder} holds {len(full)} folders with images{f' ({named(full)})' if full else ''}"
+    text = f"{folder} holds {len(full)} folder{'' if len(full) == 1 else 's'} with images"
+    text += f" ({named(full)})" if full else ""
     text += f", {len(counts) - len(full)} without" if len(full) < len(counts) else ""
     text += f", and the files {examples(sorted(files), 3)}" if files else ""
     return text + (f" (train lies in {folder / inside[0]}: is that the folder?)" if inside else "")

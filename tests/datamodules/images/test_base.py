@@ -161,11 +161,17 @@ def test_the_spec_counts_the_training_images_of_each_class():
     assert shapes().spec["class_counts"] == [6, 6, 6]
 
 
-def test_without_a_batch_size_it_fits_the_training_rows(capsys):
-    data = shapes(batch_size=None)
+@pytest.mark.parametrize(("given", "instead"), [(None, ""), (32, ", in place of 32")])
+def test_a_batch_size_is_chosen_that_fits_the_training_rows(capsys, given, instead):
+    data = shapes(batch_size=given, drop_last=True)
     assert data.batch_size == 8  # of 18 rows
-    assert "batches of 8, to fit 18 training rows\n" in capsys.readouterr().out
-    assert len(data.train_dataloader()) == 3
+    assert f"batches of 8, to fit 18 training rows{instead}\n" in capsys.readouterr().out
+    assert len(data.train_dataloader()) == 2
+
+
+def test_a_batch_size_that_is_given_stands_if_it_can():
+    assert [shapes(batch_size=size, drop_last=True).batch_size for size in (7, 18)] == [7, 18]
+    assert shapes(batch_size=32, drop_last=False).batch_size == 32
 
 
 def test_a_batch_size_that_is_given_stands(capsys):

@@ -188,10 +188,10 @@ def test_nothing_left_out_needs_no_line(root, capsys):
     ("files", "words"),
     [
         (["a.jpg", "b.jpg"], "photos holds 0 folders with images, and the files a.jpg, b.jpg; expected in"),
-        (["ants/a.jpg", "notes/a.txt"], r"photos holds 1 folders with images (ants), 1 without; expected in"),
+        (["ants/a.jpg", "notes/a.txt"], r"photos holds 1 folder with images (ants), 1 without; expected in"),
         (
             ["pets/train/ants/a.jpg", "pets/train/bees/b.jpg"],
-            "photos holds 1 folders with images (pets) (train lies in {root}/pets: is that the folder?); expected",
+            "photos holds 1 folder with images (pets) (train lies in {root}/pets: is that the folder?); expected",
         ),
         (["test/ants/a.jpg", "bees/b.jpg"], "photos has a folder test but no train; expected: train/CLASS/*.jpg"),
         (["train/a.jpg", "labels.csv"], "photos/train holds 0 folders with images, and the files a.jpg; expected in"),
