@@ -22,7 +22,7 @@ def ending(folder: Path) -> dict[str, Any]:
             found[path.name] = list(csv.DictReader(file))
     found |= {path.name: path.read_text() for path in folder.glob("samples.txt")}
     found["metrics.json"] = json.loads((folder / "metrics.json").read_text())
-    records = [path.name.rpartition("-")[2] for path in folder.glob("wandb/offline-run-*")]
+    records = [path.name.split("-")[3] for path in folder.glob("wandb/offline-run-*")]
     found["W&B run ids"] = len(set(records))
     return without_paths(found, str(folder))
 

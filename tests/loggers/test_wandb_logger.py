@@ -81,8 +81,8 @@ def test_a_new_run_in_an_old_folder_gets_a_new_id(tmp_path):
 
 
 def records(folder):
-    """The ids of the offline records in a run_dir."""
-    return [path.name.rpartition("-")[2] for path in sorted(folder.glob("wandb/offline-run-*"))]
+    """The ids of the offline records in a run_dir: offline-run-TIME-ID, and -1 after it in the same second."""
+    return [path.name.split("-")[3] for path in sorted(folder.glob("wandb/offline-run-*"))]
 
 
 def test_a_training_is_recorded_offline_and_resumed_under_one_id(no_key, tmp_path, monkeypatch):

@@ -63,7 +63,7 @@ def test_a_bptt_finders_speeds_and_memory_do_not_count(run_dir):
 
 
 def test_the_processes_of_a_run_share_one_w_and_b_run(run_dir):
-    for name in ("offline-run-1-abc", "offline-run-2-abc"):
+    for name in ("offline-run-1-abc", "offline-run-1-abc-1"):
         (run_dir / "wandb" / name).mkdir(parents=True)
     assert ending(run_dir)["W&B run ids"] == 1
     (run_dir / "wandb" / "offline-run-3-xyz").mkdir()
