@@ -10,8 +10,7 @@ from src.callbacks.loader_state import LoaderState
 from src.callbacks.lr_finder.finder import LRFinder
 from src.callbacks.random_state import RandomState
 from src.models.images.fast_net import FastNet
-from src.models.schedules import one_cycle
-from tests.support.tiny import AtBatch, TinyImages, classifier, save_after, trainer
+from tests.support.tiny import ONE_CYCLE, AtBatch, TinyImages, classifier, save_after, trainer
 
 Freezing = partial(FineTuning, groups=[1, None], lr=None, lr_ratio=None)
 SGD = partial(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=0.5)
@@ -22,17 +21,6 @@ HEAD = {"net.head.weight", "net.head.bias"}
 
 def weights():
     return AtBatch(lambda trainer, model: {name: p.detach().clone() for name, p in model.named_parameters()})
-
-
-ONE_CYCLE = partial(
-    one_cycle,
-    warmup_fraction=0.25,
-    start_ratio=0.04,
-    final_ratio=0.01,
-    momentum_low=0.85,
-    momentum_high=0.95,
-    anneal="cos",
-)
 
 
 def is_frozen():

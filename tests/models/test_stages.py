@@ -6,19 +6,9 @@ import torch
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from src.models.schedules import constant, one_cycle
+from src.models.schedules import constant
 from src.models.stages import Stage, StagedLR, stage_lengths
-from tests.support.tiny import TinyImages, classifier, trainer
-
-ONE_CYCLE = partial(
-    one_cycle,
-    warmup_fraction=0.25,
-    start_ratio=0.04,
-    final_ratio=0.01,
-    momentum_low=0.85,
-    momentum_high=0.95,
-    anneal="cos",
-)
+from tests.support.tiny import ONE_CYCLE, TinyImages, classifier, trainer
 
 
 def halving(optimizer, total_steps):

@@ -8,7 +8,7 @@ import torch
 from src.datamodules.loader import BatchLoader
 from src.models.images.classifier import ImageClassifier
 from src.models.images.cnn_small import CNNSmall
-from src.models.schedules import constant
+from src.models.schedules import constant, one_cycle
 from src.training.trainer import Trainer
 
 SPEC = {
@@ -19,6 +19,16 @@ SPEC = {
     "mean": [0.5, 0.25],
     "std": [0.25, 0.5],
 }
+
+ONE_CYCLE = partial(
+    one_cycle,
+    warmup_fraction=0.25,
+    start_ratio=0.04,
+    final_ratio=0.01,
+    momentum_low=0.85,
+    momentum_high=0.95,
+    anneal="cos",
+)
 
 
 def labelled_images(rows, seed=0):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
+from src.core.errors import named
 from src.core.output import note, show, warn
 from src.core.progress import progress_bar
 from src.datamodules.cache import CacheFolder, cache_key, reserve
@@ -158,7 +159,7 @@ class DecodedFolder:
         }
 
     def _tell_copies(self) -> None:
-        """Say which images are in a split and among the training images, too: they make its scores too good."""
+        """Name the held-out images that are copies of training images: they make the scores too good."""
         splits = self.images.splits
         trained = {digest for digest, split in zip(self.digests, splits, strict=True) if digest and split == "train"}
         for name in ("valid", "test"):
@@ -172,8 +173,7 @@ class DecodedFolder:
 
     def _report(self, unreadable: dict[str, str]) -> None:
         names = list(unreadable)
-        shown = ", ".join(map(printable, names[:10])) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-        listed = f"{shown} (why: {self.cache.file(UNREADABLE)})"
+        listed = f"{named([printable(name) for name in names])} (why: {self.cache.file(UNREADABLE)})"
         message = f"{len(names)} of {len(self.files)} images in {self.root} cannot be read"
         if self.on_corrupt == "raise":
             raise ValueError(f"{message}; remove them or set datamodule.on_corrupt=skip\n{listed}")

@@ -72,20 +72,7 @@ class ImageFolder(ImageData):
             raise ValueError("datamodule.label_separator must not be empty")
         self.task, self.y_range = task, y_range
         super().__init__(**image_data)
-        if min(image_size, max_pixels) < 1 or channels not in (1, 3) or on_corrupt not in ("raise", "skip"):
-            raise ValueError(
-                "datamodule.image_size must be positive, max_pixels too, channels 1 or 3, on_corrupt raise or skip, "
-                f"got {image_size=}, {max_pixels=}, {channels=}, {on_corrupt=}"
-            )
-        if resize not in RESIZES:
-            raise ValueError(f"datamodule.resize must be one of {', '.join(RESIZES)}, got {resize}")
-        if cache_size is not None and cache_size < image_size:
-            raise ValueError(
-                f"datamodule.cache_size must be null or at least image_size, got {cache_size=}, {image_size=}: the "
-                "images would be scaled down and up again"
-            )
-        if max_cache_mb is not None and max_cache_mb < 1:
-            raise ValueError(f"datamodule.max_cache_mb must be null or positive, got {max_cache_mb}")
+        _check_pixels(image_size, cache_size, resize, channels, on_corrupt, max_pixels, max_cache_mb)
         self.image_size = image_size
         self.resize = resize
         self.root = Path(data_dir, folder)
@@ -128,3 +115,29 @@ class ImageFolder(ImageData):
 
     def pixel_contents(self, splits: dict[str, ImageSplit]) -> dict[str, str]:
         return self.decoded.cache.contents()  # not read once more: they may be larger than memory
+
+
+def _check_pixels(
+    image_size: int,
+    cache_size: int | None,
+    resize: str,
+    channels: int,
+    on_corrupt: str,
+    max_pixels: int,
+    max_cache_mb: int | None,
+) -> None:
+    """Raise ValueError unless files can be read and cached in this way, see ImageFolder."""
+    if min(image_size, max_pixels) < 1 or channels not in (1, 3) or on_corrupt not in ("raise", "skip"):
+        raise ValueError(
+            "datamodule.image_size must be positive, max_pixels too, channels 1 or 3, on_corrupt raise or skip, "
+            f"got {image_size=}, {max_pixels=}, {channels=}, {on_corrupt=}"
+        )
+    if resize not in RESIZES:
+        raise ValueError(f"datamodule.resize must be one of {', '.join(RESIZES)}, got {resize}")
+    if cache_size is not None and cache_size < image_size:
+        raise ValueError(
+            f"datamodule.cache_size must be null or at least image_size, got {cache_size=}, {image_size=}: the "
+            "images would be scaled down and up again"
+        )
+    if max_cache_mb is not None and max_cache_mb < 1:
+        raise ValueError(f"datamodule.max_cache_mb must be null or positive, got {max_cache_mb}")

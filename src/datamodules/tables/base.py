@@ -35,9 +35,9 @@ class TableData(RowData):
     (batch,) or, for regression, float32 (batch, targets). Whatever is fitted is fitted to the training rows alone.
 
     The spec has `task`, `category_sizes` (the number of codes of each category), `num_continuous`, `num_outputs`,
-    `class_names` and, but for regression, `class_counts` of the training rows; `continuous_bins` (for each number, the
-    edges of bins with equally many training rows) and, for regression, `target_range` (the lowest and highest scaled
-    value of each target in training); `processing` (the state of TableProcessing).
+    `class_names` and, unless the task is regression, `class_counts` of the training rows; `continuous_bins` (for each
+    number, the edges of bins with equally many training rows) and, for regression, `target_range` (the lowest and
+    highest scaled value of each target in training); `processing` (the state of TableProcessing).
 
     Args:
         cache_dir: the encoded rows are written below it.
