@@ -80,6 +80,7 @@ class Task:
                 regression_loss="mse",
                 class_weights=None,
                 flip_tta=False,
+                crop_tta=0,
                 backbone=None,
                 fit_head=False,
                 **choices,

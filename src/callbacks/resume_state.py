@@ -110,10 +110,11 @@ def _of_kind(trainer: Any, kind: type[Kind]) -> list[Kind]:
 
 
 def _limits(trainer: Any) -> dict[str, int]:
-    """What tells a training to stop: the patience of early stopping, and the seconds of max_time."""
+    """What tells a training to stop: the patience of early stopping, the seconds of max_time, and max_steps."""
     seconds = [timer.time_elapsed() + (timer.time_remaining() or 0) for timer in _of_kind(trainer, Timer)]
     patience = {stopper.state_key: stopper.patience for stopper in _of_kind(trainer, EarlyStopping)}
-    return {**patience, "max_time": round(sum(seconds))}
+    steps = {"max_steps": trainer.max_steps} if trainer.max_steps != -1 else {}
+    return {**patience, "max_time": round(sum(seconds)), **steps}
 
 
 def _stateful_loggers(trainer: Trainer) -> list[Any]:

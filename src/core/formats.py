@@ -51,6 +51,7 @@ MIGRATIONS: list[Migration] = [
                 "class_weights": None,
                 "regression_loss": "mse",
                 "fit_head": False,
+                "crop_tta": 0,
             },
             "src.models.images.timm_net.TimmNet": {"weights_file": None},
             **{data: {"global_batch_size": None, "weighted_sampling": False} for data in IMAGES},

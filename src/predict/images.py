@@ -49,7 +49,14 @@ def check(config: Mapping[str, Any]) -> None:
 
 
 def predict(
-    model: "LightningModule", *, input: str, output: str, batch_size: int, max_pixels: int, flip_tta: bool
+    model: "LightningModule",
+    *,
+    input: str,
+    output: str,
+    batch_size: int,
+    max_pixels: int,
+    flip_tta: bool,
+    crop_tta: int,
 ) -> int:
     """Write a row for each image of `input`.
 
@@ -62,6 +69,8 @@ def predict(
     spec = model.hparams["spec"]
     if len(set(spec["image_size"])) != 1:
         raise ConfigError(f"predict.py reads square images, the checkpoint needs image_size {spec['image_size']}")
+    if not 0 <= crop_tta < min(spec["image_size"]):
+        raise ConfigError(f"crop_tta must be from 0 to less than the {spec['image_size'][0]} pixels, got {crop_tta}")
     side = _read_size(spec)
     if batch_size * side**2 > max_pixels:
         raise ConfigError(
@@ -69,7 +78,8 @@ def predict(
             "give a smaller batch_size"
         )
     paths, unreadable = find_images(input), []
-    rows = _rows(model, paths, batch_size, max_pixels, flip_tta, unreadable)
+    read = read_batches(paths, batch_size, spec, unreadable, max_pixels)
+    rows = _rows(model, read, -(-len(paths) // batch_size), flip_tta, crop_tta)
     show_table(Path(output), write_table(Path(output), spec, rows), spec)
     if unreadable:
         sys.stderr.write("\n".join([f"error: {len(unreadable)} of {len(paths)} files left out:", *unreadable]) + "\n")
@@ -106,19 +116,15 @@ def find_images(path: str) -> list[Path]:
 
 def _rows(
     model: "LightningModule",
-    paths: list[Path],
-    batch_size: int,
-    max_pixels: int,
+    batches: Iterator[tuple[list[Path], np.ndarray]],
+    total: int,
     flip_tta: bool,
-    unreadable: list[str],
+    crop_tta: int,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Path and answer of each image."""
-    spec = model.hparams["spec"]
-    batches = read_batches(paths, batch_size, spec, unreadable, max_pixels)
-    total = -(-len(paths) // batch_size)
     hidden = is_quiet() or not sys.stdout.isatty()
     for here, images in track(batches, "Predicting", total, disable=hidden, transient=True):
-        for path, answer in zip(here, answers(model, images, flip_tta), strict=True):
+        for path, answer in zip(here, answers(model, images, flip_tta, crop_tta), strict=True):
             yield as_text(str(path)), answer
 
 
@@ -161,7 +167,7 @@ def read_batches(
                 yield [path for path, _ in pairs], np.stack([image for _, image in pairs])
 
 
-def answers(model: "LightningModule", images: np.ndarray, flip_tta: bool) -> np.ndarray:
+def answers(model: "LightningModule", images: np.ndarray, flip_tta: bool, crop_tta: int = 0) -> np.ndarray:
     """What ImageClassifier.predict returns, (batch, classes or targets), of uint8 (batch, height, width, channels)."""
     import torch
 
@@ -171,7 +177,7 @@ def answers(model: "LightningModule", images: np.ndarray, flip_tta: bool) -> np.
     pixels = torch.from_numpy(images).to(model.device).permute(0, 3, 1, 2)
     pixels = scale(pixels, tuple(model.hparams["spec"]["image_size"]))
     with torch.inference_mode():
-        return net.predict(pixels, flip_tta).cpu().numpy()
+        return net.predict(pixels, flip_tta, crop_tta).cpu().numpy()
 
 
 def write_table(output: Path, spec: Mapping[str, Any], rows: Iterable[tuple[str, np.ndarray]]) -> int:

@@ -41,9 +41,10 @@ class Trainer(pl.Trainer):
         on_save_error: see CheckpointIO.
         enable_progress_bar: None: if there is a callback for it.
         log_every_n_steps: steps between two points of the curves; None: a hundredth of the training, at most 50.
+        max_minutes: about how long to train, for the callback TimeBudget; max_epochs and max_steps may end it before.
 
     Raises:
-        ValueError: the accelerator is a GPU and torch finds none.
+        ValueError: the accelerator is a GPU and torch finds none, or max_minutes is not positive or lacks its callback.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Trainer(pl.Trainer):
         enable_model_summary: bool = False,  # the progress bar has a line for it
         enable_progress_bar: bool | None = None,
         log_every_n_steps: int | None = None,
+        max_minutes: float | None = None,
         plugins: Any = None,
         callbacks: Any = None,
         **kwargs: Any,
@@ -71,6 +73,11 @@ class Trainer(pl.Trainer):
         own_callbacks = callbacks if isinstance(callbacks, list) else [callbacks] * (callbacks is not None)
         if enable_progress_bar is None:
             enable_progress_bar = any(isinstance(callback, ProgressBar) for callback in own_callbacks)
+        if max_minutes is not None and not max_minutes > 0:
+            raise ValueError(f"trainer.max_minutes must be positive, got {max_minutes}")
+        if max_minutes is not None and not any(hasattr(callback, "keeps_max_minutes") for callback in own_callbacks):
+            raise ValueError("trainer.max_minutes needs the callback time_budget, which callbacks=default has")
+        self.max_minutes = max_minutes
         own_plugins = plugins if isinstance(plugins, list) else [plugins] * (plugins is not None)
         super().__init__(
             precision=precision,  # pyright: ignore[reportArgumentType]

@@ -68,6 +68,7 @@ def classifier(**changes):
         "regression_loss": "mse",
         "class_weights": None,
         "flip_tta": False,
+        "crop_tta": 0,
         "backbone": None,
         "fit_head": False,
         "compile": False,

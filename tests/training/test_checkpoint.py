@@ -26,6 +26,7 @@ CONFIG = {
     "regression_loss": "mse",
     "class_weights": None,
     "flip_tta": False,
+    "crop_tta": 0,
     "backbone": None,
     "fit_head": False,
     "compile": False,

@@ -1,10 +1,14 @@
 """Random changes to a batch of images, as tensor work on the device that holds the batch."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.datamodules.images.scaling import random_boxes, scaled_crop
+
+Flip = bool | Literal["alternate"]
 
 LUMA = [0.299, 0.587, 0.114]  # of red, green and blue, ITU-R BT.601
 
@@ -15,7 +19,9 @@ class Augmentation:
     Flip and crops, which nearly every recipe uses, work on bytes. The rest is kornia's, on floats.
 
     Args:
-        flip: mirror each image with a chance of one half.
+        flip: mirror each image with a chance of one half; "alternate": mirror it in every other epoch, one half of the
+            images in the even ones, so that two epochs always show both sides (Jordan 2024, arXiv:2404.00498, section
+            3.6).
         crop_scale: bounds of the share of an image's area that is cut out and scaled to the size that the net sees;
             None: the whole image.
         crop_ratio: bounds of the width of such a piece divided by its height.
@@ -33,7 +39,7 @@ class Augmentation:
     def __init__(
         self,
         *,
-        flip: bool,
+        flip: Flip,
         crop_scale: tuple[float, float] | None,
         crop_ratio: tuple[float, float],
         crop_padding: int,
@@ -51,6 +57,8 @@ class Augmentation:
         for name, value in shares.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"augmentation.{name} must be within 0 and 1, got {value}")
+        if flip not in (True, False, "alternate"):
+            raise ValueError(f"augmentation.flip must be true, false or alternate, got {flip}")
         if crop_padding < 0:
             raise ValueError(f"augmentation.crop_padding must not be negative, got {crop_padding}")
         if crop_scale is not None and not 0 < crop_scale[0] <= crop_scale[1] <= 1:
@@ -59,7 +67,7 @@ class Augmentation:
             raise ValueError(
                 f"augmentation.crop_ratio must be two positive numbers, the smaller first, got {crop_ratio}"
             )
-        self.flip = flip
+        self.flip: Flip = flip
         self.crop_scale = crop_scale
         self.crop_ratio = crop_ratio
         self.crop_padding = crop_padding
@@ -76,7 +84,7 @@ class Augmentation:
         return self.mixup + self.cutmix > 0
 
     def __call__(
-        self, images: Tensor, labels: Tensor, num_classes: int, size: tuple[int, int]
+        self, images: Tensor, labels: Tensor, num_classes: int, size: tuple[int, int], epoch: int = 0
     ) -> tuple[Tensor, Tensor]:
         """Augment one batch.
 
@@ -85,6 +93,7 @@ class Augmentation:
             labels: classes (batch,), or a float for each class, (batch, num_classes).
             num_classes: width of the probabilities.
             size: height and width of crops by `crop_scale`; without it, images keep theirs.
+            epoch: which `flip="alternate"` needs.
 
         Returns:
             Images (batch, channels, height, width), uint8 or float within [0, 1], and the labels: unchanged or, if the
@@ -94,10 +103,10 @@ class Augmentation:
         if self.crop_scale is not None:
             batch, height, width, _ = images.shape
             boxes = random_boxes(batch, height, width, self.crop_scale, self.crop_ratio)
-            mirrored = torch.rand(batch) < (0.5 if flip else 0.0)
+            mirrored = which_to_mirror(images, flip, epoch).cpu()
             images, flip = scaled_crop(images, boxes, mirrored, size).permute(0, 2, 3, 1), False
         if flip or self.crop_padding:
-            images = flip_and_crop(images, flip, self.crop_padding)
+            images = flip_and_crop(images, flip, self.crop_padding, epoch)
         images = images.permute(0, 3, 1, 2)
         if self.affine is not None:
             images = self.affine(_as_float(images)).clamp(0, 1)
@@ -114,11 +123,25 @@ class Augmentation:
         return images, labels
 
 
-def flip_and_crop(images: Tensor, flip: bool, padding: int) -> Tensor:
+def which_to_mirror(images: Tensor, flip: Flip, epoch: int) -> Tensor:
+    """Tell which images of a batch to mirror, bool (batch,).
+
+    Alternating flips know an image by a hash of its pixels' sum, so they need neither its place in the data nor a
+    random number, and a resumed training goes on with them exactly.
+    """
+    batch, device = len(images), images.device
+    if flip != "alternate":
+        return torch.rand(batch, device=device) < 0.5 if flip else torch.zeros(batch, dtype=torch.bool, device=device)
+    # Bit 16 of the product with a large odd number: sums that are all even, or close together, still fall in halves.
+    hashed = images.flatten(1).sum(1).long() * 2654435761 >> 16
+    return (hashed + epoch) % 2 == 1
+
+
+def flip_and_crop(images: Tensor, flip: Flip, padding: int, epoch: int = 0) -> Tensor:
     """Mirror about half of the images, and shift each by up to `padding` pixels with its border reflected.
 
-    One gather does all of it. Images are (batch, height, width, channels), of any type, before and after. Raises
-    ValueError if the padding is not smaller than the side.
+    One gather does all of it. For `flip` and `epoch` see `which_to_mirror`. Images are (batch, height, width,
+    channels), of any type, before and after. Raises ValueError if the padding is not smaller than the side.
     """
     batch, height, width, _ = images.shape
     if padding >= min(height, width):
@@ -128,8 +151,8 @@ def flip_and_crop(images: Tensor, flip: bool, padding: int) -> Tensor:
     rows = _reflect(torch.arange(height, device=device) + shift[0], height)
     columns = _reflect(torch.arange(width, device=device) + shift[1], width)
     if flip:
-        mirrored = torch.rand(batch, 1, device=device) < 0.5
-        columns = torch.where(mirrored, width - 1 - columns, columns)
+        mirrored = which_to_mirror(images, flip, epoch)
+        columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
     # Over flat rows of pixels: one index for each pixel costs a quarter of three.
     first = torch.arange(batch, device=device).view(-1, 1, 1) * height
     index = (first + rows[:, :, None]) * width + columns[:, None, :]

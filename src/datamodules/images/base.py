@@ -195,7 +195,8 @@ class ImageData(RowData):
         if self.trainer is not None and self.trainer.training:
             side = self.train_size or side
             size = (images.shape[1], images.shape[2]) if side is None else (side, side)
-            images, labels = self.augmentation(images, labels, len(self.class_names), size)
+            epoch = self.trainer.current_epoch
+            images, labels = self.augmentation(images, labels, len(self.class_names), size, epoch)
         else:
             images = images.permute(0, 3, 1, 2)
         return images if side is None else scale(images, (side, side)), labels

@@ -13,6 +13,7 @@ from src.models.base import BaseModel
 from src.models.class_weights import ClassWeights, check_class_weights, class_weights_of
 from src.models.images.head_fit import features_of, fit_linear, linear_head
 from src.models.images.tasks import LOSSES, TASKS, Scores
+from src.models.images.views import views
 from src.models.layer_groups import load_body
 from src.training.checkpoint_io import read_checkpoint
 
@@ -31,6 +32,7 @@ class ImageClassifier(BaseModel):
             takes the weighted mean of its own images; validation and test weigh all alike.
         regression_loss: "mse" or "l1", of the scaled targets; for task=regression only.
         flip_tta: At test, also score the mean of the answers for each image and its mirror image.
+        crop_tta: At test, also score the mean over each image and it shifted by so many pixels, see `views`; 0: not.
         backbone: Checkpoint of another image classifier to start from; its last layer group is left out.
         fit_head: Whether a training that begins first fits its linear head to the features of the training images,
             without augmentation, as logistic or ridge regression does.
@@ -48,6 +50,7 @@ class ImageClassifier(BaseModel):
         class_weights: ClassWeights,
         regression_loss: Literal["mse", "l1"],
         flip_tta: bool,
+        crop_tta: int,
         backbone: str | None,
         fit_head: bool,
         **base: Any,
@@ -55,6 +58,8 @@ class ImageClassifier(BaseModel):
         super().__init__(**base)
         if regression_loss not in LOSSES:
             raise ValueError(f"model.regression_loss must be mse or l1, got {regression_loss}")
+        if crop_tta < 0:
+            raise ValueError(f"model.crop_tta must not be negative, got {crop_tta}")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"model.label_smoothing must be within [0, 1), got {label_smoothing}")
         check_class_weights(class_weights)
@@ -62,6 +67,7 @@ class ImageClassifier(BaseModel):
         self.label_smoothing = label_smoothing
         self.regression_loss = regression_loss
         self.flip_tta = flip_tta
+        self.crop_tta = crop_tta
         self.backbone = backbone
         self.fit_head = fit_head
 
@@ -83,8 +89,7 @@ class ImageClassifier(BaseModel):
             class_weights=class_weights_of(self.class_weights, spec),
         )
         self.val_scores, self.test_scores = self.task.scores("val"), self.task.scores("test")
-        if self.flip_tta:
-            self.tta_scores = self.task.tta_scores()
+        self.tta_scores = self.task.tta_scores() if self.flip_tta or self.crop_tta else None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
@@ -151,15 +156,16 @@ class ImageClassifier(BaseModel):
         normalised = (images - self.mean * scale) / (self.std * scale)
         return self.net(normalised.contiguous(memory_format=torch.channels_last))
 
-    def predict(self, images: Tensor, flip_tta: bool = False) -> Tensor:
+    def predict(self, images: Tensor, flip_tta: bool = False, crop_tta: int = 0) -> Tensor:
         """Return probabilities of classes or labels, or values in their own units: float32 (batch, classes or targets).
 
         Args:
             images: as in `forward`.
             flip_tta: Whether to answer with the mean over each image and its mirror image.
+            crop_tta: Pixels by which further views of that mean are shifted, see `views`.
         """
-        views = [images, images.flip(3)] if flip_tta else [images]
-        return torch.stack([self.task.answers(self(view).float()) for view in views]).mean(0)
+        answers = [weight * self.task.answers(self(view).float()) for weight, view in views(images, flip_tta, crop_tta)]
+        return torch.stack(answers).sum(0)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
@@ -173,11 +179,13 @@ class ImageClassifier(BaseModel):
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, labels = batch
+        (weight, _), *others = views(images, self.flip_tta, self.crop_tta)
         outputs = self(images).float()
         self.test_scores.update(outputs, labels)
-        if self.flip_tta:
-            mirrored = self(images.flip(3)).float()
-            self.tta_scores.update((self.task.answers(outputs) + self.task.answers(mirrored)) / 2, labels)
+        if self.tta_scores is not None:
+            answers = [weight * self.task.answers(outputs)]
+            answers += [weight * self.task.answers(self(view).float()) for weight, view in others]
+            self.tta_scores.update(torch.stack(answers).sum(0), labels)
 
     def on_validation_epoch_end(self) -> None:
         scores = self._computed(self.val_scores)
@@ -189,7 +197,10 @@ class ImageClassifier(BaseModel):
 
     def on_test_epoch_end(self) -> None:
         scores = self._computed(self.test_scores)
-        self._log_scores("test", scores | (self._computed(self.tta_scores) if self.flip_tta else {}))
+        if self.tta_scores is not None:
+            kind = "crop" if self.crop_tta else "flip"
+            scores |= {f"{name}_{kind}_tta": score for name, score in self._computed(self.tta_scores).items()}
+        self._log_scores("test", scores)
 
     def _computed(self, scores: Scores) -> dict[str, Tensor]:
         found = scores.compute()

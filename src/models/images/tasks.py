@@ -52,7 +52,7 @@ class ImageTask:
         raise NotImplementedError
 
     def tta_scores(self) -> Scores:
-        """Return the metrics of answers, which are the mean of several views, and labels; named `..._flip_tta`."""
+        """Return the metrics of answers, which are the mean of several views, and labels."""
         raise NotImplementedError
 
 
@@ -83,7 +83,7 @@ class Classification(ImageTask):
         return MetricCollection(scores, compute_groups=False)
 
     def tta_scores(self) -> Scores:
-        return MetricCollection({"accuracy_flip_tta": MulticlassAccuracy(self.spec["num_classes"], average="micro")})
+        return MetricCollection({"accuracy": MulticlassAccuracy(self.spec["num_classes"], average="micro")})
 
 
 class _CrossEntropy(MeanMetric):
@@ -155,7 +155,7 @@ class Multilabel(ImageTask):
 
     def _tta_scores(self, answers: Tensor, labels: Tensor) -> dict[str, Tensor]:
         scores = label_scores(answers, labels, torch.tensor(self.thresholds))
-        return {"mean_average_precision_flip_tta": scores["mean_average_precision"]}
+        return {"mean_average_precision": scores["mean_average_precision"]}
 
 
 class Regression(ImageTask):
@@ -198,7 +198,7 @@ class Regression(ImageTask):
         return RowScores(self._tta_scores)
 
     def _tta_scores(self, answers: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return {"r2_flip_tta": regression_scores(answers, labels.double(), self.spec["class_names"])["r2"]}
+        return {"r2": regression_scores(answers, labels.double(), self.spec["class_names"])["r2"]}
 
 
 TASKS: dict[str, type[ImageTask]] = {

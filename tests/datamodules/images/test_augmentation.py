@@ -9,6 +9,7 @@ from src.datamodules.images.augmentation import (
     flip_and_crop,
     mixup,
     recolour,
+    which_to_mirror,
 )
 from src.datamodules.images.scaling import scale
 
@@ -57,6 +58,40 @@ def test_flip_mirrors_about_half_of_the_images():
     row = torch.arange(3).view(1, 1, 3, 1).repeat(1000, 2, 1, 1)
     mirrored = (flip_and_crop(row, True, 0)[:, 0, 0, 0] == 2).float()
     assert 0.45 < mirrored.mean() < 0.55
+
+
+def sides(images, epoch, **choices):
+    """Which images of an epoch come out mirrored."""
+    out, _ = augmentation(flip="alternate", **choices)(images, torch.zeros(len(images)).long(), 3, (6, 6), epoch)
+    return (out[:, 0, 0, 0] > out[:, 0, 0, -1]).tolist()
+
+
+@pytest.mark.parametrize("choices", [{}, {"crop_padding": 1}, {"crop_scale": (0.9, 1.0)}])
+def test_alternating_flips_show_each_image_from_both_sides_in_any_two_epochs(choices):
+    ramps = torch.arange(6).mul(20).view(1, 1, 6, 1) + torch.randint(0, 100, (40, 1, 1, 1))
+    ramps = ramps.expand(40, 6, 6, 3).to(torch.uint8)
+    first, second, third = (sides(ramps, epoch, **choices) for epoch in (0, 1, 2))
+    assert first == third
+    assert [not mirrored for mirrored in first] == second
+
+
+@pytest.mark.parametrize("step", [1, 2, 255])
+def test_alternating_flips_mirror_about_half_of_the_images_in_an_epoch(step):
+    torch.manual_seed(0)
+    images = torch.randint(0, 256 // step + 1, (1000, 4, 4, 3)).mul(step).clamp(max=255).to(torch.uint8)
+    assert 0.45 < which_to_mirror(images, "alternate", 0).float().mean() < 0.55
+
+
+def test_alternating_flips_depend_on_the_image_alone():
+    images = torch.randint(0, 256, (50, 4, 4, 3), dtype=torch.uint8)
+    order = torch.randperm(50)
+    mirrored = which_to_mirror(images, "alternate", 3)
+    assert torch.equal(which_to_mirror(images[order], "alternate", 3), mirrored[order])
+
+
+def test_an_unknown_way_to_flip_is_refused():
+    with pytest.raises(ValueError, match=r"augmentation.flip must be true, false or alternate, got sometimes"):
+        augmentation(flip="sometimes")
 
 
 def test_crop_without_flip_never_mirrors():

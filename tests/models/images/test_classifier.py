@@ -152,6 +152,30 @@ def test_without_flip_tta_no_such_score_is_logged():
     assert "test/accuracy_flip_tta" not in logged(built(), method="test")
 
 
+class Brightness(nn.Module):
+    """Logits: the brightness of the upper left pixel, of the lower right one, and -99."""
+
+    def __init__(self, in_chans, num_classes):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, images):
+        return torch.stack([images[:, 0, 0, 0], images[:, 0, -1, -1], torch.full((len(images),), -99.0)], 1)
+
+
+def test_crop_tta_scores_the_mean_over_the_image_and_its_diagonal_shifts():
+    model = built(classifier(net=Brightness, crop_tta=1), mean=[0.0, 0.0], std=[1.0, 1.0])
+    images = torch.zeros(1, 2, 6, 5)
+    images[..., 0, 0], images[..., -2, -2] = 0.5, 1.0
+    data = TinyImages()
+    data.test_dataloader = lambda: BatchLoader(images, torch.tensor([1]), batch_size=1)
+    scores = logged(model, data, "test")
+    # Both shifts bring the second last pixel to the corner, one of them by the reflected border.
+    expected = (torch.tensor([0.5, 0.0]).softmax(0) + torch.tensor([0.0, 1.0]).softmax(0)) / 2
+    assert_close(model.predict(images, crop_tta=1)[0, :2], expected)
+    assert (scores["test/accuracy"], scores["test/accuracy_crop_tta"]) == (0.0, 1.0)
+
+
 @pytest.fixture
 def backbone(tmp_path):
     """A checkpoint of a net with four classes, and its weights."""

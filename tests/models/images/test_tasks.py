@@ -107,9 +107,9 @@ def test_numbers_are_not_smoothed():
 @pytest.mark.parametrize(
     ("kind", "answers", "labels", "score"),
     [
-        (Classification, [[0.6, 0.4], [0.3, 0.7]], [0, 0], {"accuracy_flip_tta": 0.5}),
-        (Multilabel, [[0.6, 0.4], [0.3, 0.7]], [[1.0, 1], [0, 0]], {"mean_average_precision_flip_tta": 0.75}),
-        (Regression, [[11.0, 0.0], [13.0, 1.0]], [[10.0, 0.0], [14.0, 1.0]], {"r2_flip_tta": 0.875}),
+        (Classification, [[0.6, 0.4], [0.3, 0.7]], [0, 0], {"accuracy": 0.5}),
+        (Multilabel, [[0.6, 0.4], [0.3, 0.7]], [[1.0, 1], [0, 0]], {"mean_average_precision": 0.75}),
+        (Regression, [[11.0, 0.0], [13.0, 1.0]], [[10.0, 0.0], [14.0, 1.0]], {"r2": 0.875}),
     ],
 )
 def test_several_views_are_scored_by_their_mean_answers(kind, answers, labels, score):
