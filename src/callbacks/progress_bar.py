@@ -53,6 +53,11 @@ class ProgressBar(RichProgressBar):
             Speed(trainer),
         ]
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        last = self.trainer.max_epochs
+        # Without a bound of epochs Lightning would count to -2.
+        return f"Epoch {current_epoch}" + ("" if last in (None, -1) else f"/{last - 1}")
+
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """No scores beside the bar: the line would wrap."""
         return {}

@@ -3,9 +3,9 @@
 import csv
 import glob
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,7 @@ def predict(
         )
     paths, unreadable = find_images(input), []
     read = read_batches(paths, batch_size, spec, unreadable, max_pixels)
-    rows = _rows(model, read, -(-len(paths) // batch_size), flip_tta, crop_tta)
+    rows = _rows(read, -(-len(paths) // batch_size), partial(answers, model, flip_tta=flip_tta, crop_tta=crop_tta))
     show_table(Path(output), write_table(Path(output), spec, rows), spec)
     if unreadable:
         sys.stderr.write("\n".join([f"error: {len(unreadable)} of {len(paths)} files left out:", *unreadable]) + "\n")
@@ -115,16 +115,12 @@ def find_images(path: str) -> list[Path]:
 
 
 def _rows(
-    model: "LightningModule",
-    batches: Iterator[tuple[list[Path], np.ndarray]],
-    total: int,
-    flip_tta: bool,
-    crop_tta: int,
+    batches: Iterator[tuple[list[Path], np.ndarray]], total: int, ask: Callable[[np.ndarray], np.ndarray]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Path and answer of each image."""
     hidden = is_quiet() or not sys.stdout.isatty()
     for here, images in track(batches, "Predicting", total, disable=hidden, transient=True):
-        for path, answer in zip(here, answers(model, images, flip_tta, crop_tta), strict=True):
+        for path, answer in zip(here, ask(images), strict=True):
             yield as_text(str(path)), answer
 
 

@@ -2,6 +2,7 @@ import io
 import sys
 from types import SimpleNamespace
 
+import pytest
 from rich.console import Console
 from rich.progress import Progress
 
@@ -40,6 +41,13 @@ def test_the_speed_counts_the_tokens_of_a_text():
 def test_no_speed_is_shown_before_there_is_one():
     trainer = SimpleNamespace(datamodule=SimpleNamespace(batch_size=50), world_size=1)
     assert Speed(trainer).render(SimpleNamespace(finished_speed=None, speed=None)).plain == ""
+
+
+@pytest.mark.parametrize(("max_epochs", "shown"), [(10, "Epoch 3/9"), (-1, "Epoch 3"), (None, "Epoch 3")])
+def test_a_training_without_a_bound_of_epochs_shows_none(monkeypatch, max_epochs, shown):
+    bar = bar_in_a_terminal(monkeypatch)
+    bar._trainer = SimpleNamespace(max_epochs=max_epochs)
+    assert bar._get_train_description(3) == shown
 
 
 def test_a_bar_with_everything_fits_80_columns(monkeypatch):

@@ -36,7 +36,7 @@ def refused(folder, *arguments):
         ("task=tset", "task must be fit, test or validate, got 'tset'"),
         ("model.backbone=eight.ckpt", "model.backbone=eight.ckpt is not a file"),
         ("task=test", "task=test scores a trained model: give checkpoint=PATH"),
-        ("trainer.max_steps=3", "trainer.max_steps has its default, which conf does not name; set it with +trainer."),
+        ("trainer.min_steps=3", "trainer.min_steps has its default, which conf does not name; set it with +trainer."),
         (
             "+model.net.width=3",
             "src.models.images.cnn_small.CNNSmall has no argument model.net.width; did you mean wid",

@@ -171,7 +171,7 @@ def image_settings(**changes):
         "drop_last": False,
         "keep_on_device": False,
         "seed": 0,
-        "augmentation": lambda images, labels, num_classes, size: (images.permute(0, 3, 1, 2), labels),
+        "augmentation": lambda images, labels, num_classes, size, epoch: (images.permute(0, 3, 1, 2), labels),
         **changes,
     }
 

@@ -31,8 +31,8 @@ def stop(run_dir, step, saves, *overrides):
         pytest.param(8, False, [], id="two steps after the checkpoint of an epoch's end"),
         pytest.param(3, True, [ACCUMULATION], id="between two accumulated steps"),
         pytest.param(10, False, [VALIDATION_IN_MID_EPOCH], id="after a validation in mid-epoch"),
-        pytest.param(9, True, ["+trainer.max_steps=14"], id="in mid-epoch, with max_steps"),
-        pytest.param(8, False, ["+trainer.max_steps=14"], id="two steps after an epoch's end, with max_steps"),
+        pytest.param(9, True, ["trainer.max_steps=14"], id="in mid-epoch, with max_steps"),
+        pytest.param(8, False, ["trainer.max_steps=14"], id="two steps after an epoch's end, with max_steps"),
         pytest.param(9, True, ["+trainer.reload_dataloaders_every_n_epochs=1"], id="in mid-epoch, with new loaders"),
     ],
 )

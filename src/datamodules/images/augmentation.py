@@ -3,9 +3,9 @@
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.datamodules.images.mixing import as_float, cutmix, mixup
 from src.datamodules.images.scaling import random_boxes, scaled_crop
 
 Flip = bool | Literal["alternate"]
@@ -109,11 +109,11 @@ class Augmentation:
             images = flip_and_crop(images, flip, self.crop_padding, epoch)
         images = images.permute(0, 3, 1, 2)
         if self.affine is not None:
-            images = self.affine(_as_float(images)).clamp(0, 1)
+            images = self.affine(as_float(images)).clamp(0, 1)
         if self.lighting:
             images = recolour(images, self.lighting, self.color)
         if self.erase is not None:
-            images = self.erase(_as_float(images))
+            images = self.erase(as_float(images))
         if self.mixes:
             chance = float(torch.rand(()))
             if chance < self.mixup:
@@ -175,7 +175,7 @@ def recolour(images: Tensor, lighting: float, color: float) -> Tensor:
     Returns:
         Float images within [0, 1].
     """
-    images = _as_float(images)
+    images = as_float(images)
     amounts = torch.tensor([color, lighting, lighting], device=images.device).view(3, 1, 1, 1, 1)
     drawn = torch.rand(3, len(images), 1, 1, 1, device=images.device)
     saturation, contrast, brightness = 1 + amounts * (2 * drawn - 1)
@@ -201,50 +201,3 @@ def _erasing(chance: float) -> nn.Module | None:
     from kornia.augmentation import RandomErasing
 
     return RandomErasing(p=chance)
-
-
-def mixup(images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Blend each image and its label with another; each row has its own weight, uniform within [0, 1].
-
-    Source: Zhang et al. 2018, arXiv:1710.09412, section 2 (alpha 1).
-
-    Args:
-        images: (batch, channels, height, width), uint8 or float.
-        labels: classes (batch,), or a float for each class, (batch, num_classes).
-        num_classes: width of the probabilities.
-
-    Returns:
-        Float images within [0, 1] and blended labels (batch, num_classes).
-    """
-    from kornia.augmentation import RandomMixUpV2
-
-    mixed, pairs = RandomMixUpV2(data_keys=["input", "class"])(_as_float(images), _numbered(labels))
-    return mixed, _blend(labels, pairs[:, 1], pairs[:, 2], num_classes)
-
-
-def cutmix(images: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Paste a rectangle of another image into each; labels are mixed by area. Shapes are those of `mixup`.
-
-    Source: Yun et al. 2019, arXiv:1905.04899, section 3 (alpha 1).
-    """
-    from kornia.augmentation import RandomCutMixV2
-
-    mix = RandomCutMixV2(data_keys=["input", "class"], use_correct_lambda=True)
-    mixed, pairs = mix(_as_float(images), _numbered(labels))
-    _, other, own_share = pairs[0].unbind(1)
-    return mixed, _blend(labels, other, 1 - own_share, num_classes)
-
-
-def _as_float(images: Tensor) -> Tensor:
-    return images if images.is_floating_point() else images.float() / 255
-
-
-def _numbered(labels: Tensor) -> Tensor:
-    """The rows' numbers, which kornia gets in place of labels: it tells from them which row each is mixed with."""
-    return torch.arange(len(labels), device=labels.device)
-
-
-def _blend(labels: Tensor, other_row: Tensor, other_share: Tensor, num_classes: int) -> Tensor:
-    shares = labels if labels.ndim == 2 else F.one_hot(labels, num_classes)
-    share = other_share[:, None]
-    return (1 - share) * shares + share * shares[other_row.long()]

@@ -67,7 +67,7 @@ class ImageData(RowData):
         classes: list[str | int] | None,
         train_per_class: int | None,
         weighted_sampling: bool,
-        augmentation: Callable[[Tensor, Tensor, int, tuple[int, int]], tuple[Tensor, Tensor]],
+        augmentation: Callable[[Tensor, Tensor, int, tuple[int, int], int], tuple[Tensor, Tensor]],
         **row_data: Any,
     ) -> None:
         super().__init__(**row_data)

@@ -2,15 +2,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from src.datamodules.images.augmentation import (
-    Augmentation,
-    _reflect,
-    cutmix,
-    flip_and_crop,
-    mixup,
-    recolour,
-    which_to_mirror,
-)
+from src.datamodules.images.augmentation import Augmentation, _reflect, flip_and_crop, recolour, which_to_mirror
+from src.datamodules.images.mixing import cutmix, mixup
 from src.datamodules.images.scaling import scale
 
 

@@ -192,7 +192,9 @@ def test_a_batch_size_below_one_is_refused():
 
 
 def test_only_training_batches_are_augmented(trainer):
-    data = shapes(augmentation=lambda images, labels, num_classes, size: (images.permute(0, 3, 1, 2) * 0, labels))
+    data = shapes(
+        augmentation=lambda images, labels, num_classes, size, epoch: (images.permute(0, 3, 1, 2) * 0, labels)
+    )
     data.trainer = trainer
     batch = next(iter(data.val_dataloader()))
     assert torch.equal(data.on_after_batch_transfer(batch, 0)[0], batch[0].permute(0, 3, 1, 2))
