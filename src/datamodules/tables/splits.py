@@ -75,11 +75,17 @@ class Splitting:
         rows = {name: np.flatnonzero(parts == part) for part, name in enumerate(NAMES)}
         for name in self._asked():
             if not len(rows[name]):
-                raise ValueError(
-                    f"datamodule.split={self.kind} gives none of {len(frame):,} rows to {name}; change "
-                    f"datamodule.split_column ({self.column}), valid_fraction or test_fraction"
-                )
+                raise ValueError(f"datamodule.split={self.kind} gives none of {len(frame):,} rows to {name}{self._way}")
         return {name: found for name, found in rows.items() if len(found)}
+
+    @property
+    def _way(self) -> str:
+        if self.kind != "random":
+            return f"; change datamodule.split_column ({self.column}), valid_fraction or test_fraction"
+        return (
+            ": each class keeps a row to train on; raise datamodule.valid_fraction or test_fraction, add rows, or leave "
+            "out classes with a single row"
+        )
 
     def _asked(self) -> list[str]:
         if self.kind == "column":
@@ -88,12 +94,36 @@ class Splitting:
         return [name for name, share in shares.items() if share]
 
     def _by_chance(self, classes: np.ndarray) -> np.ndarray:
-        """Give each split its share of each class, to the nearest whole number; train on the only row of a class."""
+        """Give each split its share of each class and of all rows, as near as whole rows allow.
+
+        Each class keeps a row to train on.
+        """
+        groups = shuffle_by_class(classes, self.seed)
+        sizes = np.array([len(rows) for rows in groups])
+        held_out = self._shared_out(sizes, self.valid_fraction + self.test_fraction, sizes - 1)
+        tested = self._shared_out(sizes, self.test_fraction, held_out)
         parts = np.zeros(len(classes), np.int8)
-        for rows in shuffle_by_class(classes, self.seed):
-            parts[rows[self._cut(len(rows), self.valid_fraction + self.test_fraction) :]] = 1
-            parts[rows[self._cut(len(rows), self.test_fraction) :]] = 2
+        for rows, held, test in zip(groups, held_out, tested, strict=True):
+            parts[rows[len(rows) - held :]] = 1
+            parts[rows[len(rows) - test :]] = 2
         return parts
+
+    def _shared_out(self, sizes: np.ndarray, share: float, most: np.ndarray) -> np.ndarray:
+        """Return how many rows of each class make up a share of all rows, at most `most` of each.
+
+        Each class gives the nearest whole number. Of 120 classes with 5 rows that could be a fifth of all rows for a
+        share of a tenth, or nothing: where the sum is off by more than a twentieth, some classes give one more or less.
+        """
+        counts = np.minimum([size - self._cut(size, share) for size in sizes.tolist()], most)
+        wanted = sizes.sum() - self._cut(int(sizes.sum()), share)
+        off = int(wanted - counts.sum())
+        if abs(off) > max(1.5, wanted / 20):
+            step = 1 if off > 0 else -1
+            by_chance = np.random.default_rng(self.seed).permutation(len(sizes))
+            order = np.lexsort((by_chance, step * (counts - share * sizes)))
+            can = (counts < most if off > 0 else counts > 0)[order]
+            counts[order[can][: abs(off)]] += step
+        return counts
 
     @staticmethod
     def _cut(num_rows: int, share: float) -> int:

@@ -151,3 +151,25 @@ def test_an_unknown_way_to_split_is_refused():
 def test_fractions_must_leave_rows_to_train_on(fractions):
     with pytest.raises(ValueError, match="must be 0 or more and leave rows to train on, got"):
         splitting(valid_fraction=fractions[0], test_fraction=fractions[1])
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4, 5, 6, 14, 15])
+def test_many_small_classes_give_the_asked_shares_in_total(rows):
+    classes = np.repeat(np.arange(120), rows)
+    found = by_chance(classes, valid_fraction=0.1, test_fraction=0.1)
+    wanted = len(classes) / 10
+    assert {name: len(found[name]) for name in ("valid", "test")} == pytest.approx(
+        {"valid": wanted, "test": wanted}, rel=0.1
+    )
+    assert set(classes[found["train"]]) == set(range(120))
+
+
+def test_small_classes_of_several_sizes_give_the_asked_shares_too():
+    classes = np.repeat(np.arange(300), np.random.default_rng(0).integers(1, 8, 300))
+    sizes = {name: len(rows) / len(classes) for name, rows in by_chance(classes, test_fraction=0.1).items()}
+    assert sizes == pytest.approx({"train": 0.65, "valid": 0.25, "test": 0.1}, abs=0.02)
+
+
+def test_classes_of_single_rows_cannot_be_held_out():
+    with pytest.raises(ValueError, match=r"gives none of 30 rows to valid: each class keeps a row .* single row"):
+        by_chance(range(30))
