@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from src.core.errors import ConfigError
 
 
 def check_question(config: Mapping[str, Any]) -> None:
-    """Raise ConfigError unless exactly one question is asked and its domain accepts it.
+    """Raise ConfigError unless exactly one question is asked, its domain accepts it, and no input is written over.
 
     A file whose ending tells nothing is left to the domain of the checkpoint.
     """
@@ -21,9 +21,22 @@ def check_question(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"give one of {', '.join(f'{key}=...' for key in keys)}; python predict.py --help has more")
     domain = domain_asked(config)
     if domain is None and not Path(config["input"]).is_file():
-        domain = _domain_inside(config["input"])
+        domain = _domain_inside(config["input"], config["output"])
     if domain is not None:
         Domain.load(domain.check)(config)
+    if config["input"] is not None:
+        _check_output(config["input"], config["output"], domain)
+
+
+def _check_output(source: str, output: str, domain: Domain | None) -> None:
+    """Raise ConfigError if the output is a file to be read, by whatever name or link."""
+    if not os.path.exists(output):
+        return
+    files = [source] if os.path.isfile(source) else _files(source)
+    for file in files:
+        is_read = file == source or domain is None or _ends(file, domain)
+        if is_read and os.path.exists(file) and os.path.samefile(file, output):
+            raise ConfigError(f"output={output} would write over the input {file}: name another file")
 
 
 def domain_asked(config: Mapping[str, Any]) -> Domain | None:
@@ -33,11 +46,16 @@ def domain_asked(config: Mapping[str, Any]) -> Domain | None:
     return named[0] if named else None
 
 
-def _domain_inside(source: str) -> Domain:
-    """The domain of the first known file in a folder or of a pattern. Raises ConfigError if there is none."""
+def _domain_inside(source: str, output: str) -> Domain:
+    """The domain of the first known file in a folder or of a pattern. Raises ConfigError if there is none.
+
+    An older output in a folder of images is no table to predict.
+    """
     takers = [domain for domain in domains() if domain.suffixes is not None]
     is_folder = Path(source).is_dir()
-    files = _walk(source) if is_folder else sorted(glob.glob(source, recursive=True))
+    files = _files(source)
+    if is_folder:
+        files = [file for file in files if os.path.relpath(file) != os.path.relpath(output)] or files
     if not is_folder and not files:
         raise ConfigError(f"input={source} is not a file or a folder, and as a pattern matches no file")
     found = (domain for file in files for domain in takers if _ends(file, domain))
@@ -50,6 +68,11 @@ def _domain_inside(source: str) -> Domain:
 
 def _ends(file: str, domain: Domain) -> bool:
     return domain.suffixes is not None and file.lower().endswith(Domain.load(domain.suffixes))
+
+
+def _files(source: str) -> Sequence[str]:
+    """The files of a folder, with those below it, or of a pattern."""
+    return list(_walk(source)) if os.path.isdir(source) else sorted(glob.glob(source, recursive=True))
 
 
 def _walk(folder: str) -> Iterator[str]:

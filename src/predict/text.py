@@ -11,6 +11,9 @@ from src.core.output import note, show
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
 
+# What decoding gives for the first bytes of a character: it waits for the bytes that follow.
+UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+
 
 def check(config: Mapping[str, Any]) -> None:
     """Raise ConfigError if length is not positive."""
@@ -47,14 +50,14 @@ def predict(
     sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     net: Any = model.net
     continued = generate(net, torch.tensor(tokens, device=model.device), banned=banned, **sampling)
-    shown, started = decode(tokens, spec), time.perf_counter()
+    shown, started = decode(tokens, spec).rstrip(UNFINISHED), time.perf_counter()
     show(shown, end="")
     for token in islice(continued, length):
         tokens.append(token)
-        text = decode(tokens, spec)
+        text = decode(tokens, spec).rstrip(UNFINISHED)
         show(text[len(shown) :], end="")
         shown = text
     seconds = time.perf_counter() - started
-    show()
+    show(decode(tokens, spec)[len(shown) :])
     note(f"{length} tokens, {length / seconds:,.0f} tokens/s")
     return 0

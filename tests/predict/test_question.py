@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import pytest
@@ -104,3 +105,32 @@ def test_what_holds_no_question_is_refused(source, message, tmp_path, monkeypatc
     (tmp_path / "a.txt1").touch()
     with pytest.raises(ConfigError, match=message):
         check_question(asked(input=source))
+
+
+@pytest.mark.parametrize("other", ["new.csv", "./folder/../new.csv", "soft.csv", "hard.csv", "linked/new.csv"])
+def test_the_input_is_not_written_over_by_any_of_its_names(other, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "new.csv").write_text("a\n1\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "soft.csv").symlink_to("new.csv")
+    os.link("new.csv", "hard.csv")
+    (tmp_path / "linked").symlink_to(".")
+    for source, output in (("new.csv", other), (other, "new.csv")):
+        with pytest.raises(ConfigError, match="would write over the input .*: name another file"):
+            check_question(asked(input=source, output=output))
+
+
+@pytest.mark.parametrize("source", [".", "deep/*.png", "**/a.*"])
+def test_no_file_of_a_folder_or_a_pattern_is_written_over(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.png").touch()
+    with pytest.raises(ConfigError, match=r"output=deep/a.png would write over the input .*a.png"):
+        check_question(asked(input=source, output="deep/a.png", max_pixels=1, flip_tta=False, crop_tta=0))
+
+
+def test_an_older_output_in_a_folder_of_images_is_replaced(tmp_path):
+    for name in ("photo.png", "pred.csv"):
+        (tmp_path / name).touch()
+    keys = {"max_pixels": 1, "flip_tta": False, "crop_tta": 0}
+    check_question(asked(input=str(tmp_path), output=str(tmp_path / "pred.csv"), **keys))
