@@ -107,7 +107,7 @@ class TableData(RowData):
         raise NotImplementedError
 
     def fingerprint(self) -> str:
-        """Return a text that changes when the table changes, without reading the table."""
+        """Return a text that changes when the table changes, without parsing the table."""
         raise NotImplementedError
 
     @cached_property

@@ -1,3 +1,5 @@
+import os
+
 import pandas as pd
 import pytest
 
@@ -87,6 +89,16 @@ def test_a_changed_file_is_read_anew(make, write):
     make("a.csv")
     write("a.csv", 32)
     assert sum(sizes(make("a.csv")).values()) == 32
+
+
+def test_a_twin_of_the_same_name_size_and_time_is_read_anew(make, tmp_path):
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / "a.csv"
+    for name in ("x", "y"):
+        file.write_text("code,target\n" + f"{name},0\n{name}{name},1\n" * 20)
+        os.utime(file, ns=(0, 7))
+        data = make("a.csv", categorical=["code"], continuous=[], dates=[])
+        assert set(data.spec["processing"]["categories"]["code"]) == {name, name * 2}
 
 
 def test_a_missing_file_is_named(make, write):
