@@ -116,7 +116,7 @@ def test_the_input_is_not_written_over_by_any_of_its_names(other, tmp_path, monk
     os.link("new.csv", "hard.csv")
     (tmp_path / "linked").symlink_to(".")
     for source, output in (("new.csv", other), (other, "new.csv")):
-        with pytest.raises(ConfigError, match="would write over the input .*: name another file"):
+        with pytest.raises(ConfigError, match=r"would write over the input .*: name another file"):
             check_question(asked(input=source, output=output))
 
 
@@ -125,7 +125,7 @@ def test_no_file_of_a_folder_or_a_pattern_is_written_over(source, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.png").touch()
-    with pytest.raises(ConfigError, match=r"output=deep/a.png would write over the input .*a.png"):
+    with pytest.raises(ConfigError, match=r"output=deep/a\.png would write over the input .*a\.png"):
         check_question(asked(input=source, output="deep/a.png", max_pixels=1, flip_tta=False, crop_tta=0))
 
 

@@ -8,7 +8,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from src.core.output import note
 from src.datamodules.download import fetch
 from src.datamodules.text.base import TextData
-from src.datamodules.text.source import TextFile, TextSource, find_texts, split_by_size
+from src.datamodules.text.source import TextFile, TextSource, find_texts, passed_over, split_by_size
 
 
 class TextFiles(TextData):
@@ -66,6 +66,7 @@ class TextFiles(TextData):
                 names = ", ".join(self._missing())
                 raise FileNotFoundError(f"{error}\nor put there what they hold: {names}, plain, .gz or .xz") from error
         super().prepare_data()
+        self._tell_passed_over()
         self._compare()
 
     def _missing(self) -> list[str]:
@@ -99,6 +100,16 @@ class TextFiles(TextData):
                 )
             found += files
         return list(dict.fromkeys(found))
+
+    def _tell_passed_over(self) -> None:
+        patterns = dict.fromkeys(pattern for patterns in self.files.values() for pattern in patterns or [])
+        found = dict.fromkeys(str(file) for pattern in patterns for file in passed_over(self.folder, pattern))
+        if found:
+            names = ", ".join(list(found)[:3]) + (", ..." if len(found) > 3 else "")
+            rank_zero_only(note)(
+                f"{len(found)} packed files are left out, because others of their pattern are not packed so: {names}; "
+                "pack all or none"
+            )
 
     def _compare(self) -> None:
         """Say so if these are not the files that published scores refer to."""

@@ -156,3 +156,10 @@ def test_files_that_are_there_are_not_fetched(make, folder, monkeypatch):
 def test_valid_without_test_files_is_refused(make):
     with pytest.raises(ValueError, match=r"valid_files and test_files go together, .* test_files=None"):
         make(valid_files=["a"])
+
+
+def test_a_packed_file_beside_plain_ones_is_told(make, folder, capsys):
+    (folder / "a.txt").write_text("one two three four\n" * 20)
+    (folder / "b.txt.gz").write_bytes(b"")
+    make()
+    assert "1 packed files are left out, because others of their pattern are not packed so: " in capsys.readouterr().err

@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from src.datamodules.text import source as text_source
-from src.datamodules.text.source import TextFile, TextSource, find_texts, split_by_size
+from src.datamodules.text.source import TextFile, TextSource, find_texts, passed_over, split_by_size
 
 TEXT = "one two\n\nthrée four\nfive\n"
 
@@ -119,6 +119,31 @@ def test_plain_files_come_first_then_compressed_ones_then_zips(tmp_path):
     assert find_texts(tmp_path, "a.txt") == [forms["gz"]]
     assert find_texts(tmp_path, "t*.txt") == [forms["zip"]]
     assert find_texts(tmp_path, "other") == []
+
+
+def test_what_macos_writes_beside_files_is_not_text(tmp_path):
+    file = write(tmp_path / "a.txt", "a\n")
+    for name in ("._a.txt", "__MACOSX/._a.txt", "__MACOSX/b.txt", "._c.txt.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    assert find_texts(tmp_path, "*.txt") == find_texts(tmp_path, "**/*.txt") == [file]
+    assert find_texts(tmp_path, "._*") == find_texts(tmp_path, "c.txt") == []
+    with zipfile.ZipFile(tmp_path / "mac.zip", "w") as archive:
+        for name in ("set/d.txt", "__MACOSX/set/._d.txt", "__MACOSX/d.txt", "set/._d.txt"):
+            archive.writestr(name, "d\n")
+    assert (
+        find_texts(tmp_path, "d.txt") == find_texts(tmp_path, "*d.txt") == [TextFile(tmp_path / "mac.zip", "set/d.txt")]
+    )
+
+
+def test_a_packed_file_beside_plain_ones_is_passed_over_unless_it_is_another_form_of_one(tmp_path):
+    files = {name: write(tmp_path / name, "") for name in ("a.txt", "a.txt.gz", "b.txt.gz", "c.txt.xz")}
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        for name in ("a.txt", "d.txt"):
+            archive.writestr(name, "")
+    member = TextFile(tmp_path / "more.zip", "d.txt")
+    assert passed_over(tmp_path, "*.txt") == [files["b.txt.gz"], files["c.txt.xz"], member]
+    assert passed_over(tmp_path, "b.txt") == passed_over(tmp_path, "e.txt") == []
 
 
 def test_a_pattern_finds_files_in_the_order_of_their_names(tmp_path):
