@@ -55,7 +55,8 @@ MIGRATIONS: list[Migration] = [
             },
             "src.models.images.timm_net.TimmNet": {"weights_file": None},
             **{data: {"global_batch_size": None, "weighted_sampling": False} for data in IMAGES},
-            **{data: {"global_batch_size": None} for data in (*TABLES, *TEXTS)},
+            **{data: {"global_batch_size": None} for data in TEXTS},
+            **{data: {"global_batch_size": None, "clip_numbers": False} for data in TABLES},
             "src.datamodules.images.folder.ImageFolder": {
                 "task": "classification",
                 "labels": None,

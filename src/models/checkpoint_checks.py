@@ -10,12 +10,19 @@ def check_spec(saved: Mapping[str, Any], here: Mapping[str, Any], statistics: It
     """Refuse data that tell the net something else than the checkpoint's did, except for `statistics`."""
     compared = sorted({*saved, *here} - set(statistics))
     pairs = {name: (saved.get(name), here.get(name)) for name in compared}
-    differing = [f"{n}: {_short(a)} there, {_short(b)} here" for n, (a, b) in pairs.items() if a != b]
+    differing = [f"{n}: {_short(a)} there, {_short(b)} here" for n, (a, b) in pairs.items() if not _agree(a, b)]
     if differing:
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise ValueError(
             f"the checkpoint was trained on other data ({'; '.join(differing[:3])}{more}); choose its datamodule"
         )
+
+
+def _agree(saved: Any, here: Any) -> bool:
+    """Whether they are equal but for entries of dicts that are here alone: older versions wrote fewer."""
+    if isinstance(saved, Mapping) and isinstance(here, Mapping):
+        return all(name in here and _agree(value, here[name]) for name, value in saved.items())
+    return bool(saved == here)
 
 
 def check_schedule(checkpoint: Mapping[str, Any]) -> None:

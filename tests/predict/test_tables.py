@@ -33,6 +33,7 @@ CHOICES = {
     "dates": ["day"],
     "min_freq": 1,
     "continuous_scaling": "standardise",
+    "clip_numbers": False,
     "target_scaling": "log",
     "date_parts": ["day_of_week", "elapsed"],
     "date_format": None,

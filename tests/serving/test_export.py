@@ -153,6 +153,7 @@ CHOICES = {
     "dates": ["day"],
     "min_freq": 1,
     "target_scaling": "log",
+    "clip_numbers": True,
     "date_parts": ["day_of_week", "week", "is_month_start", "elapsed"],
     "date_format": None,
     "positive": None,

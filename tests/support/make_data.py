@@ -211,6 +211,7 @@ def table_settings(**changes):
         "ignored": [],
         "min_freq": 1,
         "continuous_scaling": "standardise",
+        "clip_numbers": False,
         "target_scaling": "standardise",
         "date_parts": ["month", "day_of_week", "elapsed"],
         "date_format": None,

@@ -10,7 +10,7 @@ from src.datamodules.tables.processing import TableProcessing
 def table_of(frame, task="regression", **choices):
     """The same rows to train, validate and test on."""
     names = {"target": "y", "task": task, "categorical": ["c"], "continuous": [], "dates": [], "min_freq": 1}
-    scalings = {"continuous_scaling": "standardise", "target_scaling": "none"}
+    scalings = {"continuous_scaling": "standardise", "clip_numbers": False, "target_scaling": "none"}
     others = {"date_parts": [], "date_format": None, "positive": None}
     processing = TableProcessing(**{**names, **scalings, **others, **choices})
     processing.fit(frame)

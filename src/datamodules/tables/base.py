@@ -24,7 +24,7 @@ from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.tables.splits import Splitting
 from src.datamodules.tables.targets import TargetScaling, Task, decode_target
 
-VERSION = 2  # raise it when the same table and choices give other arrays
+VERSION = 3  # raise it when the same table and choices give other arrays
 HELD_OUT = "held_out.json"
 
 
@@ -66,6 +66,7 @@ class TableData(RowData):
         ignored: list[str],
         min_freq: int,
         continuous_scaling: Scaling,
+        clip_numbers: bool,
         target_scaling: TargetScaling,
         date_parts: list[str],
         date_format: str | None,
@@ -93,6 +94,7 @@ class TableData(RowData):
             "positive": positive,
             "min_freq": min_freq,
             "continuous_scaling": continuous_scaling,
+            "clip_numbers": clip_numbers,
             "target_scaling": target_scaling,
             "date_parts": date_parts,
             "date_format": date_format,

@@ -1,4 +1,4 @@
-"""Scales the numbers of a column; fills and flags missing ones."""
+"""Scales the numbers of a column, within their range in training; fills and flags missing ones."""
 
 from typing import Any, Literal, get_args
 
@@ -52,8 +52,10 @@ def _refuse(values: pd.Series, wrong: np.ndarray) -> None:
         )
 
 
-def fit_continuous(values: pd.Series, scaling: Scaling) -> dict[str, Any]:
-    """Return what `encode_continuous` needs: the median, whether any are missing, and mean and std or quantiles.
+def fit_continuous(values: pd.Series, scaling: Scaling, clip: bool) -> dict[str, Any]:
+    """Return what `encode_continuous` needs: median, range, whether any are missing, and mean and std or quantiles.
+
+    A constant column is clipped in any case: training says nothing about other numbers.
 
     Raises ValueError if the column has no number.
     """
@@ -61,7 +63,11 @@ def fit_continuous(values: pd.Series, scaling: Scaling) -> dict[str, Any]:
     present = numbers[~np.isnan(numbers)]
     if not len(present):
         raise ValueError(f"the continuous column {values.name!r} has no number in the training rows; leave it out")
-    fitted = {"median": float(np.median(present)), "missing": len(present) < len(numbers)}
+    fitted: dict[str, Any] = {"median": float(np.median(present)), "missing": len(present) < len(numbers)}
+    if _is_constant(present):
+        fitted |= {"range": [fitted["median"]] * 2, "clip": True}
+    else:
+        fitted |= {"range": [float(present.min()), float(present.max())], "clip": clip}
     if scaling == "quantile":
         probabilities = np.linspace(0, 1, min(NUM_QUANTILES, max(2, len(present))))
         return fitted | {"quantiles": np.quantile(present, probabilities).tolist()}
@@ -70,9 +76,15 @@ def fit_continuous(values: pd.Series, scaling: Scaling) -> dict[str, Any]:
 
 def mean_and_std(numbers: np.ndarray) -> dict[str, float]:
     """Return the mean and the standard deviation of numbers; 1 is the deviation if they are all the same."""
-    if numbers.min() == numbers.max():  # rounding could give a deviation
+    if _is_constant(numbers):
         return {"mean": float(numbers[0]), "std": 1.0}
     return {"mean": float(numbers.mean()), "std": float(numbers.std()) or 1.0}
+
+
+def _is_constant(numbers: np.ndarray) -> bool:
+    """Whether all numbers are the same but for the rounding of a computation."""
+    low, high = numbers.min(), numbers.max()
+    return bool(high - low <= 4 * np.finfo(np.float64).eps * max(abs(low), abs(high)))
 
 
 def encode_continuous(values: pd.Series, fitted: dict[str, Any]) -> list[np.ndarray]:
@@ -85,12 +97,24 @@ def encode_continuous(values: pd.Series, fitted: dict[str, Any]) -> list[np.ndar
     numbers = read_numbers(values)
     missing = np.isnan(numbers)
     numbers = np.where(missing, fitted["median"], numbers)
+    if fitted.get("clip"):  # older checkpoints have no range
+        numbers = np.clip(numbers, *fitted["range"])
     if "quantiles" in fitted:
         scaled = _to_normal(numbers, np.array(fitted["quantiles"]))
     else:
         scaled = (numbers - fitted["mean"]) / fitted["std"]
     columns = [np.clip(scaled, -MAX_NUMBER, MAX_NUMBER).astype(np.float32)]
     return [*columns, missing.astype(np.float32)] if fitted["missing"] else columns
+
+
+def outside(values: pd.Series, fitted: dict[str, Any]) -> np.ndarray:
+    """Return which rows have a number outside the range of the training rows, bool (rows,).
+
+    Older checkpoints know no range, and no such rows.
+    """
+    low, high = fitted.get("range", (-np.inf, np.inf))
+    numbers = read_numbers(values)
+    return (numbers < low) | (numbers > high)
 
 
 def _to_normal(numbers: np.ndarray, quantiles: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from src.datamodules.tables.categories import UNNAMED, encode_categories, fit_categories, is_text
 from src.datamodules.tables.checks import get_columns
-from src.datamodules.tables.continuous import Scaling, check_scaling, encode_continuous, fit_continuous
+from src.datamodules.tables.continuous import Scaling, check_scaling, encode_continuous, fit_continuous, outside
 from src.datamodules.tables.dates import CATEGORY_PARTS, CONTINUOUS_PARTS, check_parts, part_name, split_dates
 from src.datamodules.tables.targets import (
     TargetScaling,
@@ -35,6 +35,7 @@ class TableProcessing:
     dates: list[str]
     min_freq: int  # categories that are rarer in the training rows are unknown
     continuous_scaling: Scaling  # `standardise`, or `quantile` to a normal distribution by rank
+    clip_numbers: bool  # whether a number outside the range of the training rows counts as its end
     target_scaling: TargetScaling  # for regression, see `fit_target`
     date_parts: list[str]
     date_format: str | None  # of dates that are text; None means ISO 8601
@@ -78,11 +79,22 @@ class TableProcessing:
         self.fitted = {
             "text_columns": [v.name for v in get_columns(frame, self.categorical) if is_text(v)],
             "categories": {v.name: fit_categories(v, self.min_freq) for v in self._category_columns(frame)},
-            "continuous": {v.name: fit_continuous(v, self.continuous_scaling) for v in self._number_columns(frame)},
+            "continuous": {v.name: self._fit_number(v) for v in self._number_columns(frame)},
             "target": fit_target(
                 get_columns(frame, self.target), task=self.task, scaling=self.target_scaling, positive=self.positive
             ),
         }
+        self.fitted["constant_codes"] = dict(self._constant_codes(frame))
+
+    def _fit_number(self, values: pd.Series) -> dict[str, Any]:
+        return fit_continuous(values, self.continuous_scaling, self.clip_numbers)
+
+    def _constant_codes(self, frame: pd.DataFrame) -> Iterator[tuple[str, int]]:
+        """Yield the columns of one code in all rows: training says nothing about others, so all values get it."""
+        for values in self._category_columns(frame):
+            known = self.fitted["categories"][values.name]
+            if len(known) < 2 and len(found := np.unique(encode_categories(values, known))) == 1:
+                yield str(values.name), int(found[0])
 
     def _category_columns(self, frame: pd.DataFrame) -> Iterator[pd.Series]:
         return self._columns(frame, self.categorical, CATEGORY_PARTS)
@@ -108,7 +120,9 @@ class TableProcessing:
         """Return only the category codes, of a table that may lack the continuous columns."""
         categories = np.empty((len(frame), len(self.category_names)), np.int64)
         for number, values in enumerate(self._category_columns(frame)):
-            categories[:, number] = encode_categories(values, self.fitted["categories"][values.name])
+            constant = self.fitted.get("constant_codes", {}).get(values.name)  # older checkpoints have none
+            known = self.fitted["categories"][values.name]
+            categories[:, number] = encode_categories(values, known) if constant is None else constant
         return categories
 
     def numbers(self, frame: pd.DataFrame) -> np.ndarray:
@@ -120,6 +134,11 @@ class TableProcessing:
                 continuous[:, number] = column
                 number += 1
         return continuous
+
+    def outside(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        """Return, of each column of numbers, which rows are outside the range of the training rows, bool (rows,)."""
+        columns = self._number_columns(frame)
+        return {str(values.name): outside(values, self.fitted["continuous"][values.name]) for values in columns}
 
     def encode_target(self, frame: pd.DataFrame) -> np.ndarray:
         """Return the targets of a table as in `targets.encode_target`."""
@@ -173,6 +192,6 @@ class TableProcessing:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "TableProcessing":
         """Make the processing that a state was taken from."""
-        processing = cls(**state["choices"])
+        processing = cls(**{"clip_numbers": False, **state["choices"]})  # what older checkpoints did
         processing.fitted = {name: fitted for name, fitted in state.items() if name != "choices"}
         return processing

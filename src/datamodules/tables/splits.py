@@ -83,7 +83,7 @@ class Splitting:
         if self.kind != "random":
             return f"; change datamodule.split_column ({self.column}), valid_fraction or test_fraction"
         return (
-            ": each class keeps a row to train on; raise datamodule.valid_fraction or test_fraction, add rows, or leave "
+            ": each class keeps a row to train on; raise datamodule.valid_fraction or test_fraction, or leave "
             "out classes with a single row"
         )
 

@@ -42,6 +42,9 @@ class ServedTable(Served):
             "target_scaling": state["target"] if self.model.is_regression else None,
             "text_columns": state["text_columns"],
             "date_format": choices["date_format"],
-            "categories": [sources[name] | {"values": values} for name, values in state["categories"].items()],
+            "categories": [
+                sources[name] | {"values": values, "constant": state.get("constant_codes", {}).get(name)}
+                for name, values in state["categories"].items()
+            ],
             "continuous": [sources[name] | fitted for name, fitted in state["continuous"].items()],
         }

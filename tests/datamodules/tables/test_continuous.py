@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.preprocessing import QuantileTransformer
 
-from src.datamodules.tables.continuous import check_scaling, encode_continuous, fit_continuous, read_numbers
+from src.datamodules.tables.continuous import check_scaling, encode_continuous, fit_continuous, outside, read_numbers
 
 
 def column(*values, dtype=None):
     return pd.Series(list(values), dtype=dtype, name="price")
 
 
-def encoded(train, new=None, scaling="standardise"):
-    fitted = json.loads(json.dumps(fit_continuous(train, scaling)))
+def encoded(train, new=None, scaling="standardise", clip=False):
+    fitted = json.loads(json.dumps(fit_continuous(train, scaling, clip)))
     return [values.tolist() for values in encode_continuous(train if new is None else new, fitted)]
 
 
@@ -77,8 +77,29 @@ def test_many_equal_numbers_get_the_middle_of_their_ranks():
     assert values[0] == pytest.approx(-0.674, abs=0.03)  # half of them are zero: the first quarter's end
 
 
+@pytest.mark.parametrize("scaling", ["standardise", "quantile"])
+def test_numbers_outside_the_range_of_training_count_as_its_ends_if_clipped(scaling):
+    train, new = column(1.0, 3.0, 5.0), column(-99.0, 1.0, 4.0, 5.0, 1e30, None)
+    within = column(1.0, 1.0, 4.0, 5.0, 5.0, 3.0)
+    assert encoded(train, new, scaling, clip=True) == encoded(train, within, scaling)
+    assert outside(new, fit_continuous(train, scaling, True)).tolist() == [True, False, False, False, True, False]
+
+
+@pytest.mark.parametrize("scaling", ["standardise", "quantile"])
+@pytest.mark.parametrize("train", [column(0.3, 0.3, 0.3), column(0.3, 0.1 + 0.2, 0.3), column(7)])
+def test_a_column_that_is_constant_in_training_says_nothing_of_other_numbers(train, scaling):
+    (before,) = encoded(train, scaling=scaling)
+    (values,) = encoded(train, column(0.5, -99.0, 1e9, None), scaling)
+    assert values == pytest.approx([before[0]] * 4, abs=1e-6)
+
+
+def test_a_constant_column_with_gaps_only_tells_them():
+    values, missing = encoded(column(0.5, None, 0.5), column(99.0, None))
+    assert (values, missing) == ([0, 0], [0, 1])
+
+
 def test_quantiles_are_a_thousand_at_most():
-    fitted = fit_continuous(pd.Series(np.arange(2345.0)), "quantile")
+    fitted = fit_continuous(pd.Series(np.arange(2345.0)), "quantile", False)
     assert len(fitted["quantiles"]) == 1000
 
 
@@ -132,7 +153,7 @@ def test_what_is_no_number_is_named_with_its_row(values, told):
 
 def test_a_column_without_numbers_is_refused():
     with pytest.raises(ValueError, match="'price' has no number in the training rows"):
-        fit_continuous(column(None, None, dtype=float), "standardise")
+        fit_continuous(column(None, None, dtype=float), "standardise", False)
 
 
 def test_another_scaling_is_refused():
@@ -150,7 +171,7 @@ FLOATS = st.one_of(st.just(math.nan), st.floats(width=32, allow_infinity=False))
     st.sampled_from(["standardise", "quantile"]),
 )
 def test_what_comes_out_is_finite_whatever_the_numbers(train, new, scaling):
-    fitted = fit_continuous(pd.Series(train), scaling)
+    fitted = fit_continuous(pd.Series(train), scaling, False)
     for values in (train, new):
         found = np.array(encode_continuous(pd.Series(values, dtype=float), fitted))
         assert np.isfinite(found).all()

@@ -20,7 +20,9 @@ def table(rows=9, levels=3):
 def processing(frame, **changes):
     choices = {"target": ["height", "width"], "task": "regression", "categorical": ["key"], "continuous": ["size"]}
     choices |= {"dates": [], "min_freq": 1, "continuous_scaling": "standardise", "target_scaling": "none"}
-    made = TableProcessing(**{**choices, "date_parts": [], "date_format": None, "positive": None, **changes})
+    made = TableProcessing(
+        **{**choices, "date_parts": [], "date_format": None, "positive": None, "clip_numbers": False, **changes}
+    )
     made.fit(frame)
     return made
 

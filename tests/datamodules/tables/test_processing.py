@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from src.datamodules.tables.categories import UNKNOWN
 from src.datamodules.tables.processing import TableProcessing
 
 FRAME = pd.DataFrame(
@@ -34,6 +35,7 @@ def processing(**changes):
         "dates": ["sold"],
         "min_freq": 1,
         "continuous_scaling": "standardise",
+        "clip_numbers": False,
         "target_scaling": "log",
         "date_parts": ["month", "elapsed", "is_month_start"],
         "date_format": None,
@@ -242,3 +244,33 @@ def test_any_table_becomes_codes_in_range_and_finite_numbers(train, new, scaling
         assert np.isfinite(continuous).all()
         assert (categories >= 0).all()
         assert (categories < made.category_sizes).all()
+
+
+def test_a_category_that_is_constant_in_training_is_constant_ever_after():
+    # The plan has one value; of the dates, the year and the end of the month are the same in all rows.
+    frame = FRAME.assign(plan="x", sold=pd.to_datetime(["2013-01-01", "2013-01-02"] * 2 + ["2013-01-03"]))
+    made = fitted(frame, categorical=["plan", "shop"], date_parts=["year", "day", "is_month_end"], dates=["sold"])
+    new = frame.assign(plan=["y", None, "x", "z", ""], shop="new", sold=pd.Timestamp("2031-12-31"))
+    before, after = made.codes(frame), made.codes(new)
+    same = [made.category_names.index(name) for name in ("plan", "sold_year", "sold_is_month_end")]
+    assert (after[:, same] == before[:, same]).all()
+    assert (after[:, [1, 3]] == UNKNOWN).all()
+
+
+def test_rows_outside_the_range_of_training_are_found_by_column():
+    found = fitted().outside(FRAME.assign(size=[2, 4, 6, 8, 11], sold=pd.Timestamp("2012-12-31")))
+    assert {name: rows.tolist() for name, rows in found.items()} == {
+        "price": [False] * 5,
+        "size": [False] * 4 + [True],
+        "sold_elapsed": [True] * 5,
+    }
+
+
+def test_a_state_of_an_older_version_does_not_clip():
+    state = fitted().state
+    del state["choices"]["clip_numbers"], state["constant_codes"]
+    for column in state["continuous"].values():
+        del column["range"], column["clip"]
+    older, wide = TableProcessing.from_state(state), FRAME.assign(size=1e6)
+    assert_array_equal(older.numbers(wide), fitted().numbers(wide))
+    assert not any(rows.any() for rows in older.outside(wide).values())
