@@ -54,6 +54,7 @@ MIGRATIONS: list[Migration] = [
                 "crop_tta": 0,
             },
             "src.models.images.timm_net.TimmNet": {"weights_file": None},
+            "src.models.tables.tabular_model.TabularModel": {"answer_margin": None},
             **{data: {"global_batch_size": None, "weighted_sampling": False} for data in IMAGES},
             **{data: {"global_batch_size": None} for data in TEXTS},
             **{data: {"global_batch_size": None, "clip_numbers": False} for data in TABLES},

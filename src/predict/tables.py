@@ -13,7 +13,7 @@ from pyarrow import csv, parquet
 
 from src.core.errors import ConfigError
 from src.core.files import staged
-from src.core.output import show
+from src.core.output import note, show
 from src.core.spreadsheets import FORMULA, TextCells
 from src.datamodules.tables.checks import get_columns
 from src.datamodules.tables.files import find_tables, read_chunks
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 READ_ROWS = 1 << 16  # rows that are read, encoded and written at once
 NET_ROWS = 1 << 12  # rows that pass the net at once
 NUM_SHOWN = 10
+NUM_NAMED = 5  # columns in a note
 WRITERS: dict[str, Any] = {".csv": csv.CSVWriter, ".parquet": parquet.ParquetWriter}
 
 
@@ -37,11 +38,13 @@ def check(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"output={config['output']} must end in .csv or .parquet, which says how it is written")
 
 
-def predict(model: "LightningModule", *, input: str, output: str, id: str | None) -> int:
+def predict(model: "LightningModule", *, input: str, output: str, id: str | None, flag_outside: bool) -> int:
     """Write a line for each row: its number from 1 or its id, then the label and the probability of each class, or the
     values of the targets in their units. The id of a CSV stays text.
 
-    Memory holds one chunk of rows.
+    Memory holds one chunk of rows. Rows outside the range of the training rows, and answers at the limit of
+    `model.answer_margin`, are counted and told; with `flag_outside`, the column `outside` names the columns of each row
+    whose number was outside.
 
     Returns:
         The exit status, 0.
@@ -51,11 +54,65 @@ def predict(model: "LightningModule", *, input: str, output: str, id: str | None
     """
     [path] = find_tables([input])
     processing = TableProcessing.from_state(model.hparams["spec"]["processing"])
-    chunks = (predictions(model, processing, frame, id) for frame in _numbered_chunks(path, processing, id))
+    strange = Strange(model, processing)
+    chunks = (
+        predictions(model, processing, frame, id, strange, flag_outside)
+        for frame in _numbered_chunks(path, processing, id)
+    )
     first, count = write_predictions(Path(output), chunks)
     show(first[:NUM_SHOWN].to_pandas().to_string(index=False, max_cols=8))
     show(f"{count:,} predictions in {output}")
+    strange.tell(count)
     return 0
+
+
+class Strange:
+    """Counts rows unlike the training rows, and answers that were kept within the limits of the model."""
+
+    def __init__(self, model: Any, processing: TableProcessing) -> None:
+        self.processing = processing
+        self.rows = 0  # with a number outside its range in training
+        self.columns: dict[str, int] = {}  # for each column, the same
+        self.answers = dict.fromkeys(processing.target if processing.task == "regression" else [], 0)  # at a limit
+        limits = getattr(model, "limits", None)
+        self.limits = None if limits is None else model.decoded(limits).cpu().numpy()
+
+    def count(self, frame: pd.DataFrame, values: np.ndarray) -> list[str]:
+        """Count some rows and their answers; returns for each row the names of the columns that are outside."""
+        outside = self.processing.outside(frame)
+        for name, rows in outside.items():
+            self.columns[name] = self.columns.get(name, 0) + int(rows.sum())
+        names = [""] * len(frame)
+        for row in np.flatnonzero(np.logical_or.reduce(list(outside.values()) or [np.zeros(len(frame), bool)])):
+            self.rows += 1
+            names[row] = ";".join(name for name, rows in outside.items() if rows[row])
+        if self.limits is not None:
+            low, high = self.limits
+            spare = 1e-9 * (high - low)
+            at_limit = ((values <= low + spare) | (values >= high - spare)) & (high > low)
+            for name, found in zip(self.answers, at_limit.sum(0).tolist(), strict=True):
+                self.answers[name] += found
+        return names
+
+    def tell(self, total: int) -> None:
+        """Note what was counted."""
+        if self.rows:
+            ordered = sorted(self.columns.items(), key=lambda pair: -pair[1])
+            found = [f"{name} in {rows:,}" for name, rows in ordered if rows]
+            named = ", ".join(found[:NUM_NAMED]) + (f" and {len(found) - NUM_NAMED} more" if found[NUM_NAMED:] else "")
+            effect = (
+                "they count as the end of the range" if self.processing.clip_numbers else "such answers are guesses"
+            )
+            note(
+                f"{self.rows:,} of {total:,} rows have numbers outside the range of the training rows ({named}): "
+                f"{effect}; flag_outside=true marks these rows"
+            )
+        for name, answers in self.answers.items():
+            if answers:
+                note(
+                    f"{answers:,} of {total:,} predictions of {name} are at the limit of what the model answers, which "
+                    "is near the range of the training targets (model.answer_margin)"
+                )
 
 
 def _numbered_chunks(path: Path, processing: TableProcessing, id_column: str | None) -> Iterator[pd.DataFrame]:
@@ -72,28 +129,38 @@ def _numbered_chunks(path: Path, processing: TableProcessing, id_column: str | N
 
 
 def predictions(
-    model: "LightningModule", processing: TableProcessing, frame: pd.DataFrame, id_column: str | None
+    model: "LightningModule",
+    processing: TableProcessing,
+    frame: pd.DataFrame,
+    id_column: str | None,
+    strange: Strange,
+    flag_outside: bool,
 ) -> pa.Table:
     """A line for each row of a chunk."""
     values = predict_values(model, *processing.encode(frame))
+    outside = strange.count(frame, values)
     heads = ["row" if id_column is None else id_column]
     columns: list[Any] = [pa.array(frame.index if id_column is None else frame[id_column], from_pandas=True)]
     if processing.task != "regression":
         heads.append("label")
         columns.append(pa.array(processing.decode_target(values.argmax(1)), pa.string()))
     heads += processing.class_names or processing.target
+    columns += [*values.T]
+    if flag_outside:
+        heads.append("outside")
+        columns.append(pa.array(outside, pa.string()))
     if len(set(heads)) < len(heads):
         raise ConfigError(f"the output would have two columns of one name, {', '.join(heads)}: choose another id")
-    return pa.table([*columns, *values.T], heads)
+    return pa.table(columns, heads)
 
 
 def predict_values(model: Any, categories: np.ndarray, continuous: np.ndarray) -> np.ndarray:
-    """What `TabularModel.predict` returns, float32 (rows, classes or targets), for any number of rows."""
+    """What `TabularModel.predict` returns, (rows, classes or targets), for any number of rows."""
     import torch
 
     batches = zip(*(torch.from_numpy(rows).split(NET_ROWS) for rows in (categories, continuous)), strict=True)
     with torch.inference_mode():
-        found = [model.predict(*(rows.to(model.device) for rows in batch)).float().cpu() for batch in batches]
+        found = [model.predict(*(rows.to(model.device) for rows in batch)).cpu() for batch in batches]
     return torch.cat(found).numpy()
 
 

@@ -237,3 +237,21 @@ def test_an_id_that_a_spreadsheet_would_run_stays_text(classes, source, capsys):
     assert "note: 3 cells of" in capsys.readouterr().err
     run(classes, source, "id=key", output="pred.parquet")
     assert pd.read_parquet(source.parent / "pred.parquet")["key"].tolist()[0] == "=1+1"
+
+
+def test_rows_outside_the_range_of_training_are_counted_and_marked(classes, source, capsys):
+    frame = FRAME.drop(columns=["late"]).assign(size=FRAME["size"].clip(0, 4))
+    frame.loc[[3, 7], "size"] = [1e6, -1e6]
+    frame.loc[7, "day"] = "2031-01-01"
+    frame.to_csv(source, index=False)
+    found = run(classes, source, "flag_outside=true")["outside"].fillna("").tolist()
+    assert {row: text for row, text in enumerate(found) if text} == {3: "size", 7: "size;day_elapsed"}
+    assert (
+        "note: 2 of 50 rows have numbers outside the range of the training rows (size in 2, day_elapsed in 1): such "
+        "answers are guesses; flag_outside=true marks these rows"
+    ) in capsys.readouterr().err
+
+
+def test_rows_like_those_of_training_are_not_told(classes, source, capsys):
+    assert "outside" not in run(classes, source)
+    assert "range" not in capsys.readouterr().err

@@ -92,6 +92,7 @@ def tabular_model(net=None, **changes):
         "regression_loss": "mse",
         "class_weights": None,
         "label_smoothing": 0.0,
+        "answer_margin": None,
         "compile": False,
     }
     return TabularModel(**(settings | changes))

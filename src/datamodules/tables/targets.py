@@ -84,7 +84,14 @@ def _require(values: pd.Series, present: np.ndarray) -> None:
 
 def _statistics(values: pd.Series, scaling: TargetScaling) -> dict[str, float]:
     numbers = _numbers(values, scaling)
-    return {"mean": 0.0, "std": 1.0} if scaling == "none" else mean_and_std(numbers)
+    if scaling != "none":
+        return mean_and_std(numbers)
+    if np.spacing(np.float32(np.abs(numbers).max())) > 1e-2 * numbers.std() > 0:
+        raise ValueError(
+            f"target_scaling=none cannot learn {values.name!r}, from {numbers.min():.15g} to {numbers.max():.15g}: a "
+            "net computes with 7 digits; choose target_scaling=standardise"
+        )
+    return {"mean": 0.0, "std": 1.0}
 
 
 def _numbers(values: pd.Series, scaling: str) -> np.ndarray:

@@ -29,10 +29,13 @@ class TabularModel(BaseModel):
         class_weights: One per class, in the order of the table's class_names, or "balanced", see `class_weights_of`;
             None weighs all alike. Each device takes the weighted mean of its own rows. Only the training uses weights
             and label_smoothing.
+        answer_margin: Of a regression, answers stay within the range of the scaled training targets and this share of
+            it on either side; the loss of the training does not. None leaves them free.
     """
 
     statistics = ("class_counts",)
     loss_weights: Tensor | None
+    limits: Tensor | None
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class TabularModel(BaseModel):
         regression_loss: Literal["mse", "l1"],
         class_weights: ClassWeights,
         label_smoothing: float,
+        answer_margin: float | None,
         **base: Any,
     ) -> None:
         super().__init__(**base)
@@ -47,7 +51,10 @@ class TabularModel(BaseModel):
             raise ValueError(f"model.regression_loss must be mse or l1, got {regression_loss}")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"model.label_smoothing must be within [0, 1), got {label_smoothing}")
+        if answer_margin is not None and not answer_margin >= 0:
+            raise ValueError(f"model.answer_margin must be 0 or more, or null, got {answer_margin}")
         check_class_weights(class_weights)
+        self.answer_margin = answer_margin
         self.regression_loss = LOSSES[regression_loss]
         self.class_weights: ClassWeights = class_weights
         self.label_smoothing = label_smoothing
@@ -56,7 +63,16 @@ class TabularModel(BaseModel):
         self.net = self.make_net_for({name: spec[name] for name in NET_SPEC})
         self.is_regression = spec["task"] == "regression"
         self.register_buffer("loss_weights", class_weights_of(self.class_weights, spec), persistent=False)
+        self.register_buffer("limits", self._limits(spec["target_range"]), persistent=False)
         self.val_scores, self.test_scores = RowScores(self._scores), RowScores(self._scores)
+
+    def _limits(self, target_range: list[list[float]]) -> Tensor | None:
+        """Return the lowest and the highest scaled answer of each target, (2, targets), if there are such."""
+        if self.answer_margin is None or not target_range:
+            return None
+        low, high = torch.tensor(target_range).T
+        margin = self.answer_margin * (high - low)
+        return torch.stack([low - margin, high + margin])
 
     def forward(self, categories: Tensor, continuous: Tensor) -> Tensor:
         """Return the net's outputs: (batch, outputs) or (batch, members, outputs)."""
@@ -64,14 +80,22 @@ class TabularModel(BaseModel):
         return self.net(categories, continuous)
 
     def predict(self, categories: Tensor, continuous: Tensor) -> Tensor:
-        """Return probabilities, (batch, classes), or values in original units, (batch, targets)."""
-        predictions = self._predictions(self._members(categories, continuous))
-        return self.decoded(predictions) if self.is_regression else predictions.exp()
+        """Return probabilities, (batch, classes), or values in original units, float64 (batch, targets)."""
+        answers = self.answers(categories, continuous)
+        return self.decoded(answers) if self.is_regression else answers.exp()
+
+    def answers(self, categories: Tensor, continuous: Tensor) -> Tensor:
+        """Return log probabilities, (batch, classes), or scaled values, (batch, targets)."""
+        return self._predictions(self._members(categories, continuous))
 
     def decoded(self, values: Tensor) -> Tensor:
-        """Return scaled targets, (batch, targets), in their original units."""
+        """Return scaled targets, (batch, targets), in their original units, float64.
+
+        float32 has three different values within the 200 seconds after 1,700,000,000.
+        """
         scaling = self.hparams["spec"]["processing"]["target"]
-        mean, std = (torch.as_tensor(scaling[name]).to(values) for name in ("mean", "std"))
+        values = (values.cpu() if values.device.type == "mps" else values).double()  # mps has no float64
+        mean, std = (torch.tensor(scaling[name], dtype=values.dtype, device=values.device) for name in ("mean", "std"))
         unscaled = values * std + mean
         inverse = INVERSES.get(scaling["kind"])
         return inverse(unscaled) if inverse else unscaled
@@ -86,7 +110,8 @@ class TabularModel(BaseModel):
     def _predictions(self, members: Tensor) -> Tensor:
         """Return the members' mean of scaled values, or the logarithm of their mean probabilities."""
         if self.is_regression:
-            return members.mean(1)
+            values = members.mean(1)
+            return values if self.limits is None else values.clamp(*self.limits)
         return members.log_softmax(2).logsumexp(1) - math.log(members.shape[1])
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -110,7 +135,7 @@ class TabularModel(BaseModel):
         self._score(self.test_scores, *batch)
 
     def _score(self, scores: RowScores, categories: Tensor, continuous: Tensor, targets: Tensor) -> None:
-        scores.update(self._predictions(self._members(categories, continuous)), targets)
+        scores.update(self.answers(categories, continuous), targets)
 
     def _scores(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
         if not self.is_regression:

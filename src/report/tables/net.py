@@ -1,5 +1,6 @@
 """Asks a table's net about rows, and about rows that are changed in one column."""
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -65,7 +66,7 @@ class TableNet:
     """
 
     def __init__(self, model: Any) -> None:
-        """model: a TabularModel, or what has its spec, its forward, `predict`, `decoded` and `regression_loss`."""
+        """model: a TabularModel, or what has its spec, `answers`, `decoded` and `regression_loss`."""
         spec = model.hparams["spec"]
         self.model = model
         self.is_regression: bool = spec["task"] == "regression"
@@ -86,11 +87,8 @@ class TableNet:
         return torch.cat([self._answers(*batch).cpu().double() for batch in batches])
 
     def _answers(self, categories: Tensor, continuous: Tensor) -> Tensor:
-        if not self.is_regression:
-            probabilities = self.model.predict(categories, continuous)
-            return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
-        outputs = self.model(categories, continuous).float()
-        return outputs.mean(1) if outputs.ndim == 3 else outputs  # an ensemble's members
+        answers = self.model.answers(categories, continuous)
+        return answers if self.is_regression else answers.clamp_min(math.log(torch.finfo(torch.float32).tiny))
 
     def losses(self, rows: TableRows) -> np.ndarray:
         """The training loss of each row, without class weights and label smoothing."""

@@ -144,3 +144,18 @@ def test_values_that_cannot_be_scaled_are_refused_in_any_rows(scaling, value, me
 def test_choices_that_no_target_meets_are_refused(columns, task, scaling, positive, message):
     with pytest.raises(ValueError, match=message):
         check_target(columns, task, scaling, positive)
+
+
+def test_large_targets_with_small_differences_are_not_learned_as_they_are():
+    with pytest.raises(
+        ValueError, match=r"cannot learn 'late', from 1700000000 to 1700000009: .* target_scaling=stand"
+    ):
+        fitted(target(*range(1_700_000_000, 1_700_000_010)), task="regression", scaling="none")
+
+
+def test_scaled_targets_keep_small_differences_of_large_ones():
+    values = target(*(1.7e9 + np.arange(10) / 10))
+    scaling = fitted(values, task="regression", scaling="standardise")
+    assert_allclose(
+        decode_target(encode_target([values], scaling), scaling)[:, 0] - 1.7e9, np.arange(10) / 10, atol=1e-6
+    )

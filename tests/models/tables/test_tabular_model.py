@@ -118,7 +118,12 @@ def test_values_come_in_original_units():
 def test_logarithms_are_undone(kind, expected):
     scaling = {"kind": kind, "mean": [0.0, 0.0], "std": [1.0, 1.0]}
     model = fixed(facts=REGRESSION | {"processing": {"target": scaling}})
-    assert_close(model.decoded(torch.tensor([[1.9459101, 1.9459101]])), torch.tensor([[expected, expected]]))
+    assert_close(
+        model.decoded(torch.tensor([[1.9459101, 1.9459101]])),
+        torch.tensor([[expected, expected]], dtype=torch.float64),
+        rtol=1e-6,
+        atol=0,
+    )
 
 
 def test_scores_are_of_all_rows_not_means_over_batches():
@@ -211,3 +216,33 @@ def test_a_checkpoint_predicts_alone_as_in_training(tmp_path):
     categories, continuous, _ = rows(5)
     expected = model.eval().predict(categories, continuous)
     assert torch.equal(load_model(tmp_path / "a.ckpt").predict(categories, continuous), expected)
+
+
+@pytest.mark.parametrize(
+    ("margin", "low", "high"), [(0.0, [8.0, 40.0], [16.0, 160.0]), (0.25, [6.0, 10.0], [18.0, 190.0])]
+)
+def test_answers_of_a_regression_stay_near_the_range_of_the_training_targets(margin, low, high):
+    # scaled -1 to 3 and -2 to 2; times 2 plus 10, and times 30 plus 100
+    model = fixed(facts=REGRESSION, answer_margin=margin)
+    categories, wild, _ = given([[-1e6, -1e6], [1e6, 1e6], [0.5, 0.5]], [0])
+    assert model.predict(categories, wild).tolist() == [low, high, [11.0, 115.0]]
+    assert fixed(facts=REGRESSION).predict(categories, wild)[0, 0] < -1e6
+
+
+def test_the_loss_of_the_training_sees_answers_without_limits():
+    batch = given([[9.0, 0.0]], [[0.0, 0.0]])
+    assert training_loss(fixed(facts=REGRESSION, answer_margin=0.1), batch) == 81 / 2
+
+
+def test_a_negative_margin_is_refused():
+    with pytest.raises(ValueError, match=r"model\.answer_margin must be 0 or more, or null, got -0\.1"):
+        tabular_model(answer_margin=-0.1)
+
+
+def test_predictions_of_large_targets_keep_small_differences():
+    scaling = {"kind": "standardise", "mean": [1.7e9, 0.0], "std": [10.0, 1.0]}
+    facts = {**REGRESSION, "processing": {**REGRESSION["processing"], "target": scaling}}
+    categories, values, _ = given([[0.01, 0.0], [-0.01, 0.0]], [0])
+    found = fixed(facts=facts).predict(categories, values)
+    assert found.dtype == torch.float64
+    assert found[:, 0].tolist() == pytest.approx([1.7e9 + 0.1, 1.7e9 - 0.1], abs=1e-6)
