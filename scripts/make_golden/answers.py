@@ -11,7 +11,7 @@ from src.core.domains import domain_of
 from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.text.tokenization import encode
 from src.models.text.generation import generate
-from src.predict.images import answers
+from src.predict.images.ask import answers
 from src.predict.tables import predict_values
 
 NUM_TOKENS = 5

@@ -27,6 +27,8 @@ class Domain:
         suffixes: dotted name of the file endings that an `input` may have; None if it takes no file.
         check: dotted name of a function (config) that raises ConfigError for a wrong question, without torch.
         predict: dotted name of the function that answers; its arguments are its keys of conf/predict.yaml.
+        answered: dotted name of a function that says what is true of tested rows and what the model answers: (model,
+            batch) -> columns by their heads, which take no name of `DataModule.tested_rows`; None if there are no rows.
         served: dotted name of the subclass of `src.serving.graphs.Served` that export writes.
         shown: dotted name of the function that shows training batches: (datamodule, batches) -> sections of a page.
     """
@@ -39,6 +41,7 @@ class Domain:
     suffixes: str | None
     check: str
     predict: str
+    answered: str | None
     served: str
     shown: str
 

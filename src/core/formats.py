@@ -34,6 +34,7 @@ IMAGES += ["src.datamodules.images.folder.ImageFolder", "src.datamodules.images.
 TABLES = [f"src.datamodules.tables.{n}" for n in ("adult.Adult", "diabetes.Diabetes", "flights.Flights", "own.Table")]
 TABLES += ["src.datamodules.tables.function.Function", "src.datamodules.tables.rossmann.Rossmann"]
 TEXTS = ["src.datamodules.text.files.TextFiles", "src.datamodules.text.shakespeare.Shakespeare"]
+NO_FOLD = {"fold": None, "num_folds": 5}
 
 # The first one makes format 2 of format 1, the next one 3 of 2, and so on. The last one is extended until there is a
 # tests/golden/format_N of its format, which a release makes; from then on it stays as it is. See CONTRIBUTING.md.
@@ -55,9 +56,9 @@ MIGRATIONS: list[Migration] = [
             },
             "src.models.images.timm_net.TimmNet": {"weights_file": None},
             "src.models.tables.tabular_model.TabularModel": {"answer_margin": None},
-            **{data: {"global_batch_size": None, "weighted_sampling": False} for data in IMAGES},
-            **{data: {"global_batch_size": None} for data in TEXTS},
-            **{data: {"global_batch_size": None, "clip_numbers": False} for data in TABLES},
+            **{data: {"global_batch_size": None, "weighted_sampling": False, **NO_FOLD} for data in IMAGES},
+            **{data: {"global_batch_size": None, **NO_FOLD} for data in TEXTS},
+            **{data: {"global_batch_size": None, "clip_numbers": False, **NO_FOLD} for data in TABLES},
             "src.datamodules.images.folder.ImageFolder": {
                 "task": "classification",
                 "labels": None,
@@ -69,6 +70,7 @@ MIGRATIONS: list[Migration] = [
                 "y_range": None,
                 "weighted_sampling": False,
                 "global_batch_size": None,
+                **NO_FOLD,
                 "max_pixels": 100_000_000,  # larger files were read before; no result changes without them
                 "cache_size": None,
                 "resize": "crop",

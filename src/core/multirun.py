@@ -14,17 +14,21 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from src.core.domains import domains
+from src.core.out_of_fold import FOLD, gather
 from src.core.output import show, show_rich
 from src.core.ranks import is_rank_zero
 from src.core.remote import Copy, is_address
 from src.core.spreadsheets import as_text
 
+REPEATS = ("seed", "datamodule.seed", FOLD)  # jobs that differ in these alone repeat one another
+
 
 class MultirunTable(Callback):
     """Prints a table of the jobs' overrides and scores, and writes all of metrics.json to multirun.csv.
 
-    Jobs that differ in their seed alone are followed by a row of their mean and standard deviation. Each job leaves its
-    overrides in its folder, as job.json: it may have run in another process, on another machine.
+    Jobs that differ in their seed or fold alone are followed by a row of their mean and standard deviation. What was
+    predicted out of fold is gathered. Each job leaves its overrides in its folder, as job.json: it may have run in
+    another process, on another machine.
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -53,7 +57,8 @@ class MultirunTable(Callback):
             writer.writerows({name: as_text(value) for name, value in row.items()} for row in rows)
         changed = [n for n in names if "/" not in n and len({str(row.get(n)) for row in rows}) > 1]
         shown = [name for name in scores_shown() if name in names]
-        print_table([*rows, *over_seeds(rows, changed, shown)], [*changed, *shown])
+        print_table([*rows, *over_repeats(rows, changed, shown)], [*changed, *shown])
+        gather(folder, rows, [name for name in changed if name not in ("job", FOLD)])
         if is_address(config.run_dir):
             Copy(config.run_dir, folder).send()
         show(f"{config.run_dir}: multirun.csv and a folder for each job")
@@ -75,15 +80,15 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def over_seeds(rows: list[dict[str, Any]], changed: list[str], scores: list[str]) -> list[dict[str, Any]]:
-    """One row for each group of two or more rows that differ in `seed` alone: mean +- standard deviation."""
-    others = [name for name in changed if name not in ("job", "seed")]
+def over_repeats(rows: list[dict[str, Any]], changed: list[str], scores: list[str]) -> list[dict[str, Any]]:
+    """One row for each group of two or more rows that differ in REPEATS alone: mean +- standard deviation."""
+    others = [name for name in changed if name not in ("job", *REPEATS)]
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(tuple(str(row.get(name)) for name in others), []).append(row)
     summaries = []
     for group in groups.values():
-        if len({row.get("seed") for row in group}) < 2:
+        if len({tuple(row.get(name) for name in REPEATS) for row in group}) < 2:
             continue
         numbers = {name: [row[name] for row in group if name in row] for name in scores}
         summary = {n: f"{mean(v):.4g} ±{stdev(v):.2g}" for n, v in numbers.items() if len(v) > 1}

@@ -30,6 +30,7 @@ class RunDir:
         kept_json: what a run that began before an upgrade keeps doing, by key; missing if there is nothing.
         metrics_csv: what was logged, step by step.
         metrics_json: the final scores, times and speeds.
+        out_of_fold_csv: with datamodule.fold, what is predicted for its rows.
         environment_json: the machine and the versions.
         finished: an empty file, made when a training has come to its end.
         lock: who writes here at the moment.
@@ -42,6 +43,7 @@ class RunDir:
         self.kept_json = self.folder / "kept.json"
         self.metrics_csv = self.folder / "metrics.csv"
         self.metrics_json = self.folder / "metrics.json"
+        self.out_of_fold_csv = self.folder / "out_of_fold.csv"
         self.environment_json = self.folder / "environment.json"
         self.report_html = self.folder / "report.html"
         self.lr_finder_csv = self.folder / "lr_finder.csv"
@@ -97,6 +99,7 @@ class RunDir:
             self.tensorboard,
             self.metrics_csv,
             self.metrics_json,
+            self.out_of_fold_csv,
             self.kept_json,
         ):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Text in CSVs that a spreadsheet would take for a formula, and run: it gets a ' in front, and is shown as text."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from src.core.output import note
 
@@ -39,3 +39,19 @@ class TextCells:
                 f"{self.changed:,} cells of {output} begin with = + - or @ and got a ' in front, so that spreadsheets "
                 "do not run them; docs/usage.md says how to take it away"
             )
+
+
+def own_head(name: str, names: Collection[str], leading: Collection[str]) -> str:
+    """A class's name as the name of a column, which no other column has.
+
+    Args:
+        name: of the class, label or target.
+        names: of all of them.
+        leading: the other columns.
+    """
+    head = name
+    while head in leading or (head != name and head in names):
+        head = f"{head} (class)"
+    if head != name:
+        note(f"the column of class {name} is called {head}, because {name} is another column")
+    return head

@@ -1,5 +1,6 @@
 """What the data of all domains share: the spec for the net, when data are read, and how loaders are made."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from src.core.output import show
 from src.core.ranks import share
+from src.datamodules.folds import check_fold
 from src.datamodules.held_out import check_same_rows
 from src.datamodules.loader import BatchLoader
 
@@ -32,10 +34,15 @@ class DataModule(pl.LightningDataModule):
     Attributes:
         held_out: the record of each split that `load` takes from the training rows, see `drawn`.
         seed: of all that is drawn.
+        fold: of `num_folds`, the one whose rows are the test split, see src/datamodules/folds.py. None: there are no
+            folds, and the subclass says what is tested.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, fold: int | None = None, num_folds: int = 5) -> None:
         super().__init__()
+        check_fold(fold, num_folds)
+        self.fold = fold
+        self.num_folds = num_folds
         self._spec: dict[str, Any] = {}
         self.held_out: dict[str, Any] = {}
         self.seed = seed
@@ -59,6 +66,10 @@ class DataModule(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         if not self._spec:
             self._spec = self.load()
+
+    def tested_rows(self) -> dict[str, Sequence[Any]]:
+        """Return what names the rows of the test split, by the heads of columns; with a fold, after `setup`."""
+        raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
         return {"seed": self.seed, "held_out": self.held_out}
@@ -101,6 +112,8 @@ class RowData(DataModule):
         drop_last: leave out a last training batch that is not full.
         keep_on_device: keep the whole set on the device.
         seed: of the order of the training rows, and of what else is drawn.
+        fold: number of the fold to test on; see DataModule. None: none.
+        num_folds: how many there are.
     """
 
     largest_batch: int
@@ -113,8 +126,10 @@ class RowData(DataModule):
         drop_last: bool,
         keep_on_device: bool,
         seed: int,
+        fold: int | None = None,
+        num_folds: int = 5,
     ) -> None:
-        super().__init__(seed)
+        super().__init__(seed, fold, num_folds)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"datamodule.batch_size must be positive or null, got {batch_size}")
         self.batch_size = batch_size

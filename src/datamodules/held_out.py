@@ -46,7 +46,9 @@ def check_same_rows(saved: dict[str, Any], here: dict[str, Any], splits: Iterabl
             )
         changed = [name for name in {**there, **rule} if there.get(name) != rule.get(name)]
         if changed:
-            given = " ".join(f"datamodule.{name}={_written(there.get(name))}" for name in changed)
+            # What the training did not choose by need not be given, but that it had no fold must.
+            names = [name for name in changed if name in there or name == "fold"]
+            given = " ".join(f"datamodule.{name}={_written(there.get(name))}" for name in names)
             raise ValueError(
                 f"the {split} rows would be others than those that the checkpoint's training held out: give {given}"
             )

@@ -11,6 +11,7 @@ DOMAIN = Domain(
     suffixes="src.datamodules.tables.files.SUFFIXES",
     check="src.predict.tables.check",
     predict="src.predict.tables.predict",
+    answered="src.predict.tables.answered",
     served="src.serving.tables.graph.ServedTable",
     shown="src.report.tables.batches.sections",
 )

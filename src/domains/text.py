@@ -11,6 +11,7 @@ DOMAIN = Domain(
     suffixes=None,
     check="src.predict.text.check",
     predict="src.predict.text.predict",
+    answered=None,
     served="src.serving.text.graph.ServedText",
     shown="src.report.text.batches.sections",
 )

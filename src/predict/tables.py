@@ -1,6 +1,6 @@
 """predict.py for tables: reads rows chunk by chunk, and writes the model's prediction for each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ from pyarrow import csv, parquet
 from src.core.errors import ConfigError
 from src.core.files import staged
 from src.core.output import note, show
-from src.core.spreadsheets import FORMULA, TextCells
+from src.core.spreadsheets import FORMULA, TextCells, own_head
 from src.datamodules.tables.checks import get_columns
 from src.datamodules.tables.files import find_tables, read_chunks
 from src.datamodules.tables.processing import TableProcessing
+from src.datamodules.tables.targets import decode_target
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
@@ -152,6 +153,22 @@ def predictions(
     if len(set(heads)) < len(heads):
         raise ConfigError(f"the output would have two columns of one name, {', '.join(heads)}: choose another id")
     return pa.table(columns, heads)
+
+
+def answered(model: Any, batch: Sequence[Any]) -> dict[str, Any]:
+    """The true targets of a batch, in words or in their units, and beside them what `predictions` writes."""
+    *inputs, targets = batch
+    spec = model.hparams["spec"]
+    known = decode_target(targets.cpu().numpy(), spec["processing"]["target"])
+    values = model.predict(*inputs).cpu().numpy()
+    if spec["task"] == "regression":
+        columns = spec["processing"]["choices"]["target"]
+        columns = [columns] if isinstance(columns, str) else columns
+        return dict(zip((*(f"true {name}" for name in columns), *columns), (*known.T, *values.T), strict=True))
+    names = spec["class_names"]
+    leading = {"true label": known, "label": np.array(names, object)[values.argmax(1)]}
+    heads = (own_head(name, names, ["row", *leading]) for name in names)
+    return {**leading, **dict(zip(heads, values.T, strict=True))}
 
 
 def predict_values(model: Any, categories: np.ndarray, continuous: np.ndarray) -> np.ndarray:

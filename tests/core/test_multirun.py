@@ -1,4 +1,4 @@
-from src.core.multirun import over_seeds, print_table
+from src.core.multirun import over_repeats, print_table
 
 ROWS = [
     {"job": "0", "model.lr": "1", "seed": "0", "test/accuracy": 0.5},
@@ -10,12 +10,21 @@ ROWS = [
 def test_jobs_that_differ_in_seed_alone_are_averaged():
     # mean of 0.5 and 0.7; deviation sqrt(2 * 0.1^2 / (2 - 1))
     expected = {"job": "mean", "model.lr": "1", "test/accuracy": "0.6 ±0.14"}
-    assert over_seeds(ROWS, ["job", "model.lr", "seed"], ["test/accuracy"]) == [expected]
+    assert over_repeats(ROWS, ["job", "model.lr", "seed"], ["test/accuracy"]) == [expected]
+
+
+def test_jobs_that_differ_in_fold_and_seed_alone_are_averaged():
+    rows = [
+        {"job": str(job), "seed": seed, "datamodule.fold": fold, "test/auroc": score}
+        for job, (seed, fold, score) in enumerate([("0", "0", 0.5), ("0", "1", 0.6), ("1", "0", 0.7), ("1", "1", 0.8)])
+    ]
+    (summary,) = over_repeats(rows, ["job", "seed", "datamodule.fold"], ["test/auroc"])
+    assert summary == {"job": "mean", "test/auroc": "0.65 ±0.13"}
 
 
 def test_a_job_without_scores_leaves_the_mean_to_the_others():
     failed = [{"job": "3", "model.lr": "1", "seed": "2"}]
-    (summary,) = over_seeds(ROWS + failed, ["job", "model.lr", "seed"], ["test/accuracy"])
+    (summary,) = over_repeats(ROWS + failed, ["job", "model.lr", "seed"], ["test/accuracy"])
     assert summary["test/accuracy"] == "0.6 ±0.14"
 
 

@@ -82,6 +82,10 @@ def test_the_same_data_hold_out_the_same_rows(make, kind):
         ("table", {"valid_fraction": 0.3}, "the valid rows .* datamodule.valid_fraction=0.25"),
         ("table", {"split": "time", "split_column": "day"}, "datamodule.split=random datamodule.seed=0"),
         ("function", {"seed": 3}, "datamodule.seed=0"),
+        ("digits", {"fold": 1}, "give datamodule.test_fraction=0.2 datamodule.fold=null$"),
+        ("folder", {"fold": 1}, "the valid rows .* give datamodule.fold=null$"),
+        ("table", {"fold": 1}, "the valid rows .* give datamodule.test_fraction=0.2 datamodule.fold=null$"),
+        ("text", {"fold": 1}, "the valid rows .* give datamodule.fold=null$"),
         ("text", {"test_fraction": 0.2}, "the valid rows .* datamodule.test_fraction=0.1"),
     ],
 )
@@ -89,6 +93,22 @@ def test_another_way_to_hold_out_rows_is_refused(make, kind, change, words):
     saved = make(kind).state_dict()
     with pytest.raises(ValueError, match=words):
         make(kind, **change).load_state_dict(saved)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fold_is_scored_by_its_own_model_alone(make, kind):
+    saved = make(kind, fold=1, num_folds=3).state_dict()
+    make(kind, fold=1, num_folds=3).load_state_dict(saved)
+    for other in ({"fold": 2, "num_folds": 3}, {}):
+        with pytest.raises(ValueError, match=r"the valid rows .*: give datamodule.fold=1\b(?!.*null)"):
+            make(kind, **other).load_state_dict(saved)
+
+
+@pytest.mark.parametrize("kind", ["digits", "folder", "table", "function"])
+def test_each_training_row_is_held_out_by_one_fold(make, kind):
+    rows = [row for fold in range(3) for row in make(kind, fold=fold, num_folds=3).tested_rows()["row"]]
+    count = {"digits": 1797, "folder": 40, "table": 60, "function": 50}[kind]
+    assert sorted(rows) == list(range(1, count + 1))
 
 
 def rename_a_file(folder):

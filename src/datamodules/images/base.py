@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
@@ -11,6 +12,7 @@ from src.core.errors import named
 from src.core.output import note, show
 from src.datamodules.base import RowData
 from src.datamodules.cache import digest
+from src.datamodules.folds import deal, fold_rule
 from src.datamodules.held_out import drawn, text_bytes
 from src.datamodules.images.files import Resize
 from src.datamodules.images.scaling import scale
@@ -115,7 +117,11 @@ class ImageData(RowData):
             chosen = chosen_classes(self.classes, self.class_names)
             splits = {name: keep(split, chosen, self.class_names) for name, split in splits.items()}
             self.class_names = chosen
+        if self.fold is not None and splits.pop("test", None) is not None:
+            rank_zero_only(show)("the test images are left out, datamodule.fold tests on training images")
         self._check_rows(splits)
+        if self.fold is not None:
+            splits |= self._take_fold(splits["train"])
         if "valid" not in splits:
             splits |= self._hold_out(splits["train"])
         if self.train_per_class is not None:
@@ -132,6 +138,20 @@ class ImageData(RowData):
 
     def sampling_groups(self) -> Tensor | None:
         return self.splits["train"].own_labels.cpu() if self.weighted_sampling else None
+
+    def _take_fold(self, rows: ImageSplit) -> dict[str, ImageSplit]:
+        """Divide the training rows into those to train and those to test on."""
+        folds = deal(balanced_groups(rows.own_labels, self.task), self.num_folds, self.seed)
+        train, test = rows.take(np.flatnonzero(folds != self.fold)), rows.take(np.flatnonzero(folds == self.fold))
+        rule = {**fold_rule(self.fold, self.num_folds), "seed": self.seed}
+        self.held_out["test"] = drawn(rule, train.rows.numpy(), test.rows.numpy(), text_bytes(self.row_names))
+        self._tested = test.rows.tolist()
+        rank_zero_only(show)(f"fold {self.fold} of {self.num_folds} tests on {len(test):,} images")
+        return {"train": train, "test": test}
+
+    def tested_rows(self) -> dict[str, Sequence[Any]]:
+        names = {"path": [self.row_names[row] for row in self._tested]} if self.row_names else {}
+        return {"row": [row + 1 for row in self._tested], **names}
 
     def _hold_out(self, rows: ImageSplit) -> dict[str, ImageSplit]:
         """Divide the training rows into those to train and those to validate on."""
@@ -151,7 +171,7 @@ class ImageData(RowData):
             if not len(split):
                 raise ValueError(f"the {name} split holds no image that can be read")
             check_labels(split.own_labels, self.task, len(self.class_names), name)
-        min_count = 1 if "valid" in splits else 2  # one to train on, one to hold out
+        min_count = 1 + ("valid" not in splits) + (self.fold is not None)  # one to train on, the others to hold out
         labels = splits["train"].own_labels
         if self.task != "classification":
             if len(labels) < min_count:

@@ -1,7 +1,7 @@
 """What all tables share: splits, processing, the cache, and the spec for the net."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from src.datamodules.tables.targets import TargetScaling, Task, decode_target
 
 VERSION = 3  # raise it when the same table and choices give other arrays
 HELD_OUT = "held_out.json"
+TESTED = "tested.npy"  # the numbers of a fold's rows
 
 
 class TableData(RowData):
@@ -101,7 +102,16 @@ class TableData(RowData):
         }
         self.on_missing_target = on_missing_target
         self.splitting = Splitting(
-            split, split_column, valid_fraction, test_fraction, valid_from, test_from, date_format, self.seed
+            split,
+            split_column,
+            valid_fraction,
+            test_fraction,
+            valid_from,
+            test_from,
+            date_format,
+            self.seed,
+            self.fold,
+            self.num_folds,
         )
 
     def frames(self) -> dict[str, pd.DataFrame]:
@@ -123,18 +133,36 @@ class TableData(RowData):
         self.cache.build(self._write)
 
     def _write(self, folder: Path) -> None:
-        splits = self._divide({name: self._with_target(frame) for name, frame in self.frames().items()})
+        tables = self.frames()
+        if self.fold is not None and tables.pop("test", None) is not None:
+            show(f"{self.set_name}: its own test rows are left out, datamodule.fold tests on training rows")
+        splits = self._divide({name: self._with_target(table) for name, table in tables.items()})
         frame, positions = splits["train"]
         processing = self._fit(frame.iloc[positions])
         spec = write_table(folder, splits, processing)
+        if self.fold is not None:
+            np.save(folder / TESTED, 1 + np.flatnonzero(self._has_target(tables["train"]))[splits["test"][1]])
+            self._show_fold(splits)
         (folder / HELD_OUT).write_text(json.dumps(self._held_out(splits)))
         rows = ", ".join(f"{name} {len(positions):,}" for name, (_, positions) in splits.items())
         inputs = f"{len(spec['category_sizes'])} categorical and {spec['num_continuous']} continuous inputs"
         show(f"{self.set_name}: {rows} rows, {inputs}")
 
+    def _show_fold(self, splits: dict[str, tuple[pd.DataFrame, np.ndarray]]) -> None:
+        """Say what fold this is, and how many rows no split has, which is so in all folds by time but the last."""
+        table, tested = splits["test"]
+        unused = len(table) - sum(len(positions) for frame, positions in splits.values() if frame is table)
+        later = f"; {unused:,} later rows are not used" if unused else ""
+        show(f"{self.set_name}: fold {self.fold} of {self.num_folds} tests on {len(tested):,} rows{later}")
+
+    def tested_rows(self) -> dict[str, Sequence[Any]]:
+        return {"row": np.load(self.cache.file(TESTED)).tolist()}
+
+    def _has_target(self, frame: pd.DataFrame) -> np.ndarray:
+        return ~np.logical_or.reduce([column.isna() for column in get_columns(frame, self.target)])
+
     def _with_target(self, frame: pd.DataFrame) -> pd.DataFrame:
-        columns = get_columns(frame, self.target)
-        missing = np.logical_or.reduce([column.isna() for column in columns])
+        columns, missing = get_columns(frame, self.target), ~self._has_target(frame)
         if not missing.any():
             return frame
         if self.on_missing_target == "raise":

@@ -1,11 +1,12 @@
 """Divides the rows of a table into training, validation and test rows: by chance, time, group or a column."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from src.datamodules.folds import blocks_of_time, check_fold, deal, deal_groups, fold_rule
 from src.datamodules.stratified import shuffle_by_class
 from src.datamodules.tables.checks import get_columns, row_label
 from src.datamodules.tables.continuous import read_numbers
@@ -22,6 +23,9 @@ class Splitting:
 
     `random` keeps the shares of the classes; `time` holds out the last rows by `column`; `group` keeps rows with the
     same value of `column` together; `column` has the values train, valid (val, validation) and test.
+
+    With a fold, its rows are tested, in place of a test_fraction, and the validation rows are taken from those to train
+    on. A fold of `time` is trained on what came before it.
     """
 
     kind: Kind
@@ -32,6 +36,8 @@ class Splitting:
     test_from: str | float | None
     date_format: str | None  # of dates that are text; None means ISO 8601
     seed: int  # of the chance in `random` and `group`
+    fold: int | None = None  # see src/datamodules/folds.py
+    num_folds: int = 5
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -43,13 +49,20 @@ class Splitting:
                 "datamodule.valid_fraction and test_fraction must be 0 or more and leave rows to train on, "
                 f"got {self.valid_fraction} and {self.test_fraction}"
             )
+        check_fold(self.fold, self.num_folds)
+        if self.fold is not None and self.kind == "column":
+            raise ValueError(
+                "datamodule.fold holds out rows by split=random, group or time; got split=column. A column that "
+                "numbers the folds goes with split=group, and num_folds as many as it has values"
+            )
 
     @property
     def rule(self) -> dict[str, Any] | None:
         """The datamodule's arguments that decide which rows are held out; None for `column`, where the table does."""
         if self.kind == "column":
             return None
-        rule = {"split": self.kind, "valid_fraction": self.valid_fraction, "test_fraction": self.test_fraction}
+        rule: dict[str, Any] = {"split": self.kind, "valid_fraction": self.valid_fraction}
+        rule |= {"test_fraction": self.test_fraction} if self.fold is None else fold_rule(self.fold, self.num_folds)
         if self.kind in ("random", "group"):
             rule["seed"] = self.seed
         if self.kind == "time":
@@ -66,12 +79,8 @@ class Splitting:
         Raises:
             ValueError: if `train`, or a split that was asked for, would be empty.
         """
-        if self.kind == "random":
-            parts = self._by_chance(np.zeros(len(frame)) if classes is None else classes)
-        else:
-            assert self.column is not None
-            (values,) = get_columns(frame, [self.column])
-            parts = {"time": self._by_time, "group": self._by_group, "column": _by_name}[self.kind](values)
+        classes = np.zeros(len(frame), np.int64) if classes is None else classes
+        parts = self.numbered(frame, classes) if self.fold is None else self._parts_by_fold(frame, classes, self.fold)
         rows = {name: np.flatnonzero(parts == part) for part, name in enumerate(NAMES)}
         for name in self._asked():
             if not len(rows[name]):
@@ -87,10 +96,37 @@ class Splitting:
             "out classes with a single row"
         )
 
+    def numbered(self, frame: pd.DataFrame, classes: np.ndarray) -> np.ndarray:
+        """Return the number of each row's split."""
+        if self.kind == "random":
+            return self._by_chance(classes)
+        return {"time": self._by_time, "group": self._by_group, "column": _by_name}[self.kind](self._values(frame))
+
+    def _values(self, frame: pd.DataFrame) -> pd.Series:
+        assert self.column is not None  # since __post_init__
+        return get_columns(frame, [self.column])[0]
+
+    def _parts_by_fold(self, frame: pd.DataFrame, classes: np.ndarray, fold: int) -> np.ndarray:
+        """Test on the rows of the fold, and divide those that it leaves; -1: later rows by time, which are not used."""
+        folds = self._folds(frame, classes)
+        parts = np.where(folds == fold, 2, -1)
+        left = np.flatnonzero(folds < fold if self.kind == "time" else folds != fold)
+        rest = replace(self, fold=None, test_fraction=0, test_from=None, valid_from=None)
+        parts[left] = rest.numbered(frame.iloc[left], classes[left])
+        return parts
+
+    def _folds(self, frame: pd.DataFrame, classes: np.ndarray) -> np.ndarray:
+        if self.kind == "random":
+            return deal(classes, self.num_folds, self.seed)
+        values = self._values(frame)
+        if self.kind == "time":
+            return blocks_of_time(self._times_of(values), self.num_folds)
+        return deal_groups(pd.factorize(values, use_na_sentinel=False)[0], self.num_folds, self.seed)
+
     def _asked(self) -> list[str]:
         if self.kind == "column":
             return ["train"]
-        shares = {"train": 1, "valid": self.valid_fraction, "test": self.test_fraction}
+        shares = {"train": 1, "valid": self.valid_fraction, "test": self.test_fraction if self.fold is None else 1}
         return [name for name, share in shares.items() if share]
 
     def _by_chance(self, classes: np.ndarray) -> np.ndarray:
@@ -130,12 +166,16 @@ class Splitting:
         """Return the position after which the rows are this share of all."""
         return round(num_rows * (1 - share))
 
-    def _by_time(self, values: pd.Series) -> np.ndarray:
-        """Hold out the last rows; rows of the same time are in the same split."""
+    def _times_of(self, values: pd.Series) -> np.ndarray:
         times = _times(values, self.date_format)
         if np.isnan(times).any():
             row = row_label(values, int(np.isnan(times).argmax()))
             raise ValueError(f"datamodule.split=time needs {values.name!r} in every row, but {row} has none; add it")
+        return times
+
+    def _by_time(self, values: pd.Series) -> np.ndarray:
+        """Hold out the last rows; rows of the same time are in the same split."""
+        times = self._times_of(values)
         ordered = np.append(np.sort(times), np.inf)
         parts = np.zeros(len(times), np.int8)
         held_out = ((self.valid_from, self.valid_fraction + self.test_fraction), (self.test_from, self.test_fraction))

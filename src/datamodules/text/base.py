@@ -9,6 +9,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from src.core.output import show
 from src.core.ranks import share
 from src.datamodules.base import DataModule, fitting_batch_size
+from src.datamodules.folds import fold_rule
 from src.datamodules.held_out import drawn
 from src.datamodules.text.bptt_loader import BPTTLoader
 from src.datamodules.text.documents import NO_MATCH, check_pattern
@@ -42,6 +43,8 @@ class TextData(DataModule):
         tokenizer: see the module tokenization.
         vocab: see `build_spec`, also for `min_freq`, `max_vocab_size` and `specials`.
         seed: of the random window lengths.
+        fold: number of the part of the training text to test on; see `split_by_fold`. None: none.
+        num_folds: how many there are.
     """
 
     set_name: str
@@ -63,8 +66,10 @@ class TextData(DataModule):
         max_vocab_size: int | None,
         specials: list[str],
         seed: int,
+        fold: int | None = None,
+        num_folds: int = 5,
     ) -> None:
-        super().__init__(seed)
+        super().__init__(seed, fold, num_folds)
         if min(1 if batch_size is None else batch_size, eval_batch_size, bptt) < 1:
             raise ValueError(
                 "datamodule.batch_size, eval_batch_size and bptt must be positive, "
@@ -108,7 +113,11 @@ class TextData(DataModule):
 
     def load(self) -> dict[str, Any]:
         spec, self.tokens = self.streams.read()
-        if (rule := self.rule()) is not None:
+        rule = self.rule()
+        if self.fold is not None:
+            rule = {**(rule or {}), **fold_rule(self.fold, self.num_folds)}
+            rank_zero_only(show)(f"fold {self.fold} of {self.num_folds} tests on {len(self.tokens['test']):,} tokens")
+        if rule is not None:
             counts = np.array([len(tokens) for tokens in self.tokens.values()])
             self.held_out = {split: drawn(rule, counts) for split in ("valid", "test")}
         self.contents = self.streams.cache.contents()

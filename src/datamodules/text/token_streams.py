@@ -81,12 +81,12 @@ class TokenStreams:
             show(f"{self.name}: {numbers} documents")
 
     def _texts(self, split: str, bar: Progress, description: str) -> Iterator[tuple[str, bool]]:
-        """Read the text in pieces, and whether a file begins with each."""
+        """Read the text in pieces, and whether a file, or a part of the text, begins with each."""
         task = bar.add_task(description, total=None)
         for piece in self.sources[split].pieces():
             # tokenizer=byte takes any byte: those that are not UTF-8 pass through as surrogates.
             text = piece.content.decode("utf-8", "surrogateescape") if self.tokenizer == "byte" else piece.text
-            yield text, piece.offset == 0
+            yield text, piece.is_start
             bar.advance(task, len(piece.content))
 
     def _encode(self, split: str, spec: dict[str, Any], folder: Path, bar: Progress) -> dict[str, int]:

@@ -173,3 +173,48 @@ def test_small_classes_of_several_sizes_give_the_asked_shares_too():
 def test_classes_of_single_rows_cannot_be_held_out():
     with pytest.raises(ValueError, match=r"gives none of 30 rows to valid: each class keeps a row .* single row"):
         by_chance(range(30))
+
+
+def folds_of(kind, values, classes=None, **changes):
+    """The splits of each fold of three."""
+    frame = pd.DataFrame({"key": values})
+    column = None if kind == "random" else "key"
+    return [splitting(kind, column, fold=fold, num_folds=3, **changes).divide(frame, classes) for fold in range(3)]
+
+
+@pytest.mark.parametrize("kind", ["random", "group"])
+def test_folds_test_every_row_once_and_train_on_the_others(kind):
+    folds = folds_of(kind, np.arange(90) // 3)
+    assert sorted(np.concatenate([fold["test"] for fold in folds])) == list(range(90))
+    for fold in folds:
+        assert sorted(np.concatenate(list(fold.values()))) == list(range(90))
+        assert {name: len(rows) for name, rows in fold.items()} == {"train": 45, "valid": 15, "test": 30}
+
+
+def test_a_group_is_not_torn_apart_by_a_fold():
+    groups = np.random.default_rng(0).integers(0, 20, 200)
+    for fold in folds_of("group", groups):
+        assert sum(len(set(groups[rows])) for rows in fold.values()) == 20
+
+
+def test_each_class_has_the_same_share_in_each_fold():
+    classes = np.array([7] * 12 + [3] * 24)
+    assert [(classes[fold["test"]] == 7).sum() for fold in folds_of("random", classes, classes)] == [4, 4, 4]
+
+
+def test_a_fold_by_time_is_trained_on_what_came_before_it():
+    folds = folds_of("time", [3, 1, 2, 8, 5, 4, 7, 6], valid_fraction=0.5, test_from=2, valid_from=1)
+    assert [fold["test"].tolist() for fold in folds] == [[0, 5], [4, 7], [3, 6]]
+    assert [sorted([*fold["train"], *fold["valid"]]) for fold in folds] == [[1, 2], [0, 1, 2, 5], [0, 1, 2, 4, 5, 7]]
+    assert folds[2]["valid"].tolist() == [4, 5, 7]  # the last ones, whatever test_from and valid_from
+
+
+def test_folds_of_another_choice_than_theirs_are_other_rows():
+    rule = {"split": "random", "valid_fraction": 0.25, "seed": 0}
+    assert splitting(fold=1).rule == rule | {"fold": 1, "num_folds": 5}
+    assert splitting().rule == rule | {"test_fraction": 0.125}
+
+
+def test_a_column_that_names_the_splits_has_no_folds():
+    with pytest.raises(ValueError, match=r"fold holds out rows by split=random, group or time; got split=column"):
+        splitting("column", "key", fold=0)

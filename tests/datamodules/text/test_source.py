@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from src.datamodules.text import source as text_source
-from src.datamodules.text.source import TextFile, TextSource, find_texts, passed_over, split_by_size
+from src.datamodules.text.source import TextFile, TextSource, find_texts, passed_over
 
 TEXT = "one two\n\nthrée four\nfive\n"
 
@@ -74,31 +74,6 @@ def test_exact_text_is_left_as_it_is(tmp_path, tiny_pieces):
 
 def test_a_mark_at_the_beginning_is_no_text(tmp_path):
     assert read(TextSource([write(tmp_path / "a", b"\xef\xbb\xbfone\n")])) == "one\n"
-
-
-@pytest.mark.parametrize("piece", [3, 7, 1000])
-def test_parts_cover_the_text_once_and_end_with_lines(tmp_path, monkeypatch, piece):
-    monkeypatch.setattr(text_source, "BLOCK", piece)
-    text = "".join(f"line {number}\n" for number in range(40))
-    files = [write(tmp_path / "a", text[:100]), write(tmp_path / "b", text[100:])]
-    whole = read(TextSource(files))
-    parts = {name: read(source) for name, source in split_by_size(files, 0.1, 0.2, exact=False).items()}
-    assert "".join(parts.values()) == whole
-    assert all(part.endswith("\n") for part in parts.values())
-    assert len(parts["valid"]) == pytest.approx(0.1 * len(text), abs=9)
-    assert len(parts["test"]) == pytest.approx(0.2 * len(text), abs=9)
-
-
-def test_exact_parts_are_cut_at_the_byte(tmp_path, tiny_pieces):
-    parts = split_by_size([write(tmp_path / "a", "0123\n56789" * 10)], 0.05, 0.05, exact=True)
-    assert [len(read(part)) for part in parts.values()] == [90, 5, 5]
-    assert read(parts["valid"]) == "0123\n"
-
-
-@pytest.mark.parametrize("fractions", [(0, 0.1), (0.1, 0), (0.5, 0.5)])
-def test_fractions_that_leave_nothing_are_refused(fractions):
-    with pytest.raises(ValueError, match="positive and leave text to train on, got valid_fraction="):
-        split_by_size([], *fractions, exact=False)
 
 
 def test_each_cell_of_a_column_is_a_line(tmp_path):
@@ -177,3 +152,8 @@ def test_a_fingerprint_changes_with_name_content_and_part(tmp_path):
     write(tmp_path / "a", TEXT + "more\n")
     known |= {TextSource([file]).fingerprint(), TextSource([write(tmp_path / "b", TEXT)]).fingerprint()}
     assert len(known) == 5
+
+
+def test_a_text_with_a_hole_is_another_text(tmp_path):
+    file = write(tmp_path / "a", TEXT)
+    assert TextSource([file]).fingerprint() != TextSource([file], hole=(0.2, 0.4)).fingerprint()

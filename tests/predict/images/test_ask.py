@@ -11,7 +11,8 @@ from PIL import Image
 import predict
 from src.core.errors import ConfigError
 from src.datamodules.images.folder import ImageFolder
-from src.predict import images as predict_images
+from src.predict.images import ask as predict_images
+from src.predict.images import table as predict_table
 from src.training.checkpoint import load_model
 from tests.support.make_data import folder_settings, write_image_folder
 from tests.support.programs import composed, program, program_without_torch, train_here
@@ -114,7 +115,7 @@ CATS = {"class_names": ["cat", "dog"]}
 
 def table(path, spec, *answers, name="a.png"):
     """The rows of a written table, each a dict."""
-    predict_images.write_table(path, spec, [(name, np.array(answer, np.float32)) for answer in answers])
+    predict_table.write_table(path, spec, [(name, np.array(answer, np.float32)) for answer in answers])
     with path.open() as file:
         return list(csv.DictReader(file))
 
@@ -142,7 +143,7 @@ def test_numbers_have_a_column_each_and_all_their_digits(tmp_path):
 )
 def test_the_shown_rows_fit_the_task(tmp_path, capsys, task, line):
     table(tmp_path / "a.csv", {**CATS, "task": task}, [0.75, 0.25], name="[red].png")
-    predict_images.show_table(tmp_path / "a.csv", 1, {**CATS, "task": task})
+    predict_table.show_table(tmp_path / "a.csv", 1, {**CATS, "task": task})
     shown = re.findall(r"[\w.\[\]]+", capsys.readouterr().out)
     assert " ".join(shown).startswith(f"{line} 1 predictions in")
 
@@ -202,7 +203,7 @@ def test_a_failure_leaves_the_older_table_and_no_rest(tmp_path):
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        predict_images.write_table(output, CATS, rows())
+        predict_table.write_table(output, CATS, rows())
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
     assert output.read_text() == "older"
 

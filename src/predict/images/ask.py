@@ -1,24 +1,18 @@
-"""predict.py for images: reads them, finds the class, the labels or the numbers of each, writes a table."""
+"""predict.py for images: reads them, and finds the class, the labels or the numbers of each."""
 
-import csv
 import glob
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
 
 from src.core.errors import ConfigError
-from src.core.files import staged
-from src.core.output import is_quiet, note, show, show_rich
-from src.core.spreadsheets import TextCells
+from src.core.output import is_quiet, note
 from src.datamodules.images.files import (
     MAX_PIXELS,
     SUFFIXES,
@@ -29,15 +23,10 @@ from src.datamodules.images.files import (
     list_images,
     read_image,
 )
+from src.predict.images.table import show_table, write_table
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
-
-NUM_SHOWN = 10
-# Columns beside those of the classes or targets, by task.
-LEADING = {"classification": ["path", "label"], "multilabel": ["path", "labels"], "regression": ["path"]}
-MAX_COLUMNS = 8  # that are shown
-BETWEEN = ";"  # several labels of an image
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -174,73 +163,3 @@ def answers(model: "LightningModule", images: np.ndarray, flip_tta: bool, crop_t
     pixels = scale(pixels, tuple(model.hparams["spec"]["image_size"]))
     with torch.inference_mode():
         return net.predict(pixels, flip_tta, crop_tta).cpu().numpy()
-
-
-def write_table(output: Path, spec: Mapping[str, Any], rows: Iterable[tuple[str, np.ndarray]]) -> int:
-    """Write a row for each image, whole or not at all; returns the number of rows.
-
-    After its path come, by task: its class and the probability of each class; its labels, with ; between them, and the
-    probability of each label; the value of each target. A class named like another column gets a name of its own, which
-    is told.
-
-    Args:
-        output: a CSV file.
-        spec: of the model.
-        rows: path and answer (classes or targets,) of each image.
-    """
-    count, cells = 0, TextCells()
-    names, leading = spec["class_names"], LEADING[_task(spec)]
-    with staged(output) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(cells.row([*leading, *(own_head(name, names, leading) for name in names)]))
-        for path, answer in rows:
-            writer.writerow(cells.row([path, *_cells(answer, spec)]))
-            count += 1
-    cells.tell(output)
-    return count
-
-
-def _task(spec: Mapping[str, Any]) -> str:
-    return spec.get("task", "classification")
-
-
-def _cells(answer: np.ndarray, spec: Mapping[str, Any]) -> list[str]:
-    """What a row says beside the path."""
-    names, task = spec["class_names"], _task(spec)
-    if task == "regression":
-        return [str(value) for value in answer]  # all digits of a float32
-    shares = [f"{share:.6f}" for share in answer]
-    if task == "classification":
-        return [names[answer.argmax()], *shares]
-    chosen = answer >= np.array(spec.get("thresholds", 0.5), np.float32)
-    return [BETWEEN.join(name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen), *shares]
-
-
-def own_head(name: str, names: list[str], leading: list[str]) -> str:
-    """A class's name as the name of a column, which no other column has.
-
-    Args:
-        name: of the class, label or target.
-        names: of all of them.
-        leading: the other columns.
-    """
-    head = name
-    while head in leading or (head != name and head in names):
-        head = f"{head} (class)"
-    if head != name:
-        note(f"the column of class {name} is called {head}, because {name} is another column")
-    return head
-
-
-def show_table(output: Path, count: int, spec: Mapping[str, Any]) -> None:
-    """Show the first rows, of classes with the probability of the chosen one, and how many rows there are."""
-    with output.open(newline="", encoding="utf-8") as file:
-        head, *rows = islice(csv.reader(file), NUM_SHOWN + 1)
-    width = {"classification": 2, "multilabel": 2, "regression": MAX_COLUMNS}[_task(spec)]
-    has_one = _task(spec) == "classification"
-    table = Table(*map(escape, head[:width]), *["probability"] * has_one)
-    for row in rows:
-        table.add_row(*map(escape, row[:width]), *[f"{max(map(float, row[2:])):.3f}"] * has_one)
-    if count:
-        show_rich(table)
-    show(f"{count} predictions in {output}")
