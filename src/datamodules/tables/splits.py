@@ -92,8 +92,8 @@ class Splitting:
         if self.kind != "random":
             return f"; change datamodule.split_column ({self.column}), valid_fraction or test_fraction"
         return (
-            ": each class keeps a row to train on; raise datamodule.valid_fraction or test_fraction, or leave "
-            "out classes with a single row"
+            ": of each class, or of all, one row is left to train on; give more rows, leave out classes with a single "
+            "row, or set datamodule.test_fraction=0"
         )
 
     def numbered(self, frame: pd.DataFrame, classes: np.ndarray) -> np.ndarray:
@@ -136,29 +136,30 @@ class Splitting:
         """
         groups = shuffle_by_class(classes, self.seed)
         sizes = np.array([len(rows) for rows in groups])
-        held_out = self._shared_out(sizes, self.valid_fraction + self.test_fraction, sizes - 1)
-        tested = self._shared_out(sizes, self.test_fraction, held_out)
+        asked = [bool(self.valid_fraction), bool(self.test_fraction)]
+        held_out = self._shared_out(sizes, self.valid_fraction + self.test_fraction, sizes - 1, sum(asked))
+        tested = self._shared_out(sizes, self.test_fraction, held_out, asked[1])
         parts = np.zeros(len(classes), np.int8)
         for rows, held, test in zip(groups, held_out, tested, strict=True):
             parts[rows[len(rows) - held :]] = 1
             parts[rows[len(rows) - test :]] = 2
         return parts
 
-    def _shared_out(self, sizes: np.ndarray, share: float, most: np.ndarray) -> np.ndarray:
-        """Return how many rows of each class make up a share of all rows, at most `most` of each.
+    def _shared_out(self, sizes: np.ndarray, share: float, most: np.ndarray, least: int) -> np.ndarray:
+        """Return how many rows of each class make up a share of all rows, at most `most` of each and `least` in all.
 
         Each class gives the nearest whole number. Of 120 classes with 5 rows that could be a fifth of all rows for a
         share of a tenth, or nothing: where the sum is off by more than a twentieth, some classes give one more or less.
         """
         counts = np.minimum([size - self._cut(size, share) for size in sizes.tolist()], most)
-        wanted = sizes.sum() - self._cut(int(sizes.sum()), share)
-        off = int(wanted - counts.sum())
-        if abs(off) > max(1.5, wanted / 20):
-            step = 1 if off > 0 else -1
-            by_chance = np.random.default_rng(self.seed).permutation(len(sizes))
+        wanted = max(sizes.sum() - self._cut(int(sizes.sum()), share), least)
+        if abs(wanted - counts.sum()) <= max(1.5, wanted / 20) and counts.sum() >= least:
+            return counts
+        by_chance = np.random.default_rng(self.seed).permutation(len(sizes))
+        step = 1 if wanted > counts.sum() else -1
+        while (off := abs(int(wanted - counts.sum()))) and (can := counts < most if step > 0 else counts > 0).any():
             order = np.lexsort((by_chance, step * (counts - share * sizes)))
-            can = (counts < most if off > 0 else counts > 0)[order]
-            counts[order[can][: abs(off)]] += step
+            counts[order[can[order]][:off]] += step
         return counts
 
     @staticmethod

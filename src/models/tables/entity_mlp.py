@@ -10,6 +10,7 @@ from src.models.dropout import Dropout
 from src.models.tables.ensemble_layers import MemberLinear, MemberScaling
 from src.models.tables.entity_embedding import EntityEmbedding
 from src.models.tables.numerical_embedding import PeriodicEmbedding, PiecewiseLinearEmbedding
+from src.models.tables.row_batch_norm import RowBatchNorm
 
 # Width of the vectors of a column with `size` categories.
 WIDTH_RULES = {
@@ -122,7 +123,7 @@ def numerical_layer(
     if kind == "raw":
         return nn.Identity(), num_continuous
     if kind == "none":
-        return nn.BatchNorm1d(num_continuous), num_continuous
+        return RowBatchNorm(num_continuous), num_continuous
     if kind == "piecewise_linear":
         return PiecewiseLinearEmbedding(bins, width=width), num_continuous * width
     layer = PeriodicEmbedding(
@@ -139,7 +140,7 @@ def hidden_layers(sizes: list[int], relu: bool, dropout: float, batch_norm: bool
         if relu:
             layers.append(nn.ReLU())
         if batch_norm:
-            layers.append(nn.BatchNorm1d(after))
+            layers.append(RowBatchNorm(after))
         if dropout:
             layers.append(Dropout(dropout))
     return layers

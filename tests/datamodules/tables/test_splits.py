@@ -171,7 +171,9 @@ def test_small_classes_of_several_sizes_give_the_asked_shares_too():
 
 
 def test_classes_of_single_rows_cannot_be_held_out():
-    with pytest.raises(ValueError, match=r"gives none of 30 rows to valid: each class keeps a row .* single row"):
+    with pytest.raises(
+        ValueError, match=r"gives none of 30 rows to valid: of each class, or of all, one row is left to train on"
+    ):
         by_chance(range(30))
 
 
@@ -218,3 +220,15 @@ def test_folds_of_another_choice_than_theirs_are_other_rows():
 def test_a_column_that_names_the_splits_has_no_folds():
     with pytest.raises(ValueError, match=r"fold holds out rows by split=random, group or time; got split=column"):
         splitting("column", "key", fold=0)
+
+
+@pytest.mark.parametrize("rows", range(3, 12))
+def test_a_few_rows_are_divided_too(rows):
+    sizes = {name: len(found) for name, found in by_chance([0] * rows, valid_fraction=0.1, test_fraction=0.1).items()}
+    assert sizes == {"train": rows - 2, "valid": 1, "test": 1}
+
+
+@pytest.mark.parametrize(("rows", "name"), [(1, "valid"), (2, "valid")])
+def test_one_or_two_rows_cannot_be_divided(rows, name):
+    with pytest.raises(ValueError, match=rf"gives none of {rows} rows to {name}: .*set datamodule.test_fraction=0"):
+        by_chance([0] * rows, valid_fraction=0.1, test_fraction=0.1)
