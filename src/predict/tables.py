@@ -120,7 +120,7 @@ def _numbered_chunks(path: Path, processing: TableProcessing, id_column: str | N
     """Chunks of rows that know their file and number, for error messages."""
     ids = [] if id_column is None else [id_column]
     start = 1
-    for frame in read_chunks(path, READ_ROWS, [*processing.text_columns, *ids]):
+    for frame in read_chunks(path, READ_ROWS):
         try:
             get_columns(frame, [*processing.columns, *ids])
         except ValueError as error:

@@ -63,6 +63,8 @@ def export(model: pl.LightningModule, folder: Path, *, format: Format, tolerance
             )
         text = json.dumps(served.preprocessing() | served.interface(), ensure_ascii=False, indent=1)
         (staged / "preprocessing.json").write_text(text, encoding="utf-8")
+        for program in served.programs:
+            shutil.copyfile(program, staged / program.name)
         if folder.exists():
             shutil.rmtree(folder)
         staged.rename(folder)

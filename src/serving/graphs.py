@@ -1,6 +1,7 @@
 """What every exported model has: a function of tensors, sample inputs, and a description of its inputs."""
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,6 +18,7 @@ class Served(nn.Module):
     """A model as a function from tensors to tensors, without dropout, in float32."""
 
     names: tuple[list[str], list[str]]  # of inputs and outputs
+    programs: tuple[Path, ...] = ()  # of Python, which make the inputs and lie beside the exported model
 
     def __init__(self, model: Any) -> None:
         super().__init__()

@@ -1,6 +1,5 @@
 """Chooses what each column of a table is for: a category, a number, a date, or nothing."""
 
-import re
 from collections.abc import Collection
 from typing import Literal, NamedTuple
 
@@ -10,12 +9,11 @@ from rich.table import Table
 
 from src.core.output import show_rich
 from src.datamodules.tables.categories import distinct_texts
-from src.datamodules.tables.dates import parse_times
+from src.datamodules.tables.dates import are_dates
 
 MAX_CATEGORIES = 20  # different whole numbers; if there are more, they count as quantities
 MIN_ROWS_PER_CATEGORY = 5  # on average; with fewer, whole numbers count as quantities
 MAX_DIFFERENT = 0.95  # share of the texts that differ; if it is larger, they name the rows
-ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 WIDTH = 80  # characters
 
 
@@ -67,17 +65,11 @@ def _choose_text(name: str, values: pd.Series, date_format: str | None) -> Decis
     present = np.count_nonzero(rows >= 0)
     if len(texts) == 1 and present == len(values):
         return Decision(name, "left out", f"always {texts[0]}")
-    if _are_dates(texts, date_format):
+    if are_dates(texts, date_format):
         return Decision(name, "dates", f"text such as {texts[0]}")
     if len(texts) > MAX_DIFFERENT * present:
         return Decision(name, "left out", f"{len(texts):,} different texts in {present:,} rows: names the rows")
     return Decision(name, "categorical", f"{len(texts):,} different values")
-
-
-def _are_dates(texts: list[str], date_format: str | None) -> bool:
-    if date_format is None and not all(ISO_DATE.match(text) for text in texts):
-        return False
-    return not parse_times(texts, date_format).hasnans
 
 
 def show_decisions(decisions: list[Decision]) -> None:

@@ -1,13 +1,18 @@
 """Scales the numbers of a column, within their range in training; fills and flags missing ones."""
 
+from contextlib import suppress
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import compute
 from scipy.special import ndtri
 
+from src.datamodules.tables.cells import number
 from src.datamodules.tables.checks import row_label
 
+pc: Any = compute  # which makes its functions when it is imported
 Scaling = Literal["standardise", "quantile"]
 NUM_QUANTILES = 1000
 MAX_NUMBER = np.finfo(np.float32).max
@@ -21,7 +26,7 @@ def check_scaling(scaling: Scaling) -> None:
 
 
 def read_numbers(values: pd.Series) -> np.ndarray:
-    """Return a column as float64, NaN where it is missing or blank; numbers may be text ("12.5").
+    """Return a column as float64, NaN where it is missing; numbers may be text ("12.5"), see `cells.number`.
 
     Raises ValueError for anything else, and for numbers that are infinite or too large for float32.
     """
@@ -34,12 +39,17 @@ def read_numbers(values: pd.Series) -> np.ndarray:
 
 
 def _read_text(values: pd.Series) -> np.ndarray:
-    objects = values.astype(object)  # otherwise dates would become nanoseconds
-    numbers = pd.Series(pd.to_numeric(objects, errors="coerce")).to_numpy(np.float64, na_value=np.nan)
-    wrong = np.isnan(numbers) & values.notna().to_numpy()
-    wrong[wrong] = [str(value).strip() != "" for value in objects[wrong]]
-    _refuse(values, wrong)
-    return numbers
+    if isinstance(values.dtype, pd.StringDtype):
+        with suppress(pa.ArrowInvalid):  # a cast reads many numbers at once, the same as `number` does
+            return pc.cast(pc.utf8_trim_whitespace(pa.array(values)), pa.float64()).to_numpy(zero_copy_only=False)
+    rows, found = pd.factorize(values.astype(object).map(str))
+    numbers = np.empty(len(found))
+    for place, value in enumerate(found):
+        try:
+            numbers[place] = number(value)
+        except ValueError:
+            _refuse(values, rows == place)
+    return numbers[rows]
 
 
 def _refuse(values: pd.Series, wrong: np.ndarray) -> None:
@@ -64,6 +74,7 @@ def fit_continuous(values: pd.Series, scaling: Scaling, clip: bool) -> dict[str,
     if not len(present):
         raise ValueError(f"the continuous column {values.name!r} has no number in the training rows; leave it out")
     fitted: dict[str, Any] = {"median": float(np.median(present)), "missing": len(present) < len(numbers)}
+    fitted["missing_share"] = 1 - len(present) / len(numbers)
     if _is_constant(present):
         fitted |= {"range": [fitted["median"]] * 2, "clip": True}
     else:

@@ -1,28 +1,29 @@
-"""Reads CSV files (plain, .gz, .xz or .zip) as Arrow tables, and names the line at which one is broken."""
+"""Reads CSV files (plain, .gz, .xz or .zip) as Arrow tables of text, and names the line at which one is broken."""
 
 import csv
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
+from pyarrow import compute
 from pyarrow import csv as arrow_csv
 from rich.progress import Progress
 
 from src.datamodules.packed import open_packed
 
+pc: Any = compute  # which makes its functions when it is imported
 SUFFIXES = (".csv", ".csv.gz", ".csv.xz", ".csv.zip")
 DAMAGES = (pa.ArrowInvalid, EOFError, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error)
 MAX_HEADER = 1 << 20  # characters of the first line
-# The types that a column of text may have: the first that fits.
-KINDS = (pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("s"))
 
 
 def is_csv(path: Path) -> bool:
@@ -30,48 +31,37 @@ def is_csv(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def read_csv(path: Path, text: Collection[str], bar: Progress) -> pa.Table:
-    """Read the whole table. All values of a column decide whether it is numbers, dates or text.
+def read_csv(path: Path, bar: Progress) -> pa.Table:
+    """Read the whole table; every cell is text without blanks around it, or null.
 
     Args:
         path: the file.
-        text: columns that stay text.
         bar: shows the bytes that are read.
 
     Raises:
         ValueError: for a file that is not UTF-8 or is broken; the message has the line.
     """
-    options = _options(path, text)
+    options = _options(path)
     with _opened(path, bar) as file, _name_broken_line(path):
         table = arrow_csv.read_csv(file, **options)
-    # An open quote takes everything after it into the last row; text that is not UTF-8 is read as bytes.
-    if any("\n" in str(value) for row in table[-1:].to_pylist() for value in row.values()) or any(
-        pa.types.is_binary(kind) for kind in table.schema.types
-    ):
+    # An open quote takes everything after it into the last row.
+    if any("\n" in str(value) for row in table[-1:].to_pylist() for value in row.values()):
         _check_rows(path)
-    return table
+    return _trimmed(table)
 
 
-def csv_batches(path: Path, bar: Progress) -> Iterator[pa.RecordBatch]:
-    """Read the table piece by piece, all of it as text. Raises the same errors as `read_csv`."""
-    options = _options(path, None)
+def csv_batches(path: Path, bar: Progress) -> Iterator[pa.Table]:
+    """Read the table piece by piece, as `read_csv` does."""
+    options = _options(path)
     with _opened(path, bar) as file, _name_broken_line(path):
-        yield from arrow_csv.open_csv(file, **options)
+        for batch in arrow_csv.open_csv(file, **options):
+            yield _trimmed(pa.Table.from_batches([batch]))
 
 
-def typed(table: pa.Table, text: Collection[str]) -> pa.Table:
-    """Turn each column of text into numbers or dates if all its values are; `text` names those that stay text."""
-    pairs = zip(table.column_names, table.columns, strict=True)
-    return pa.table([column if name in text else _typed(column) for name, column in pairs], table.column_names)
-
-
-def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    for kind in KINDS:
-        try:
-            return column.cast(kind)
-        except pa.ArrowInvalid:
-            continue
-    return column
+def _trimmed(table: pa.Table) -> pa.Table:
+    columns = [pc.utf8_trim_whitespace(column) for column in table.columns]
+    columns = [pc.if_else(pc.equal(column, ""), None, column) for column in columns]
+    return pa.table(columns, [name.strip() for name in table.column_names])
 
 
 @contextmanager
@@ -106,22 +96,23 @@ def _header(path: Path) -> tuple[str, list[str]]:
     with _opened(path) as file, _name_wrong_byte(path):
         lines = io.TextIOWrapper(file, "utf-8-sig", newline="")
         line = lines.readline(MAX_HEADER)
-        separator = max(",;\t|", key=line.count)
+        separator = max(",;\t|", key=re.sub('"[^"]*"', "", line).count)
         try:
             return separator, next(csv.reader(chain([line], lines), delimiter=separator), [])
         except csv.Error as error:
             raise ValueError(f"{path}, line 1: {error}; is a quote missing?") from None
 
 
-def _options(path: Path, text: Collection[str] | None) -> dict[str, Any]:
-    """Return what pyarrow has to know; `text` names the columns of text, None means all."""
+def _options(path: Path) -> dict[str, Any]:
+    """Return what pyarrow has to know to read every cell as text."""
     separator, names = _header(path)
     if not names:
         raise empty(path)
-    kept = {name: pa.string() for name in names if text is None or name in text}
     return {
         "parse_options": arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-        "convert_options": arrow_csv.ConvertOptions(column_types=kept, strings_can_be_null=True),
+        "convert_options": arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
+        ),
     }
 
 

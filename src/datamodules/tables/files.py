@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import feather, parquet
@@ -13,7 +14,8 @@ from rich.progress import Progress
 from src.core.progress import progress_bar
 from src.datamodules.tables.checks import did_you_mean
 from src.datamodules.tables.csv_files import SUFFIXES as CSV_SUFFIXES
-from src.datamodules.tables.csv_files import csv_batches, empty, is_csv, name_damage, read_csv, typed
+from src.datamodules.tables.csv_files import csv_batches, empty, is_csv, name_damage, read_csv
+from src.datamodules.tables.types import is_text, to_pandas, typed_columns, with_index
 
 SUFFIXES = (*CSV_SUFFIXES, ".parquet", ".feather")
 
@@ -38,55 +40,66 @@ def find_tables(patterns: Iterable[str | Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def read_table(patterns: Iterable[str | Path], text: Collection[str] = ()) -> pd.DataFrame:
+def read_table(
+    patterns: Iterable[str | Path], text: Collection[str] = (), *, date_format: str | None = None
+) -> pd.DataFrame:
     """Read all rows of some files as one table.
 
     The most frequent of , ; | and tab in the header of a CSV separates its columns. Columns without a name, such as the
-    row numbers that pandas writes, are left out.
+    row numbers that pandas writes, are left out. What all cells of a column of CSVs are, it is; see `typed_columns`.
 
     Args:
         patterns: names or patterns.
-        text: columns of a CSV that stay text: 007 stays 007. Columns that are text in one file are text in all.
+        text: columns of a CSV that stay text: 007 stays 007. So do those that are text in a Parquet or Feather file.
+        date_format: see `typed_columns`.
 
     Raises:
         ValueError: for a file that is empty, is broken (with the line), lacks columns or has a column twice.
     """
     paths = find_tables(patterns)
     with progress_bar("bytes") as bar:
-        tables = [_read(path, text, bar) for path in paths]
-        words = {*text, *(name for table in tables for name in _text_columns(table))}
-        for position, path in enumerate(paths):
-            if is_csv(path) and words - {*text, *_text_columns(tables[position])}:
-                tables[position] = _read(path, words, bar)
-    frame = _to_pandas(_concatenated(tables, paths))
+        tables = [_read(path, bar) for path in paths]
+    _check_columns(tables, paths)
+    typed = [table for path, table in zip(paths, tables, strict=True) if not is_csv(path)]
+    cells = [table for path, table in zip(paths, tables, strict=True) if is_csv(path)]
+    if cells:
+        text = {*text, *(name for table in typed for name in _text_columns(table))}
+        cells = _parts(typed_columns(pa.concat_tables(cells, promote_options="default"), text, date_format), cells)
+    taken = {True: iter(cells), False: iter(typed)}
+    frame = to_pandas(_concatenated([next(taken[is_csv(path)]) for path in paths], paths))
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1, name=f"{paths[0]}{more}, row"))
 
 
-def read_chunks(path: str | Path, rows: int, text: Collection[str] = ()) -> Iterator[pd.DataFrame]:
-    """Read one file, a number of rows at a time; see `read_table`. Memory holds one chunk, however large the file.
+def read_chunks(path: str | Path, rows: int) -> Iterator[pd.DataFrame]:
+    """Read one file, a number of rows at a time. Memory holds one chunk, however large the file.
 
-    The values of the chunk decide whether a column of a CSV is numbers, dates or text; `text` names columns that stay
-    text.
+    All cells of a CSV are text: what a cell means is said by the checkpoint, not by the cells around it.
     """
     (path,) = find_tables([path])
     table = None
     with progress_bar("bytes") as bar:
         for table in _rechunked(_pieces(path, bar), rows):
-            yield _to_pandas(typed(table, text) if is_csv(path) else table)
+            yield to_pandas(table)
     if table is None:
         raise empty(path)
 
 
-def _read(path: Path, text: Collection[str], bar: Progress) -> pa.Table:
+def _read(path: Path, bar: Progress) -> pa.Table:
     if is_csv(path):
-        table = read_csv(path, text, bar)
+        table = read_csv(path, bar)
     else:
         with name_damage(path):
             table = parquet.read_table(path) if _is_parquet(path) else _whole(feather.read_table(path))
     if not table.num_rows:
         raise empty(path)
-    return _named(table, path)
+    return _named(with_index(table), path)
+
+
+def _parts(table: pa.Table, like: list[pa.Table]) -> list[pa.Table]:
+    """Cut a table into parts as long as those of `like`."""
+    ends = np.cumsum([len(part) for part in like]).tolist()
+    return [table[end - len(part) : end] for end, part in zip(ends, like, strict=True)]
 
 
 def _whole(rows: Any) -> Any:
@@ -101,16 +114,22 @@ def _is_parquet(path: Path) -> bool:
 
 def _pieces(path: Path, bar: Progress) -> Iterator[pa.Table]:
     """Read the table piece by piece; all columns of a CSV are text."""
+    start = 0
     with name_damage(path):
-        if is_csv(path):
-            batches = csv_batches(path, bar)
-        elif _is_parquet(path):
-            batches = parquet.ParquetFile(path).iter_batches()
-        else:
-            file = pa.ipc.open_file(pa.memory_map(str(path)))
-            batches = (_whole(file.get_batch(number)) for number in range(file.num_record_batches))
-        for batch in batches:
-            yield _named(pa.Table.from_batches([batch]), path)
+        for piece in _batches(path, bar):
+            yield _named(with_index(piece, start), path)
+            start += len(piece)
+
+
+def _batches(path: Path, bar: Progress) -> Iterator[pa.Table]:
+    if is_csv(path):
+        return csv_batches(path, bar)
+    if _is_parquet(path):
+        batches = parquet.ParquetFile(path).iter_batches()
+    else:
+        file = pa.ipc.open_file(pa.memory_map(str(path)))
+        batches = (_whole(file.get_batch(number)) for number in range(file.num_record_batches))
+    return (pa.Table.from_batches([batch]) for batch in batches)
 
 
 def _named(table: pa.Table, path: Path) -> pa.Table:
@@ -123,16 +142,19 @@ def _named(table: pa.Table, path: Path) -> pa.Table:
 
 
 def _text_columns(table: pa.Table) -> set[str]:
-    return {field.name for field in table.schema if pa.types.is_string(field.type)}
+    return {field.name for field in table.schema if is_text(field.type)}
 
 
-def _concatenated(tables: list[pa.Table], paths: list[Path]) -> pa.Table:
+def _check_columns(tables: list[pa.Table], paths: list[Path]) -> None:
     for table, path in zip(tables, paths, strict=True):
         differing = sorted({*table.column_names} ^ {*tables[0].column_names})
         if differing:
             raise ValueError(
                 f"{paths[0]} and {path} do not form one table: only one of them has the columns {', '.join(differing)}"
             )
+
+
+def _concatenated(tables: list[pa.Table], paths: list[Path]) -> pa.Table:
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowTypeError as error:
@@ -148,9 +170,3 @@ def _rechunked(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
             held = held[rows:]
     if held:
         yield held
-
-
-def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    frame = table.to_pandas(date_as_object=False, split_blocks=True, self_destruct=True)
-    # An index that pandas has saved becomes a column if it has a name.
-    return frame.reset_index(drop=frame.index.names == [None])

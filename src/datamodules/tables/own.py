@@ -49,6 +49,8 @@ class Table(TableData):
 
     def frames(self) -> dict[str, pd.DataFrame]:
         paths = self._paths()
-        train = read_table(paths.pop("train"))
+        date_format = self.choices["date_format"]
+        train = read_table(paths.pop("train"), date_format=date_format)
         text = [str(name) for name, values in train.items() if pd.api.types.is_string_dtype(values)]
-        return {"train": train, **{name: read_table(files, text) for name, files in paths.items()}}
+        others = {name: read_table(files, text, date_format=date_format) for name, files in paths.items()}
+        return {"train": train, **others}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from src.datamodules.tables.categories import UNNAMED, encode_categories, fit_categories, is_text
+from src.datamodules.tables.cells import FIRST_KNOWN
 from src.datamodules.tables.checks import get_columns
 from src.datamodules.tables.continuous import Scaling, check_scaling, encode_continuous, fit_continuous, outside
 from src.datamodules.tables.dates import CATEGORY_PARTS, CONTINUOUS_PARTS, check_parts, part_name, split_dates
@@ -76,7 +77,8 @@ class TableProcessing:
         get_columns(frame, [*self.target, *self.columns])
         if frame.empty:
             raise ValueError("the table has no training rows")
-        self.fitted = {
+        self.fitted = {"dates_in_utc": False}
+        self.fitted |= {
             "text_columns": [v.name for v in get_columns(frame, self.categorical) if is_text(v)],
             "categories": {v.name: fit_categories(v, self.min_freq) for v in self._category_columns(frame)},
             "continuous": {v.name: self._fit_number(v) for v in self._number_columns(frame)},
@@ -84,17 +86,23 @@ class TableProcessing:
                 get_columns(frame, self.target), task=self.task, scaling=self.target_scaling, positive=self.positive
             ),
         }
-        self.fitted["constant_codes"] = dict(self._constant_codes(frame))
+        self._fit_shares(frame)
 
     def _fit_number(self, values: pd.Series) -> dict[str, Any]:
         return fit_continuous(values, self.continuous_scaling, self.clip_numbers)
 
-    def _constant_codes(self, frame: pd.DataFrame) -> Iterator[tuple[str, int]]:
-        """Yield the columns of one code in all rows: training says nothing about others, so all values get it."""
+    def _fit_shares(self, frame: pd.DataFrame) -> None:
+        """Learn which shares of each category are missing and unknown in training, and which columns are constant.
+
+        Of a column of one code, training says nothing about others: all values get it.
+        """
+        self.fitted |= {"category_shares": {}, "constant_codes": {}}
         for values in self._category_columns(frame):
-            known = self.fitted["categories"][values.name]
-            if len(known) < 2 and len(found := np.unique(encode_categories(values, known))) == 1:
-                yield str(values.name), int(found[0])
+            counts = np.bincount(self._codes(values), minlength=FIRST_KNOWN)
+            missing, unknown = (counts[:FIRST_KNOWN] / len(frame)).tolist()
+            self.fitted["category_shares"][values.name] = {"missing": missing, "unknown": unknown}
+            if np.count_nonzero(counts) == 1:
+                self.fitted["constant_codes"][values.name] = int(counts.argmax())
 
     def _category_columns(self, frame: pd.DataFrame) -> Iterator[pd.Series]:
         return self._columns(frame, self.categorical, CATEGORY_PARTS)
@@ -106,7 +114,12 @@ class TableProcessing:
         yield from get_columns(frame, names)
         parts = [part for part in self.date_parts if part in kinds]
         for values in get_columns(frame, self.dates):
-            yield from split_dates(values, parts, self.date_format)
+            yield from split_dates(values, parts, self.date_format, utc=self.dates_in_utc)
+
+    @property
+    def dates_in_utc(self) -> bool:
+        """Whether times with a zone are turned into UTC, as checkpoints of older versions do."""
+        return self.fitted.get("dates_in_utc", True)
 
     def encode(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Return category codes, int64 (rows, categories), and scaled numbers, float32 (rows, numbers), finite.
@@ -121,9 +134,12 @@ class TableProcessing:
         categories = np.empty((len(frame), len(self.category_names)), np.int64)
         for number, values in enumerate(self._category_columns(frame)):
             constant = self.fitted.get("constant_codes", {}).get(values.name)  # older checkpoints have none
-            known = self.fitted["categories"][values.name]
-            categories[:, number] = encode_categories(values, known) if constant is None else constant
+            categories[:, number] = self._codes(values) if constant is None else constant
         return categories
+
+    def _codes(self, values: pd.Series) -> np.ndarray:
+        name = str(values.name)
+        return encode_categories(values, self.fitted["categories"][name], had_missing=self.had_missing(name))
 
     def numbers(self, frame: pd.DataFrame) -> np.ndarray:
         """Return only the scaled numbers, of a table that may lack the categorical columns."""
@@ -148,10 +164,10 @@ class TableProcessing:
         """Return class names or values in original units, as in `targets.decode_target`."""
         return decode_target(values, self.fitted["target"])
 
-    @property
-    def text_columns(self) -> list[str]:
-        """The categorical columns that were text. A reader that guesses types must keep them as text: "007" is one."""
-        return self.fitted["text_columns"]
+    def had_missing(self, column: str) -> bool | None:
+        """Whether training rows lacked a category; None for a checkpoint that does not know, as older ones do."""
+        shares = self.fitted.get("category_shares", {}).get(column)
+        return None if shares is None else shares["missing"] > 0
 
     @property
     def category_names(self) -> list[str]:

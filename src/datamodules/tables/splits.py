@@ -212,7 +212,7 @@ def _times(values: pd.Series, date_format: str | None) -> np.ndarray:
     """Return numbers unchanged and dates as days, NaN where a value is missing."""
     if pd.api.types.is_numeric_dtype(values):
         return read_numbers(values)
-    return next(split_dates(values, ["elapsed"], date_format)).to_numpy()
+    return next(split_dates(values, ["elapsed"], date_format, utc=True)).to_numpy()
 
 
 def _time(begin: str | float, values: pd.Series) -> float:

@@ -1,16 +1,21 @@
 """What an exported table model computes."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from src.datamodules.tables import cells
 from src.datamodules.tables.dates import CATEGORY_PARTS, CONTINUOUS_PARTS, part_name
+from src.datamodules.tables.processing import TableProcessing
 from src.serving.graphs import Served, generator
 
 
 class ServedTable(Served):
     """Codes and scaled numbers to probabilities, or to values in the targets' units."""
+
+    programs = (Path(cells.__file__),)
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -42,9 +47,15 @@ class ServedTable(Served):
             "target_scaling": state["target"] if self.model.is_regression else None,
             "text_columns": state["text_columns"],
             "date_format": choices["date_format"],
-            "categories": [
-                sources[name] | {"values": values, "constant": state.get("constant_codes", {}).get(name)}
-                for name, values in state["categories"].items()
-            ],
+            "dates_in_utc": state.get("dates_in_utc", True),
+            "categories": [sources[name] | self._category(name) for name in state["categories"]],
             "continuous": [sources[name] | fitted for name, fitted in state["continuous"].items()],
+        }
+
+    def _category(self, name: str) -> dict[str, Any]:
+        state: dict[str, Any] = self.spec["processing"]
+        return {
+            "values": state["categories"][name],
+            "constant": state.get("constant_codes", {}).get(name),
+            "had_missing": TableProcessing.from_state(state).had_missing(name),
         }

@@ -7,23 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.datamodules.tables.categories import (
-    MISSING,
-    UNKNOWN,
-    category_text,
-    distinct_texts,
-    encode_categories,
-    fit_categories,
-    is_text,
-)
+from src.datamodules.tables.categories import distinct_texts, encode_categories, fit_categories, is_text
+from src.datamodules.tables.cells import MISSING, UNKNOWN, Spellings, category_text
 
 
 def objects(*values):
     return pd.Series(list(values), dtype=object)
 
 
-def codes(values, known=("1", "7")):
-    return encode_categories(values, list(known)).tolist()
+def codes(values, known=("1", "7"), had_missing=None):
+    return encode_categories(values, list(known), had_missing=had_missing).tolist()
 
 
 def test_the_most_frequent_come_first_equals_in_unicodes_order():
@@ -180,17 +173,14 @@ def test_every_value_has_a_code_whose_text_is_its_own(seen, new, min_freq):
     known = json.loads(json.dumps(fit_categories(seen, min_freq)))
     assert len(set(known)) == len(known)
     for values in (seen, new):
-        found = encode_categories(values, known)
+        found = encode_categories(values, known, had_missing=None)
         assert (found.dtype, found.shape) == (np.int64, values.shape)
         for value, code in zip(values, found.tolist(), strict=True):
-            if isinstance(value, str | bytes | tuple) or not pd.isna(value):
-                text = category_text(value if values.dtype != "float32" else np.float32(value))
-                assert code == (known.index(text) + 2 if text in known else UNKNOWN if text else MISSING)
-            else:
-                assert code == MISSING
+            scalar = np.float32(value) if values.dtype == "float32" else value
+            assert code == Spellings(known, had_missing=None).code(scalar)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(COLUMNS)
 def test_training_rows_are_known_where_none_is_rare(seen):
-    assert UNKNOWN not in encode_categories(seen, fit_categories(seen, 1))
+    assert UNKNOWN not in encode_categories(seen, fit_categories(seen, 1), had_missing=None)

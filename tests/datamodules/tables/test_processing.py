@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from src.datamodules.tables.categories import UNKNOWN
+from src.datamodules.tables.cells import UNKNOWN
 from src.datamodules.tables.processing import TableProcessing
 
 FRAME = pd.DataFrame(
@@ -120,10 +120,6 @@ def test_targets_return_to_their_units():
 def test_the_task_gives_classes_and_outputs(target, task, classes, outputs):
     made = fitted(target=target, task=task, categorical=["shop"], continuous=["price"])
     assert (made.class_names, made.num_outputs) == (classes, outputs)
-
-
-def test_text_columns_are_those_that_a_reader_must_not_turn_into_numbers():
-    assert fitted().text_columns == ["shop", "code"]
 
 
 def test_other_rows_change_nothing_in_the_state():
