@@ -20,17 +20,26 @@ from src.predict.question import check_question, domain_asked
 
 
 def _check_files(config: dict[Any, Any]) -> None:
-    check_checkpoint(config["checkpoint"])
+    if not config["checkpoint"]:
+        raise ConfigError("checkpoint=[] names no file; give one or more")
+    for path in _checkpoints(config):
+        check_checkpoint(path)
     if Path(config["output"]).is_dir():
         raise ConfigError(f"output={config['output']} is a folder; name a file in it")
     check_question(config)
 
 
+def _checkpoints(config: Any) -> list[str]:
+    given = config["checkpoint"]
+    return [given] if isinstance(given, str) else list(given)
+
+
 def _signature() -> Signature:
-    """The keys of predict.py: its own, and the arguments of each domain's predictor beside the model."""
+    """The keys of predict.py: its own, and the arguments of each domain's predictor beside the models."""
     questions = ", ".join(f"{key}: str | None" for key in dict.fromkeys(domain.asked_by for domain in domains()))
     signature = signature_of_function(
-        f"def predict(*, checkpoint: str, device: str, trust: list[str], debug: bool, output: str, {questions}): ..."
+        f"def predict(*, checkpoint: str | list[str], device: str, trust: list[str], debug: bool, output: str,"
+        f" {questions}): ..."
     )
     for domain in domains():
         signature.annotations = _arguments(domain) | signature.annotations
@@ -40,7 +49,7 @@ def _signature() -> Signature:
 def _arguments(domain: Domain) -> dict[str, Any]:
     signature = signature_of(domain.predict)
     assert signature is not None, f"{domain.predict} does not exist"
-    return {name: annotation for name, annotation in signature.annotations.items() if name != "model"}
+    return {name: annotation for name, annotation in signature.annotations.items() if name != "models"}
 
 
 PREDICT = Program("predict", _signature(), _check_files)
@@ -52,16 +61,27 @@ def run(cfg: DictConfig) -> int:
     """Predict what a checked config describes; returns the exit status."""
     from src.training.checkpoint import load_model
 
-    model = load_model(cfg.checkpoint, cfg.trust).to(choose_device(cfg.device))
-    domain, asked = domain_of(model.hparams["spec"]), domain_asked(cfg)
-    if domain is None:
-        raise ConfigError(f"{cfg.checkpoint} holds a {type(model).__name__}, which predict.py cannot ask")
+    paths, device = _checkpoints(cfg), choose_device(cfg.device)
+    models = [load_model(path, cfg.trust).to(device) for path in paths]
+    domain, asked = _domain(paths, models), domain_asked(cfg)
     if asked not in (None, domain) or cfg[domain.asked_by] is None:
         key = next(key for key in dict.fromkeys(d.asked_by for d in domains()) if cfg[key] is not None)
         raise ConfigError(f"the checkpoint holds {domain.model}: it cannot answer {key}={cfg[key]}")
     Domain.load(domain.check)(cfg)
-    with blamed_on(cfg.checkpoint):
-        return Domain.load(domain.predict)(model, **{key: cfg[key] for key in _arguments(domain)})
+    with blamed_on(", ".join(paths)):
+        return Domain.load(domain.predict)(models, **{key: cfg[key] for key in _arguments(domain)})
+
+
+def _domain(paths: list[str], models: list[Any]) -> Domain:
+    """The domain of all models. Raises ConfigError if one has none, or they differ."""
+    found = [domain_of(model.hparams["spec"]) for model in models]
+    for path, model, domain in zip(paths, models, found, strict=True):
+        if domain is None:
+            raise ConfigError(f"{path} holds a {type(model).__name__}, which predict.py cannot ask")
+        if domain != found[0]:
+            raise ConfigError(f"checkpoints that answer together must be of one kind: {path} holds {domain.model}")
+    assert found[0] is not None
+    return found[0]
 
 
 def choose_device(name: str) -> str:

@@ -19,6 +19,7 @@ from src.datamodules.tables.checks import get_columns
 from src.datamodules.tables.files import find_tables, read_chunks
 from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.tables.targets import decode_target
+from src.predict.members import check_members, spread_heads, together
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
@@ -39,26 +40,30 @@ def check(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"output={config['output']} must end in .csv or .parquet, which says how it is written")
 
 
-def predict(model: "LightningModule", *, input: str, output: str, id: str | None, flag_outside: bool) -> int:
+def predict(models: "Sequence[LightningModule]", *, input: str, output: str, id: str | None, flag_outside: bool) -> int:
     """Write a line for each row: its number from 1 or its id, then the label and the probability of each class, or the
-    values of the targets in their units. The id of a CSV stays text.
+    values of the targets in their units. The id of a CSV stays text. Of several models it is the mean of their answers,
+    and the column `spread` has the standard deviation among them: of the label's probability, or of the value.
 
-    Memory holds one chunk of rows. Rows outside the range of the training rows, and answers at the limit of
-    `model.answer_margin`, are counted and told; with `flag_outside`, the column `outside` names the columns of each row
-    whose number was outside.
+    Memory holds one chunk of rows. Rows outside the range of the first model's training rows, and its answers at the
+    limit of `model.answer_margin`, are counted and told; with `flag_outside`, the column `outside` names the columns of
+    each row whose number was outside.
 
     Returns:
         The exit status, 0.
 
     Raises:
+        ConfigError: for models that do not answer the same question.
         ValueError: for rows that cannot be read, with file, row and column; an older output then stays as it was.
     """
     [path] = find_tables([input])
-    processing = TableProcessing.from_state(model.hparams["spec"]["processing"])
-    strange = Strange(model, processing)
+    check_members([dict(model.hparams["spec"]) for model in models], ["task", "class_names"])
+    members = [(model, TableProcessing.from_state(model.hparams["spec"]["processing"])) for model in models]
+    check_members([{"target": processing.target} for _, processing in members], ["target"])
+    strange = Strange(*members[0])
     chunks = (
-        predictions(model, processing, frame, id, strange, flag_outside)
-        for frame in _numbered_chunks(path, processing, id)
+        predictions(members, frame, id, strange, flag_outside)
+        for frame in _numbered_chunks(path, [processing for _, processing in members], id)
     )
     first, count = write_predictions(Path(output), chunks)
     show(first[:NUM_SHOWN].to_pandas().to_string(index=False, max_cols=8))
@@ -116,13 +121,14 @@ class Strange:
                 )
 
 
-def _numbered_chunks(path: Path, processing: TableProcessing, id_column: str | None) -> Iterator[pd.DataFrame]:
+def _numbered_chunks(path: Path, members: Sequence[TableProcessing], id_column: str | None) -> Iterator[pd.DataFrame]:
     """Chunks of rows that know their file and number, for error messages."""
     ids = [] if id_column is None else [id_column]
+    columns = dict.fromkeys(name for processing in members for name in processing.columns)
     start = 1
     for frame in read_chunks(path, READ_ROWS):
         try:
-            get_columns(frame, [*processing.columns, *ids])
+            get_columns(frame, [*columns, *ids])
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         yield frame.set_axis(pd.RangeIndex(start, start + len(frame), name=f"{path}, row"))
@@ -130,23 +136,34 @@ def _numbered_chunks(path: Path, processing: TableProcessing, id_column: str | N
 
 
 def predictions(
-    model: "LightningModule",
-    processing: TableProcessing,
+    members: "Sequence[tuple[LightningModule, TableProcessing]]",
     frame: pd.DataFrame,
     id_column: str | None,
     strange: Strange,
     flag_outside: bool,
 ) -> pa.Table:
-    """A line for each row of a chunk."""
-    values = predict_values(model, *processing.encode(frame))
-    outside = strange.count(frame, values)
+    """A line for each row of a chunk.
+
+    Args:
+        members: models, each with the processing of its training.
+        frame: the rows.
+        id_column: to copy; None for the number of each row.
+        strange: it counts the rows.
+        flag_outside: add the column `outside`.
+    """
+    answers = np.stack([predict_values(model, *processing.encode(frame)) for model, processing in members])
+    outside = strange.count(frame, answers[0])
+    _, processing = members[0]
+    is_class = processing.task != "regression"
+    values, spreads = together(answers, is_class)
     heads = ["row" if id_column is None else id_column]
     columns: list[Any] = [pa.array(frame.index if id_column is None else frame[id_column], from_pandas=True)]
-    if processing.task != "regression":
+    if is_class:
         heads.append("label")
         columns.append(pa.array(processing.decode_target(values.argmax(1)), pa.string()))
-    heads += processing.class_names or processing.target
-    columns += [*values.T]
+    names = processing.class_names or processing.target
+    heads += [*names, *spread_heads(len(members), names, is_class)]
+    columns += [*values.T, *spreads.T]
     if flag_outside:
         heads.append("outside")
         columns.append(pa.array(outside, pa.string()))

@@ -1,7 +1,7 @@
 """predict.py for text: continues a prompt, and shows each token as it is drawn."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ def check(config: Mapping[str, Any]) -> None:
 
 
 def predict(
-    model: "LightningModule",
+    models: "Sequence[LightningModule]",
     *,
     prompt: str,
     length: int,
@@ -37,13 +37,17 @@ def predict(
         The exit status, 0.
 
     Raises:
+        ConfigError: if there are several models.
         ValueError: if a choice is out of range.
     """
+    if len(models) > 1:
+        raise ConfigError("a prompt is continued by one language model: give one checkpoint")
     import torch
 
     from src.datamodules.text.tokenization import UNKNOWN, decode, encode
     from src.models.text.generation import generate
 
+    [model] = models
     spec = model.hparams["spec"]
     tokens = encode(prompt, spec)
     banned = tuple(number for number, token in enumerate(spec["vocabulary"]) if token == UNKNOWN)

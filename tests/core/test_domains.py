@@ -22,7 +22,7 @@ def test_all_that_a_domain_names_exists(domain):
 @pytest.mark.parametrize("domain", domains(), ids=NAMES)
 def test_a_predictors_arguments_are_keys_of_predict_yaml(domain):
     signature = signature_of(domain.predict)
-    assert set(signature.annotations) - {"model"} <= set(composed(name="predict"))
+    assert set(signature.annotations) - {"models"} <= set(composed(name="predict"))
 
 
 @pytest.mark.parametrize("domain", domains(), ids=NAMES)

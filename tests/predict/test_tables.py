@@ -43,7 +43,7 @@ CLASSES = {"target": "late", "task": "binary"}
 VALUES = {"target": ["sales", "visits"], "task": "regression"}
 
 
-def save(path, **target):
+def save(path, seed=0, **target):
     """A checkpoint as a training of no steps would write it."""
     processing = TableProcessing(**CHOICES, **target)
     processing.fit(FRAME)
@@ -60,7 +60,7 @@ def save(path, **target):
         "target_range": [],
         "processing": processing.state,
     }
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model.configure_model()
     torch.nn.init.normal_(model.net.embedding.table)  # else all categories are nearly one
     torch.save({"hyper_parameters": dict(model.hparams), "state_dict": model.state_dict()}, path)

@@ -35,5 +35,5 @@ class Reciter(nn.Module):
 def test_what_is_shown_of_bytes_is_the_text_of_all_of_them(content, capsys):
     model = SimpleNamespace(hparams={"spec": SPEC}, net=Reciter(content), device="cpu")
     sampling = {"temperature": 0.0, "top_k": None, "top_p": None, "seed": 0}
-    predict(model, prompt=PROMPT, length=len(content), **sampling)
+    predict([model], prompt=PROMPT, length=len(content), **sampling)
     assert capsys.readouterr().out == decode([*encode(PROMPT, SPEC), *content], SPEC) + "\n"

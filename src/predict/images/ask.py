@@ -2,7 +2,7 @@
 
 import glob
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -23,7 +23,8 @@ from src.datamodules.images.files import (
     list_images,
     read_image,
 )
-from src.predict.images.table import show_table, write_table
+from src.predict.images.table import mean_thresholds, show_table, write_table
+from src.predict.members import check_members
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
@@ -38,7 +39,7 @@ def check(config: Mapping[str, Any]) -> None:
 
 
 def predict(
-    model: "LightningModule",
+    models: "Sequence[LightningModule]",
     *,
     input: str,
     output: str,
@@ -47,15 +48,17 @@ def predict(
     flip_tta: bool,
     crop_tta: int,
 ) -> int:
-    """Write a row for each image of `input`.
+    """Write a row for each image of `input`; of several models, the mean of their answers, and their spread.
 
     Returns:
         The exit status: 1 if an image could not be read.
 
     Raises:
-        ConfigError: if the model does not read square images.
+        ConfigError: if a model does not read square images, or models do not answer the same question.
     """
-    spec = model.hparams["spec"]
+    specs = [dict(model.hparams["spec"]) for model in models]
+    check_members(specs, ["task", "class_names", "image_size", "cache_size", "in_chans", "resize"])
+    spec = specs[0] | mean_thresholds(specs)
     if len(set(spec["image_size"])) != 1:
         raise ConfigError(f"predict.py reads square images, the checkpoint needs image_size {spec['image_size']}")
     if not 0 <= crop_tta < min(spec["image_size"]):
@@ -68,8 +71,10 @@ def predict(
         )
     paths, unreadable = find_images(input), []
     read = read_batches(paths, batch_size, spec, unreadable, max_pixels)
-    rows = _rows(read, -(-len(paths) // batch_size), partial(answers, model, flip_tta=flip_tta, crop_tta=crop_tta))
-    show_table(Path(output), write_table(Path(output), spec, rows), spec)
+    rows = _rows(
+        read, -(-len(paths) // batch_size), partial(_all_answers, models, flip_tta=flip_tta, crop_tta=crop_tta)
+    )
+    show_table(Path(output), write_table(Path(output), spec, rows, len(models)), spec)
     if unreadable:
         sys.stderr.write("\n".join([f"error: {len(unreadable)} of {len(paths)} files left out:", *unreadable]) + "\n")
     return 1 if unreadable else 0
@@ -106,7 +111,7 @@ def find_images(path: str) -> list[Path]:
 def _rows(
     batches: Iterator[tuple[list[Path], np.ndarray]], total: int, ask: Callable[[np.ndarray], np.ndarray]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Path and answer of each image."""
+    """Path of each image, and the answers of all models, (models, classes or targets)."""
     hidden = is_quiet() or not sys.stdout.isatty()
     for here, images in track(batches, "Predicting", total, disable=hidden, transient=True):
         for path, answer in zip(here, ask(images), strict=True):
@@ -150,6 +155,11 @@ def read_batches(
             pairs = [(path, image) for path, image in read_here if image is not None]
             if pairs:
                 yield [path for path, _ in pairs], np.stack([image for _, image in pairs])
+
+
+def _all_answers(models: "Sequence[LightningModule]", images: np.ndarray, **views: Any) -> np.ndarray:
+    """(batch, models, classes or targets)"""
+    return np.stack([answers(model, images, **views) for model in models], 1)
 
 
 def answers(model: "LightningModule", images: np.ndarray, flip_tta: bool, crop_tta: int = 0) -> np.ndarray:

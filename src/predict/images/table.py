@@ -13,6 +13,7 @@ from rich.table import Table
 from src.core.files import staged
 from src.core.output import show, show_rich
 from src.core.spreadsheets import TextCells, own_head
+from src.predict.members import spread_heads, together
 
 NUM_SHOWN = 10
 # Columns beside those of the classes or targets, by task.
@@ -21,28 +22,41 @@ MAX_COLUMNS = 8  # that are shown
 BETWEEN = ";"  # several labels of an image
 
 
-def write_table(output: Path, spec: Mapping[str, Any], rows: Iterable[tuple[str, np.ndarray]]) -> int:
+def write_table(output: Path, spec: Mapping[str, Any], rows: Iterable[tuple[str, np.ndarray]], members: int = 1) -> int:
     """Write a row for each image, whole or not at all; returns the number of rows.
 
     After its path come, by task: its class and the probability of each class; its labels, with ; between them, and the
     probability of each label; the value of each target. A class named like another column gets a name of its own, which
-    is told.
+    is told. Last comes the spread of several models, see `together`.
 
     Args:
         output: a CSV file.
         spec: of the model.
-        rows: path and answer (classes or targets,) of each image.
+        rows: path and answers of each image, ([models,] classes or targets).
+        members: the number of models.
     """
     count, cells = 0, TextCells()
     names, leading = spec["class_names"], LEADING[_task(spec)]
+    has_label = _task(spec) == "classification"
+    spread = spread_heads(members, names, has_label)
     with staged(output) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(cells.row([*leading, *(own_head(name, names, leading) for name in names)]))
-        for path, answer in rows:
-            writer.writerow(cells.row([path, *_cells(answer, spec)]))
+        heads = (own_head(name, names, [*leading, *spread]) for name in names)
+        writer.writerow(cells.row([*leading, *heads, *spread]))
+        for path, answers in rows:
+            means, spreads = together(answers.reshape(members, 1, -1), has_label)
+            writer.writerow(cells.row([path, *_cells(means[0], spec), *map(str, spreads[0])]))
             count += 1
     cells.tell(output)
     return count
+
+
+def mean_thresholds(specs: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """The mean over models of the thresholds of each label, for a spec; {} if none has any."""
+    if not any("thresholds" in spec for spec in specs):
+        return {}
+    of_all = [np.broadcast_to(spec.get("thresholds", 0.5), len(spec["class_names"])) for spec in specs]
+    return {"thresholds": np.mean(of_all, 0).tolist()}
 
 
 def _task(spec: Mapping[str, Any]) -> str:
@@ -69,7 +83,9 @@ def show_table(output: Path, count: int, spec: Mapping[str, Any]) -> None:
     has_one = _task(spec) == "classification"
     table = Table(*map(escape, head[:width]), *["probability"] * has_one)
     for row in rows:
-        table.add_row(*map(escape, row[:width]), *[f"{max(map(float, row[2:])):.3f}"] * has_one)
+        table.add_row(
+            *map(escape, row[:width]), *[f"{max(map(float, row[2 : 2 + len(spec['class_names'])])):.3f}"] * has_one
+        )
     if count:
         show_rich(table)
     show(f"{count} predictions in {output}")
