@@ -31,6 +31,7 @@ class RunDir:
         metrics_csv: what was logged, step by step.
         metrics_json: the final scores, times and speeds.
         out_of_fold_csv: with datamodule.fold, what is predicted for its rows.
+        columns_csv: what each column of a table is used for, and why, if "auto" chose.
         environment_json: the machine and the versions.
         finished: an empty file, made when a training has come to its end.
         lock: who writes here at the moment.
@@ -44,6 +45,7 @@ class RunDir:
         self.metrics_csv = self.folder / "metrics.csv"
         self.metrics_json = self.folder / "metrics.json"
         self.out_of_fold_csv = self.folder / "out_of_fold.csv"
+        self.columns_csv = self.folder / "columns.csv"
         self.environment_json = self.folder / "environment.json"
         self.report_html = self.folder / "report.html"
         self.lr_finder_csv = self.folder / "lr_finder.csv"
@@ -100,6 +102,7 @@ class RunDir:
             self.metrics_csv,
             self.metrics_json,
             self.out_of_fold_csv,
+            self.columns_csv,
             self.kept_json,
         ):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

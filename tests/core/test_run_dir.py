@@ -54,7 +54,7 @@ def write(folder, *names):
 
 def test_each_file_has_the_name_of_its_attribute(tmp_path):
     files = {name: path for name, path in vars(RunDir(tmp_path)).items() if "_" in name}
-    assert len(files) == 14
+    assert len(files) == 15
     assert all(path.name == ".".join(name.rsplit("_", 1)) for name, path in files.items())
     assert {path.parent.name for path in (files.pop("best_ckpt"), files.pop("last_ckpt"))} == {"checkpoints"}
     assert {path.parent for path in files.values()} == {tmp_path}

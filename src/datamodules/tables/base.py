@@ -12,20 +12,22 @@ import pandas as pd
 from torch import Tensor
 
 from src.core.output import show
+from src.core.run_dir import RunDir
 from src.datamodules.base import RowData
 from src.datamodules.cache import CacheFolder, cache_key
 from src.datamodules.held_out import drawn, text_bytes
 from src.datamodules.tables.categories import distinct_texts
 from src.datamodules.tables.checks import get_columns, row_label
-from src.datamodules.tables.columns import choose_columns, show_decisions
+from src.datamodules.tables.columns import Decision
 from src.datamodules.tables.continuous import Scaling
+from src.datamodules.tables.decisions import decide, warn_of_giveaways, write_decisions
 from src.datamodules.tables.encoded import read_table_cache, write_table
 from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.tables.splits import Splitting
 from src.datamodules.tables.targets import TargetScaling, Task, decode_target
 
-VERSION = 4  # raise it when the same table and choices give other arrays
-HELD_OUT = "held_out.json"
+VERSION = 5  # raise it when the same table and choices give other arrays
+HELD_OUT, COLUMNS = "held_out.json", "columns.json"
 TESTED = "tested.npy"  # the numbers of a fold's rows
 
 
@@ -52,6 +54,7 @@ class TableData(RowData):
     """
 
     set_name: str
+    decisions: list[Decision] = []  # of "auto", where this process made the table
     largest_batch = 256
 
     def __init__(
@@ -144,6 +147,7 @@ class TableData(RowData):
             np.save(folder / TESTED, 1 + np.flatnonzero(self._has_target(tables["train"]))[splits["test"][1]])
             self._show_fold(splits)
         (folder / HELD_OUT).write_text(json.dumps(self._held_out(splits)))
+        (folder / COLUMNS).write_text(json.dumps(self.decisions))
         rows = ", ".join(f"{name} {len(positions):,}" for name, (_, positions) in splits.items())
         inputs = f"{len(spec['category_sizes'])} categorical and {spec['num_continuous']} continuous inputs"
         show(f"{self.set_name}: {rows} rows, {inputs}")
@@ -209,25 +213,25 @@ class TableData(RowData):
         return processing
 
     def _choose(self, train: pd.DataFrame) -> dict[str, Any]:
-        """Return the columns of each kind, and show those that "auto" chose."""
-        chosen = {kind: [] if columns == "auto" else [*columns] for kind, columns in self.columns.items()}
-        automatic = [kind for kind, columns in self.columns.items() if columns == "auto"]
-        if automatic:
-            apart = [*self.target, *self.ignored, *(name for names in chosen.values() for name in names)]
-            if self.splitting.kind in ("group", "column") and self.splitting.column:
-                apart.append(self.splitting.column)  # names of groups and splits say nothing about new rows
-            get_columns(train, apart)
-            decisions = choose_columns(train, apart, self.choices["date_format"])
-            decisions = [decision for decision in decisions if decision.kind in (*automatic, "left out")]
-            show_decisions(decisions)
-            for kind in automatic:
-                chosen[kind] = [decision.column for decision in decisions if decision.kind == kind]
+        """Return the columns of each kind, and tell those that "auto" chose."""
+        apart = [*self.target, *self.ignored]
+        if self.splitting.kind in ("group", "column") and self.splitting.column:
+            apart.append(self.splitting.column)  # names of groups and splits say nothing about new rows
+        chosen, self.decisions = decide(train, self.columns, apart, self.choices["date_format"], self._columns_file)
+        warn_of_giveaways(train, [*chosen["categorical"], *chosen["continuous"]], self.target, self.choices["task"])
         return chosen
+
+    @property
+    def _columns_file(self) -> Path | None:
+        """Where the run, if there is one, keeps the decisions of "auto"."""
+        run = RunDir(self.trainer.default_root_dir) if self.trainer is not None else None
+        return run.columns_csv if run is not None and run.config_yaml.is_file() else None
 
     def load(self) -> dict[str, Any]:
         spec, splits = read_table_cache(self.cache)
         self.held_out = self.cache.read_json(HELD_OUT)
         self.contents = self.cache.contents()
+        write_decisions(self._columns_file, self.cache.read_json(COLUMNS))
         self.use_splits(splits)
         if spec["task"] != "regression":
             counts = np.bincount(splits["train"].targets.numpy(), minlength=len(spec["class_names"]))
