@@ -19,6 +19,7 @@ from src.datamodules.tables.checks import get_columns
 from src.datamodules.tables.files import find_tables, read_chunks
 from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.tables.targets import decode_target
+from src.datamodules.tables.unread import Unread
 from src.predict.members import check_members, spread_heads, together
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Strange:
 
     def __init__(self, model: Any, processing: TableProcessing) -> None:
         self.processing = processing
+        self.unread = Unread(processing)
         self.rows = 0  # with a number outside its range in training
         self.columns: dict[str, int] = {}  # for each column, the same
         self.answers = dict.fromkeys(processing.target if processing.task == "regression" else [], 0)  # at a limit
@@ -85,7 +87,8 @@ class Strange:
 
     def count(self, frame: pd.DataFrame, values: np.ndarray) -> list[str]:
         """Count some rows and their answers; returns for each row the names of the columns that are outside."""
-        outside = self.processing.outside(frame)
+        outside, missing = self.processing.outside(frame)
+        self.unread.count(frame, missing)
         for name, rows in outside.items():
             self.columns[name] = self.columns.get(name, 0) + int(rows.sum())
         names = [""] * len(frame)
@@ -102,6 +105,7 @@ class Strange:
 
     def tell(self, total: int) -> None:
         """Note what was counted."""
+        self.unread.tell(total)
         if self.rows:
             ordered = sorted(self.columns.items(), key=lambda pair: -pair[1])
             found = [f"{name} in {rows:,}" for name, rows in ordered if rows]

@@ -118,14 +118,14 @@ def encode_continuous(values: pd.Series, fitted: dict[str, Any]) -> list[np.ndar
     return [*columns, missing.astype(np.float32)] if fitted["missing"] else columns
 
 
-def outside(values: pd.Series, fitted: dict[str, Any]) -> np.ndarray:
-    """Return which rows have a number outside the range of the training rows, bool (rows,).
+def outside(values: pd.Series, fitted: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows have a number outside the range of the training rows, and which have none, bool (rows,).
 
     Older checkpoints know no range, and no such rows.
     """
     low, high = fitted.get("range", (-np.inf, np.inf))
     numbers = read_numbers(values)
-    return (numbers < low) | (numbers > high)
+    return (numbers < low) | (numbers > high), np.isnan(numbers)
 
 
 def _to_normal(numbers: np.ndarray, quantiles: np.ndarray) -> np.ndarray:

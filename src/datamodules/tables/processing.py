@@ -151,10 +151,24 @@ class TableProcessing:
                 number += 1
         return continuous
 
-    def outside(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
-        """Return, of each column of numbers, which rows are outside the range of the training rows, bool (rows,)."""
-        columns = self._number_columns(frame)
-        return {str(values.name): outside(values, self.fitted["continuous"][values.name]) for values in columns}
+    def outside(self, frame: pd.DataFrame) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return, of each column of numbers, which rows are outside the range of training, and which have no number.
+
+        Both are bool (rows,).
+        """
+        columns = list(self._number_columns(frame))
+        found = {str(values.name): outside(values, self.fitted["continuous"][values.name]) for values in columns}
+        return {name: rows for name, (rows, _) in found.items()}, {name: rows for name, (_, rows) in found.items()}
+
+    @property
+    def unread_shares(self) -> dict[str, dict[str, float]]:
+        """For each column of categories and numbers, the shares of training rows that are missing and unknown.
+
+        Empty where an older checkpoint does not know them.
+        """
+        numbers = self.fitted["continuous"].items()
+        shares = {name: {"missing": f["missing_share"]} for name, f in numbers if "missing_share" in f}
+        return shares | self.fitted.get("category_shares", {})
 
     def encode_target(self, frame: pd.DataFrame) -> np.ndarray:
         """Return the targets of a table as in `targets.encode_target`."""
@@ -166,7 +180,7 @@ class TableProcessing:
 
     def had_missing(self, column: str) -> bool | None:
         """Whether training rows lacked a category; None for a checkpoint that does not know, as older ones do."""
-        shares = self.fitted.get("category_shares", {}).get(column)
+        shares = self.unread_shares.get(column)
         return None if shares is None else shares["missing"] > 0
 
     @property

@@ -19,19 +19,23 @@ from src.core.check import composed
 from src.datamodules.tables.base import TableData
 from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.tables.targets import Task
+from src.datamodules.tables.types import plain_frame
 from src.models.tables.entity_embedding import EntityEmbedding
 from src.training.checkpoint import load_model
 from src.training.run import fit
 
+Target = str | int | list[str] | list[int]
 Output = Literal["vectors", "inputs"]
+NAMING = ("target", "categorical", "continuous", "dates", "ignored", "split_column")  # columns
 
 
 class EntityEmbedder(TransformerMixin, BaseEstimator):
     """Turns the categories of a table into their learned vectors.
 
-    Tables are pandas DataFrames. Columns are found by name, in any order and among others; `vectors` does not need the
-    continuous ones. Features are float32, named COLUMN_0, COLUMN_1 ... Missing and unknown categories have vectors
-    as well; the unknown one is learned only if min_freq or unknown_dropout produced unknown values in training.
+    Tables are pandas DataFrames or pyarrow tables. Columns are found by name, in any order and among others, a number
+    by its text; `vectors` does not need the continuous ones. A cell means what it means to predict.py. Features are
+    float32, named COLUMN_0, COLUMN_1 ... Missing and unknown categories have vectors as well; the unknown one is
+    learned only if min_freq or unknown_dropout produced unknown values in training.
 
     Beware of rows that the net was trained on: it has partly memorised their targets, the more so the rarer a category
     is. A model fitted on the same rows trusts the vectors too much, and its scores on them, also in cross-validation,
@@ -57,15 +61,16 @@ class EntityEmbedder(TransformerMixin, BaseEstimator):
         if self.output not in get_args(Output):
             raise ValueError(f"output must be vectors or inputs, got {self.output}")
         self.processing_, self.vectors_ = read_vectors(self.checkpoint, self.trust)
-        self._features(_table(X).head(0))
-        self.feature_names_in_ = np.array(X.columns, dtype=object)
-        self.n_features_in_ = len(X.columns)
+        frame = plain_frame(X)
+        self._features(frame.head(0))
+        self.feature_names_in_ = np.array(frame.columns, dtype=object)
+        self.n_features_in_ = len(frame.columns)
         return self
 
     def transform(self, X: pd.DataFrame) -> np.ndarray:
         """The features, float32 (rows, features)."""
         check_is_fitted(self, "vectors_")
-        return self._features(_table(X))
+        return self._features(plain_frame(X))
 
     def _features(self, frame: pd.DataFrame) -> np.ndarray:
         codes = self.processing_.codes(frame)
@@ -92,7 +97,7 @@ class EntityEmbedder(TransformerMixin, BaseEstimator):
         cls,
         frame: pd.DataFrame,
         *,
-        target: str | list[str],
+        target: Target,
         task: Task,
         checkpoint: str | Path | None = None,
         overrides: Sequence[str] = (),
@@ -116,15 +121,23 @@ class EntityEmbedder(TransformerMixin, BaseEstimator):
         kept = Path(tempfile.mkdtemp(prefix="embedder-"), "best.ckpt") if checkpoint is None else Path(checkpoint)
         if checkpoint is None:
             atexit.register(shutil.rmtree, kept.parent, ignore_errors=True)
+        frame, table = plain_frame(frame), _named_by_text({"target": target, "task": task, **table})
         with tempfile.TemporaryDirectory() as folder, isolate_rng():
-            best = _train(folder, frame, overrides, {"target": target, "task": task, **table})
+            best = _train(folder, frame, overrides, table)
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(best, kept)
         return cls(str(kept), output=output).fit(frame)
 
     @classmethod
     def train_out_of_fold(
-        cls, frame: pd.DataFrame, *, target: str | list[str], task: Task, folds: int = 2, seed: int = 0, **train: Any
+        cls,
+        frame: pd.DataFrame,
+        *,
+        target: Target,
+        task: Task,
+        folds: int = 2,
+        seed: int = 0,
+        **train: Any,
     ) -> list[tuple[Self, np.ndarray]]:
         """For each fold of the rows, an embedder that has not seen them, and the positions of the rows.
 
@@ -148,15 +161,10 @@ class EntityEmbedder(TransformerMixin, BaseEstimator):
             **train: further arguments of `train`.
         """
         splitter = (KFold if task == "regression" else StratifiedKFold)(folds, shuffle=True, random_state=seed)
-        splits = splitter.split(frame, None if task == "regression" else frame[target])
+        frame = plain_frame(frame)
+        splits = splitter.split(frame, None if task == "regression" else frame[str(target)])
         chosen = {"target": target, "task": task, "seed": seed, **train}
         return [(cls.train(frame.iloc[seen], **chosen), unseen) for seen, unseen in splits]
-
-
-def _table(X: Any) -> pd.DataFrame:
-    if not isinstance(X, pd.DataFrame):
-        raise ValueError(f"EntityEmbedder finds columns by name: it needs a pandas DataFrame, got {type(X).__name__}")
-    return X
 
 
 def read_vectors(checkpoint: str | Path, trust: Sequence[str] = ()) -> tuple[TableProcessing, list[np.ndarray]]:
@@ -171,6 +179,14 @@ def read_vectors(checkpoint: str | Path, trust: Sequence[str] = ()) -> tuple[Tab
         raise ValueError(f"{checkpoint} holds no entity embeddings: train with model=tabular_model")
     processing = TableProcessing.from_state(model.hparams["spec"]["processing"])
     return processing, [embedding.vectors(column).numpy() for column in range(len(processing.category_names))]
+
+
+def _named_by_text(table: dict[str, Any]) -> dict[str, Any]:
+    """Choices of TableData in which columns may be numbers, as a frame names them."""
+    named = {key: table[key] for key in NAMING if table.get(key) is not None}
+    return table | {
+        key: list(map(str, names)) if isinstance(names, list | tuple) else str(names) for key, names in named.items()
+    }
 
 
 class _Frame(TableData):

@@ -82,7 +82,9 @@ def test_numbers_outside_the_range_of_training_count_as_its_ends_if_clipped(scal
     train, new = column(1.0, 3.0, 5.0), column(-99.0, 1.0, 4.0, 5.0, 1e30, None)
     within = column(1.0, 1.0, 4.0, 5.0, 5.0, 3.0)
     assert encoded(train, new, scaling, clip=True) == encoded(train, within, scaling)
-    assert outside(new, fit_continuous(train, scaling, True)).tolist() == [True, False, False, False, True, False]
+    rows, missing = outside(new, fit_continuous(train, scaling, True))
+    assert missing.tolist() == np.isnan(new).tolist()
+    assert rows.tolist() == [True, False, False, False, True, False]
 
 
 @pytest.mark.parametrize("scaling", ["standardise", "quantile"])

@@ -254,7 +254,7 @@ def test_a_category_that_is_constant_in_training_is_constant_ever_after():
 
 
 def test_rows_outside_the_range_of_training_are_found_by_column():
-    found = fitted().outside(FRAME.assign(size=[2, 4, 6, 8, 11], sold=pd.Timestamp("2012-12-31")))
+    found, _ = fitted().outside(FRAME.assign(size=[2, 4, 6, 8, 11], sold=pd.Timestamp("2012-12-31")))
     assert {name: rows.tolist() for name, rows in found.items()} == {
         "price": [False] * 5,
         "size": [False] * 4 + [True],
@@ -269,4 +269,4 @@ def test_a_state_of_an_older_version_does_not_clip():
         del column["range"], column["clip"]
     older, wide = TableProcessing.from_state(state), FRAME.assign(size=1e6)
     assert_array_equal(older.numbers(wide), fitted().numbers(wide))
-    assert not any(rows.any() for rows in older.outside(wide).values())
+    assert not any(rows.any() for rows in older.outside(wide)[0].values())

@@ -3,6 +3,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from numpy.testing import assert_array_equal
@@ -64,6 +65,31 @@ def test_unseen_and_missing_categories_have_vectors_of_their_own(checkpoint, emb
     vectors = load_model(checkpoint).net.embedding.vectors(0).numpy()
     features = embedder.transform(pd.DataFrame({"shop": ["new", None], "open": [True, True]}))
     assert_array_equal(features[:, : vectors.shape[1]], vectors[[1, 0]])
+
+
+def test_a_table_of_arrow_and_text_give_the_same_vectors(embedder):
+    text = FRAME.assign(open=FRAME["open"].map({True: "true", False: "FALSE"}), size=FRAME["size"].map(str))
+    numbers = FRAME.assign(open=FRAME["open"].astype(int))
+    expected = embedder.transform(FRAME)
+    for table in (pa.table(FRAME), text, numbers, FRAME.astype(object), FRAME.astype({"shop": "category"})):
+        assert_array_equal(embedder.transform(table), expected)
+
+
+def test_columns_may_be_named_by_numbers():
+    frame = FRAME.set_axis([0, 1, 2, 3], axis=1)
+    embedder = EntityEmbedder.train(frame, target=3, task="binary", categorical=[0, 1], overrides=FEW)
+    named = EntityEmbedder.train(FRAME, target="late", task="binary", categorical=["shop", "open"], overrides=FEW)
+    assert_array_equal(embedder.transform(frame), named.transform(FRAME))
+    assert embedder.get_feature_names_out().tolist()[:2] == ["0_0", "0_1"]
+
+
+def test_words_that_pandas_takes_for_missing_are_what_they_were(tmp_path, capsys):
+    words = FRAME.assign(shop=FRAME["shop"].fillna("a").replace("a", "None"))
+    path = tmp_path / "words.csv"
+    words.to_csv(path, index=False)
+    embedder = EntityEmbedder.train(words, target="late", task="binary", overrides=FEW)
+    assert pd.read_csv(path)["shop"].isna().any()
+    assert_array_equal(embedder.transform(pd.read_csv(path)), embedder.transform(words))
 
 
 def test_features_have_names(embedder):
@@ -155,7 +181,7 @@ def test_scikit_learn_finds_nothing_wrong():
     [
         (FRAME[["shop"]], "the table has no column 'open'"),
         (FRAME.rename(columns={"shop": "Shop"}), "no column 'shop'; did you mean 'Shop'"),
-        (FRAME.to_numpy(), "needs a pandas DataFrame, got ndarray"),
+        (FRAME.to_numpy(), "give a pandas or pyarrow table, got ndarray"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(checkpoint, embedder, frame, message):
