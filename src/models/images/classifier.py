@@ -11,7 +11,7 @@ from torch import Tensor
 from src.core.output import note
 from src.models.base import BaseModel
 from src.models.class_weights import ClassWeights, check_class_weights, class_weights_of
-from src.models.images.head_fit import features_of, fit_linear, linear_head
+from src.models.images.head_fit import best_penalty, features_of, fit_linear, linear_head
 from src.models.images.tasks import LOSSES, TASKS, Scores
 from src.models.images.views import views
 from src.models.layer_groups import load_body
@@ -122,7 +122,9 @@ class ImageClassifier(BaseModel):
         finally:
             self.trainer.training = True
             self.train()
-        fit_linear(head, features, labels, self.task.loss)
+        penalty = best_penalty(head, features, labels, self.task.loss)
+        fit_linear(head, features, labels, self.task.loss, penalty)
+        note(f"the head is fitted to the features of {len(features):,} images, with a penalty of {penalty:g}")
 
     def load_backbone(self, path: str) -> None:
         """Copy all weights except the last layer group's from another classifier's checkpoint.

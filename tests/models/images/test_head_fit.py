@@ -4,12 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss
 from torch import nn
 from torch.testing import assert_close
 
 from src.datamodules.loader import BatchLoader
 from src.models.images import head_fit
-from src.models.images.head_fit import features_of, fit_linear, linear_head
+from src.models.images.head_fit import PENALTIES, best_penalty, features_of, fit_linear, linear_head
 from tests.support.tiny import AtBatch, TinyImages, classifier, labelled_images, save_after, trainer
 
 
@@ -29,6 +30,50 @@ def test_cross_entropy_gives_logistic_regression(rows):
     known = LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(features.numpy(), labels.numpy())
     expected = torch.from_numpy(known.predict_proba(features.numpy())).float()
     assert_close(head(features).softmax(1), expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("penalty", [1, 100])
+def test_the_penalty_is_the_inverse_of_scikit_learns(rows, penalty):
+    features, labels = rows
+    head = nn.Linear(6, 3)
+    fit_linear(head, features, labels, F.cross_entropy, penalty)
+    known = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=1000).fit(features.numpy(), labels.numpy())
+    expected = torch.from_numpy(known.predict_proba(features.numpy())).float()
+    assert_close(head(features).softmax(1), expected, atol=1e-3, rtol=0)
+
+
+def test_noisy_features_get_a_higher_penalty_than_telling_ones(rows):
+    features, labels = rows
+    noise = torch.randn(40, 300, generator=torch.Generator().manual_seed(1))
+    assert best_penalty(nn.Linear(6, 3), features * 3, labels, F.cross_entropy) == 1
+    assert best_penalty(nn.Linear(300, 3), noise, labels, F.cross_entropy) == 1000
+
+
+def test_the_penalty_is_that_of_the_least_held_out_loss(rows):
+    features, labels = rows
+    losses = {}
+    for penalty in PENALTIES:
+        models = [LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=1000) for _ in range(5)]
+        folds = [torch.arange(40) % 5 == fold for fold in range(5)]
+        losses[penalty] = sum(
+            log_loss(labels[fold], model.fit(features[~fold], labels[~fold]).predict_proba(features[fold]))
+            for model, fold in zip(models, folds, strict=True)
+        )
+    assert best_penalty(nn.Linear(6, 3), *rows, F.cross_entropy) == min(losses, key=losses.get)
+
+
+def test_of_many_rows_one_fold_decides(rows, monkeypatch):
+    features, labels = rows
+    fits = []
+    monkeypatch.setattr(head_fit, "fit_linear", lambda head, features, *rest: fits.append(len(features)))
+    monkeypatch.setattr(head_fit, "MAX_ROWS_OF_ALL_FOLDS", 39)
+    best_penalty(nn.Linear(6, 3), features, labels, F.cross_entropy)
+    assert fits == [32] * len(PENALTIES)
+
+
+def test_a_few_rows_are_not_divided(rows):
+    features, labels = rows
+    assert best_penalty(nn.Linear(6, 3), features[:9], labels[:9], F.cross_entropy) == 1
 
 
 def test_squared_errors_give_ridge_regression(rows):
