@@ -8,6 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from torch.nn.parallel import DistributedDataParallel
 
+from src.core.internals import NormWithStatistics
 from src.core.output import note
 
 
@@ -24,6 +25,8 @@ class FineTuning(Callback):
         lr: the peak of each stage as a share of model.lr; the schedule then runs once in each stage. None: once over
             the whole training.
         lr_ratio: the first layer group's lr divided by the last's, in each stage; None, if lr is None: model.lr_ratio.
+        keep_statistics: whether batch norm uses and keeps its running statistics, as at rest, all the time: for images
+            much unlike those of the pretraining, such as enlarged ones, whose own statistics spoil the features.
 
     Source: Howard and Ruder 2018, arXiv:1801.06146, sections 3.2 and 3.3 (discriminative rates, gradual unfreezing).
     """
@@ -35,11 +38,13 @@ class FineTuning(Callback):
         groups: Sequence[int | None],
         lr: Sequence[float] | None,
         lr_ratio: Sequence[float] | None,
+        keep_statistics: bool,
     ) -> None:
         self.epochs = [epochs] if isinstance(epochs, int) else list(epochs)
         self.groups = list(groups)
         self.lr = None if lr is None else list(lr)
         self.lr_ratio = None if lr_ratio is None else list(lr_ratio)
+        self.keep_statistics = keep_statistics
         self._check()
         self._starts = list(accumulate(self.epochs))  # of all stages but the first
         self._trained: int | None = None  # layer groups, None for all
@@ -79,14 +84,19 @@ class FineTuning(Callback):
             rank_zero_only(note)(
                 f"trainer.max_epochs={trainer.max_epochs} ends in stage {reached} of {len(self.groups)} of fine-tuning"
             )
-        # A run that resumes within an epoch gets no on_train_epoch_start.
-        self._train(self._groups_at(trainer.current_epoch), pl_module)
+        self._begin_epoch(trainer, pl_module)  # a run that resumes within an epoch gets no on_train_epoch_start
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._train(self._groups_at(trainer.current_epoch), pl_module)
+        self._begin_epoch(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._train(None, pl_module)
+
+    def _begin_epoch(self, trainer: Trainer, module: LightningModule) -> None:
+        self._train(self._groups_at(trainer.current_epoch), module)
+        if self.keep_statistics:
+            for norm in (part for part in module.modules() if isinstance(part, NormWithStatistics)):
+                norm.eval()
 
     def _groups_at(self, epoch: int) -> int | None:
         return self.groups[sum(start <= epoch for start in self._starts)]

@@ -46,7 +46,12 @@ MIGRATIONS: list[Migration] = [
         },
         weights={"src.models.images.timm_net.TimmNet": {r"^net\.": "net.net."}},
         added={
-            "src.callbacks.fine_tuning.FineTuning": {"groups": [1, None], "lr": None, "lr_ratio": None},
+            "src.callbacks.fine_tuning.FineTuning": {
+                "groups": [1, None],
+                "lr": None,
+                "lr_ratio": None,
+                "keep_statistics": False,
+            },
             "src.callbacks.stop_signals.StopSignals": {"save_every_minutes": 10},  # changes no result
             "src.models.images.classifier.ImageClassifier": {
                 "class_weights": None,

@@ -10,9 +10,9 @@ from src.callbacks.loader_state import LoaderState
 from src.callbacks.lr_finder.finder import LRFinder
 from src.callbacks.random_state import RandomState
 from src.models.images.fast_net import FastNet
-from tests.support.tiny import ONE_CYCLE, AtBatch, TinyImages, classifier, save_after, trainer
+from tests.support.tiny import ONE_CYCLE, AtBatch, TinyImages, classifier, labelled_images, save_after, trainer
 
-Freezing = partial(FineTuning, groups=[1, None], lr=None, lr_ratio=None)
+Freezing = partial(FineTuning, groups=[1, None], lr=None, lr_ratio=None, keep_statistics=False)
 SGD = partial(torch.optim.SGD, momentum=0.9, nesterov=True, weight_decay=0.5)
 ADAMW = partial(torch.optim.AdamW, weight_decay=0.5)
 FREE_IN_A_FROZEN_BODY = {f"net.stages.{stage}.1.{kind}" for stage in (0, 1) for kind in ("weight", "bias")}
@@ -45,6 +45,24 @@ def test_everything_moves_afterwards():
     seen = weights()
     trainer(2, Freezing(epochs=1), seen).fit(classifier(), TinyImages())
     assert moved(seen.values[3], seen.values[5]) == set(seen.values[0])
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_statistics_move_unless_they_are_kept(keep):
+    statistics = AtBatch(lambda trainer, model: model.net.stages[0][1].running_mean.clone())
+    trainer(2, Freezing(epochs=1, keep_statistics=keep), statistics, val_check_interval=1).fit(
+        classifier(), TinyImages()
+    )
+    assert torch.equal(statistics.values[0], statistics.values[-1]) == keep
+
+
+def test_a_net_with_kept_statistics_trains_on_what_it_answers_at_rest():
+    images, _ = labelled_images(4)
+    outputs = AtBatch(lambda trainer, model: (model(images), model.eval()(images), model.train())[:2])
+    run = trainer(1, Freezing(epochs=0, keep_statistics=True), outputs)
+    run.fit(classifier(), TinyImages())
+    training, rest = outputs.values[0]
+    assert torch.equal(training, rest)
 
 
 def test_a_frozen_body_gathers_no_momentum():
@@ -108,7 +126,7 @@ def test_ddp_must_expect_parameters_without_gradients():
 
 def staged(**changes):
     choices = {"epochs": [1, 2], "groups": [1, 2, None], "lr": [1.0, 0.5, 0.1], "lr_ratio": [1.0, 0.1, 0.01]}
-    return FineTuning(**(choices | changes))
+    return FineTuning(**({"keep_statistics": False} | choices | changes))
 
 
 def fast_net(**changes):
