@@ -22,6 +22,9 @@ class Muon(torch.optim.Optimizer):
         lr: Of the filters.
         weight_decay: Decoupled: each step multiplies the weight by 1 - lr * weight_decay.
         sgd_ratio: The lr of biases, norms and linear layers divided by the lr of the filters.
+        bias_ratio: The same of parameters with one axis, which are biases and norms; None: sgd_ratio.
+        renormalise: Whether each step first scales a filter tensor to a norm of the square root of its output channels,
+            which keeps the share that a step changes; in place of weight decay.
     """
 
     def __init__(
@@ -33,6 +36,8 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float,
         sgd_ratio: float,
         newton_schulz_steps: int,
+        bias_ratio: float | None = None,
+        renormalise: bool = False,
     ) -> None:
         if not lr > 0 or not 0 <= momentum < 1 or weight_decay < 0 or newton_schulz_steps < 1:
             raise ValueError(
@@ -40,6 +45,8 @@ class Muon(torch.optim.Optimizer):
                 f"got {lr=}, {momentum=}, {weight_decay=}, {newton_schulz_steps=}"
             )
         self.newton_schulz_steps = newton_schulz_steps
+        self.bias_ratio = bias_ratio
+        self.renormalise = renormalise
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "sgd_ratio": sgd_ratio})
 
     @torch.no_grad()
@@ -61,9 +68,17 @@ class Muon(torch.optim.Optimizer):
         momentum = state["momentum"].mul_(group["momentum"]).add_(gradient)
         update = gradient.add(momentum, alpha=group["momentum"])
         is_filter = parameter.ndim == 4
-        lr = group["lr"] * (1 if is_filter else group["sgd_ratio"])
+        if is_filter and self.renormalise:
+            parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
+        lr = group["lr"] * self._ratio(parameter, group["sgd_ratio"])
         parameter.mul_(1 - lr * group["weight_decay"])
         parameter.sub_(self._orthogonal(update) if is_filter else update, alpha=lr)
+
+    def _ratio(self, parameter: Tensor, sgd_ratio: float) -> float:
+        """The parameter's lr divided by the lr of the filters."""
+        if parameter.ndim == 4:
+            return 1.0
+        return self.bias_ratio if parameter.ndim == 1 and self.bias_ratio is not None else sgd_ratio
 
     def _orthogonal(self, update: Tensor) -> Tensor:
         # Any fixed order of a filter's entries works; this one needs no copy if channels come last in memory.

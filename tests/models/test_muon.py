@@ -81,3 +81,23 @@ def test_a_parameter_without_gradient_stays():
 def test_a_momentum_of_one_is_refused():
     with pytest.raises(ValueError, match=r"0 <= momentum < 1.*momentum=1"):
         Muon([nn.Parameter(torch.ones(1))], 0.1, **{**CHOICES, "momentum": 1})
+
+
+def test_biases_may_have_a_rate_of_their_own():
+    bias, weight = nn.Parameter(torch.tensor([1.0])), nn.Parameter(torch.tensor([[1.0]]))
+    moved = [stepped(parameter, [torch.ones_like(parameter)], bias_ratio=5.0) for parameter in (bias, weight)]
+    # lr 0.1 times 5, and times sgd_ratio, of an update of 1.5
+    assert_close(moved[0], torch.tensor([1 - 0.5 * 1.5]))
+    assert_close(moved[1], torch.tensor([[1 - 0.2 * 1.5]]))
+
+
+def test_filters_are_brought_to_their_norm_before_each_step():
+    filters = nn.Parameter(torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0)) * 7)
+    before = filters.detach().clone()
+    moved = stepped(filters, [torch.zeros(4, 2, 3, 3)], renormalise=True)
+    assert_close(moved, before * 2 / before.norm())  # the square root of 4 channels
+
+
+def test_other_weights_keep_theirs():
+    weight = nn.Parameter(torch.full((2, 3), 7.0))
+    assert_close(stepped(weight, [torch.zeros(2, 3)], renormalise=True), torch.full((2, 3), 7.0))
