@@ -63,7 +63,10 @@ MIGRATIONS: list[Migration] = [
             "src.models.tables.tabular_model.TabularModel": {"answer_margin": None},
             **{data: {"global_batch_size": None, "weighted_sampling": False, **NO_FOLD} for data in IMAGES},
             **{data: {"global_batch_size": None, **NO_FOLD} for data in TEXTS},
-            **{data: {"global_batch_size": None, "clip_numbers": False, **NO_FOLD} for data in TABLES},
+            **{
+                data: {"global_batch_size": None, "clip_numbers": False, "row_weight": None, **NO_FOLD}
+                for data in TABLES
+            },
             "src.datamodules.images.folder.ImageFolder": {
                 "task": "classification",
                 "labels": None,

@@ -178,10 +178,10 @@ def predictions(
 
 def answered(model: Any, batch: Sequence[Any]) -> dict[str, Any]:
     """The true targets of a batch, in words or in their units, and beside them what `predictions` writes."""
-    *inputs, targets = batch
+    categories, continuous, targets = batch[:3]
     spec = model.hparams["spec"]
     known = decode_target(targets.cpu().numpy(), spec["processing"]["target"])
-    values = model.predict(*inputs).cpu().numpy()
+    values = model.predict(categories, continuous).cpu().numpy()
     if spec["task"] == "regression":
         columns = spec["processing"]["choices"]["target"]
         columns = [columns] if isinstance(columns, str) else columns

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from sklearn.metrics import r2_score
+from torch.testing import assert_close
 
 from src.models.row_scores import RowScores, regression_scores
 
@@ -61,3 +62,18 @@ def test_scores_do_not_depend_on_the_batches():
     for rows in (slice(0, 4), slice(4, 9), slice(9, 11)):
         parts.update(predictions[rows], targets[rows])
     assert parts.compute() == whole.compute()
+
+
+def test_a_row_of_weight_three_counts_as_three_rows():
+    generator = torch.Generator().manual_seed(0)
+    predictions, targets = 1 + torch.rand(2, 30, 2, generator=generator, dtype=torch.float64)
+    weights = torch.randint(0, 4, (30,), generator=generator)
+    expected = regression_scores(*(rows.repeat_interleave(weights, 0) for rows in (predictions, targets)), ["a", "b"])
+    assert_close(regression_scores(predictions, targets, ["a", "b"], weights.double()), expected)
+
+
+def test_weights_are_kept_over_batches():
+    weighted = RowScores(lambda outputs, targets, weights: {"mean": (outputs * weights).sum()}, weighted=True)
+    for value in (1.0, 2.0):
+        weighted.update(torch.tensor([value]), torch.tensor([0.0]), torch.tensor([10 * value]))
+    assert weighted.compute()["mean"] == 50  # 1 * 10 + 2 * 20

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from src.core.output import show
@@ -48,6 +49,7 @@ class TableData(RowData):
         continuous: the same for numbers.
         dates: the same for dates.
         ignored: columns that "auto" does not choose.
+        row_weight: a column; rows count by it in losses and scores, and it is not an input unless it is named as one.
         on_missing_target: "raise" refuses rows without a target, "drop" leaves them out.
         split: how rows are divided; see Splitting, also for `split_column` and all up to `test_from`.
         **row_data: arguments of RowData. All other arguments are those of TableProcessing.
@@ -74,6 +76,7 @@ class TableData(RowData):
         target_scaling: TargetScaling,
         date_parts: list[str],
         date_format: str | None,
+        row_weight: str | None = None,
         on_missing_target: Literal["raise", "drop"],
         split: Literal["random", "time", "group", "column"],
         split_column: str | None,
@@ -103,19 +106,10 @@ class TableData(RowData):
             "date_parts": date_parts,
             "date_format": date_format,
         }
+        self.row_weight = row_weight
         self.on_missing_target = on_missing_target
-        self.splitting = Splitting(
-            split,
-            split_column,
-            valid_fraction,
-            test_fraction,
-            valid_from,
-            test_from,
-            date_format,
-            self.seed,
-            self.fold,
-            self.num_folds,
-        )
+        rows = (split, split_column, valid_fraction, test_fraction, valid_from, test_from, date_format)
+        self.splitting = Splitting(*rows, self.seed, self.fold, self.num_folds)
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return the table `train`; also `valid` and `test`, if they are not to be taken from `train`."""
@@ -129,6 +123,7 @@ class TableData(RowData):
     def cache(self) -> CacheFolder:
         """The encoded rows; the name of the folder has a key of everything that changes them."""
         choices = [self.choices, self.columns, self.ignored, self.on_missing_target, repr(self.splitting)]
+        choices += [self.row_weight] if self.row_weight is not None else []
         key = cache_key([str(VERSION), json.dumps(choices, sort_keys=True), self.fingerprint()])
         return CacheFolder(Path(self.cache_dir, "tables", f"{self.set_name}-{key}"))
 
@@ -142,7 +137,7 @@ class TableData(RowData):
         splits = self._divide({name: self._with_target(table) for name, table in tables.items()})
         frame, positions = splits["train"]
         processing = self._fit(frame.iloc[positions])
-        spec = write_table(folder, splits, processing)
+        spec = write_table(folder, splits, processing, self.row_weight)
         if self.fold is not None:
             np.save(folder / TESTED, 1 + np.flatnonzero(self._has_target(tables["train"]))[splits["test"][1]])
             self._show_fold(splits)
@@ -214,7 +209,7 @@ class TableData(RowData):
 
     def _choose(self, train: pd.DataFrame) -> dict[str, Any]:
         """Return the columns of each kind, and tell those that "auto" chose."""
-        apart = [*self.target, *self.ignored]
+        apart = [*self.target, *self.ignored, *([self.row_weight] if self.row_weight is not None else [])]
         if self.splitting.kind in ("group", "column") and self.splitting.column:
             apart.append(self.splitting.column)  # names of groups and splits say nothing about new rows
         chosen, self.decisions = decide(train, self.columns, apart, self.choices["date_format"], self._columns_file)
@@ -233,6 +228,9 @@ class TableData(RowData):
         self.contents = self.cache.contents()
         write_decisions(self._columns_file, self.cache.read_json(COLUMNS))
         self.use_splits(splits)
+        if self.row_weight is not None:
+            spec = spec | {"row_weight": self.row_weight}
+            rank_zero_only(show)(f"{self.set_name}: losses and scores count rows by {self.row_weight}")
         if spec["task"] != "regression":
             counts = np.bincount(splits["train"].targets.numpy(), minlength=len(spec["class_names"]))
             spec = spec | {"class_counts": counts.tolist()}
@@ -243,5 +241,5 @@ class TableData(RowData):
         return decode_target(targets, self.spec["processing"]["target"])
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, ...], dataloader_idx: int) -> tuple[Tensor, ...]:
-        categories, continuous, targets = batch
-        return categories.long(), continuous, targets
+        categories, *others = batch
+        return categories.long(), *others

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from src.core.progress import progress_bar
 from src.datamodules.cache import CacheFolder, reserve
+from src.datamodules.tables.checks import get_columns, row_label
+from src.datamodules.tables.continuous import read_numbers
 from src.datamodules.tables.processing import TableProcessing
 
 CHUNK = 1 << 18  # rows that are encoded at a time
@@ -28,11 +30,12 @@ class TableRows(NamedTuple):
     categories: Tensor  # (rows, categories)
     continuous: Tensor  # float32 (rows, numbers)
     targets: Tensor  # int64 (rows,), or float32 (rows, targets) for regression
+    weights: Tensor | None = None  # float32 (rows,), with a mean of 1 in training
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors of a batch."""
-        return tuple(self)
+        return tuple(tensor for tensor in self if tensor is not None)
 
     @property
     def rows(self) -> None:
@@ -40,7 +43,7 @@ class TableRows(NamedTuple):
 
     def to(self, device: torch.device) -> "TableRows":
         """Copy the rows to a device."""
-        return TableRows(*(tensor.to(device) for tensor in self))
+        return TableRows(*(tensor.to(device) for tensor in self.tensors))
 
 
 def read_table_cache(cache: CacheFolder) -> tuple[dict[str, Any], dict[str, TableRows]]:
@@ -52,12 +55,15 @@ def read_table_cache(cache: CacheFolder) -> tuple[dict[str, Any], dict[str, Tabl
 
 def _read(folder: Path) -> TableRows:
     # Copy on write, because torch needs memory that it may write to.
-    arrays = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in TableRows._fields)
-    return TableRows(*map(torch.from_numpy, arrays))
+    paths = (folder / f"{name}.npy" for name in TableRows._fields)
+    return TableRows(*(torch.from_numpy(np.load(path, mmap_mode="c")) for path in paths if path.is_file()))
 
 
 def write_table(
-    folder: Path, splits: dict[str, tuple[pd.DataFrame, np.ndarray]], processing: TableProcessing
+    folder: Path,
+    splits: dict[str, tuple[pd.DataFrame, np.ndarray]],
+    processing: TableProcessing,
+    row_weight: str | None = None,
 ) -> dict[str, Any]:
     """Encode rows in chunks into files; return the spec, which is written beside them.
 
@@ -65,8 +71,11 @@ def write_table(
         folder: where the files are written.
         splits: for each split, a table and the positions of the split's rows in it.
         processing: fitted to the training rows.
+        row_weight: the column of the rows' weights, if they have any.
     """
     arrays = {split: _empty_arrays(folder / split, *rows, processing) for split, rows in splits.items()}
+    if row_weight is not None:
+        _write_weights(folder, splits, row_weight)
     reserve({path: path.stat().st_size for path in folder.glob("*/*.npy")})
     with progress_bar("rows") as bar:
         for split, (frame, positions) in splits.items():
@@ -86,8 +95,35 @@ def _empty_arrays(
     first = _encode(frame.iloc[positions[:1]], processing)
     return [
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", values.dtype, (len(positions), *values.shape[1:]))
-        for name, values in zip(TableRows._fields, first, strict=True)
+        for name, values in zip(TableRows._fields[: len(first)], first, strict=True)
     ]
+
+
+def _write_weights(folder: Path, splits: dict[str, tuple[pd.DataFrame, np.ndarray]], row_weight: str) -> None:
+    """Write the weights of the rows, divided by their mean in training."""
+    weights = {split: read_weights(frame.iloc[rows], row_weight) for split, (frame, rows) in splits.items()}
+    mean = weights["train"].mean()
+    for split, values in weights.items():
+        np.save(folder / split / "weights.npy", (values / mean).astype(np.float32))
+
+
+def read_weights(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Return the weight of each row, float64 (rows,).
+
+    Raises ValueError for one that is missing or negative, with its row, and if no row has any weight.
+    """
+    (values,) = get_columns(frame, [column])
+    weights = read_numbers(values)
+    wrong = ~(weights >= 0)  # also of missing ones
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"datamodule.row_weight needs a number, 0 or more, in every row: in {column!r} {row_label(values, row)} "
+            f"has {values.iloc[row]}, and {wrong.sum():,} of {len(weights):,} rows are so; mend them or leave them out"
+        )
+    if not weights.any():
+        raise ValueError(f"datamodule.row_weight: all {len(weights):,} rows of a split have the weight 0 in {column!r}")
+    return weights
 
 
 def _encode_into(

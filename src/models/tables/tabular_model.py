@@ -9,7 +9,7 @@ from torch import Tensor
 
 from src.models.base import BaseModel
 from src.models.class_weights import ClassWeights, check_class_weights, class_weights_of
-from src.models.row_scores import RowScores, regression_scores
+from src.models.row_scores import RowScores, mean_of_rows, regression_scores
 from src.models.tables.scores import class_scores
 
 NET_SPEC = ("category_sizes", "num_continuous", "num_outputs", "continuous_bins", "target_range")
@@ -20,7 +20,8 @@ INVERSES = {"log": torch.exp, "log1p": torch.expm1}
 class TabularModel(BaseModel):
     """Cross-entropy for classes, squared or absolute error of the scaled targets for regression.
 
-    Batches are (categories, continuous, targets), as TableData makes them; the table's `task` decides. Outputs of the
+    Batches are (categories, continuous, targets) or, if rows count by weights, (categories, continuous, targets,
+    weights), as TableData makes them; the table's `task` decides. Outputs of the
     net are (batch, outputs) or (batch, members, outputs). Members of an ensemble learn separately and predict the mean
     of their probabilities or scaled values. Regression scores, except `loss`, are in the targets' original units.
 
@@ -64,7 +65,8 @@ class TabularModel(BaseModel):
         self.is_regression = spec["task"] == "regression"
         self.register_buffer("loss_weights", class_weights_of(self.class_weights, spec), persistent=False)
         self.register_buffer("limits", self._limits(spec["target_range"]), persistent=False)
-        self.val_scores, self.test_scores = RowScores(self._scores), RowScores(self._scores)
+        weighted = spec.get("row_weight") is not None
+        self.val_scores, self.test_scores = (RowScores(self._scores, weighted=weighted) for _ in range(2))
 
     def _limits(self, target_range: list[list[float]]) -> Tensor | None:
         """Return the lowest and the highest scaled answer of each target, (2, targets), if there are such."""
@@ -114,35 +116,42 @@ class TabularModel(BaseModel):
             return values if self.limits is None else values.clamp(*self.limits)
         return members.log_softmax(2).logsumexp(1) - math.log(members.shape[1])
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        categories, continuous, targets = batch
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        categories, continuous, *known = batch
         members = self._members(categories, continuous)
         # The mean of the members' losses, not the loss of their mean: each member must be good alone.
-        targets = targets.repeat_interleave(members.shape[1], 0)
-        loss = self._loss(members.flatten(0, 1), targets)
+        loss = self._loss(members.flatten(0, 1), *(rows.repeat_interleave(members.shape[1], 0) for rows in known))
         self.log_loss(loss, len(categories))
         return loss
 
-    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        if self.is_regression:
-            return self.regression_loss(outputs, targets)
-        return F.cross_entropy(outputs, targets, weight=self.loss_weights, label_smoothing=self.label_smoothing)
+    def _loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        how: dict[str, Any] = {}
+        if not self.is_regression:
+            how = {"weight": self.loss_weights, "label_smoothing": self.label_smoothing}
+        loss = self.regression_loss if self.is_regression else F.cross_entropy
+        if weights is None:
+            return loss(outputs, targets, **how)
+        losses = loss(outputs, targets, reduction="none", **how).reshape(len(targets), -1).mean(1)
+        # Not divided by the weights of the batch: their mean in training is 1, and a light batch is to stay light.
+        of_classes = 1.0 if self.loss_weights is None else self.loss_weights[targets].mean()
+        return (weights * losses).mean() / of_classes
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         self._score(self.val_scores, *batch)
 
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         self._score(self.test_scores, *batch)
 
-    def _score(self, scores: RowScores, categories: Tensor, continuous: Tensor, targets: Tensor) -> None:
-        scores.update(self.answers(categories, continuous), targets)
+    def _score(self, scores: RowScores, categories: Tensor, continuous: Tensor, *known: Tensor) -> None:
+        scores.update(self.answers(categories, continuous), *known)
 
-    def _scores(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def _scores(self, predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> dict[str, Tensor]:
         if not self.is_regression:
-            return class_scores(predictions, targets)
+            return class_scores(predictions, targets, weights)
         names = self.hparams["spec"]["processing"]["choices"]["target"]
-        loss = self.regression_loss(predictions, targets.double())
-        return {"loss": loss, **regression_scores(self.decoded(predictions), self.decoded(targets.double()), names)}
+        losses = self.regression_loss(predictions, targets.double(), reduction="none").mean(1)
+        originals = self.decoded(predictions), self.decoded(targets.double())
+        return {"loss": mean_of_rows(losses, weights), **regression_scores(*originals, names, weights)}
 
     def on_validation_epoch_end(self) -> None:
         self._log_scores("val", self.val_scores)

@@ -20,7 +20,7 @@ def sections(datamodule: Any, batches: Sequence[Sequence[Any]]) -> list[Section]
         datamodule: a set of tables: it has a `spec`, and its `decoded` turns targets into words or numbers.
         batches: of training: (categories, continuous, targets).
     """
-    codes, scaled, targets = (tensor[:NUM_ROWS].cpu().numpy() for tensor in batches[0])
+    codes, scaled, targets = (tensor[:NUM_ROWS].cpu().numpy() for tensor in batches[0][:3])
     columns = table_columns(datamodule.spec["processing"])
     known = _targets(datamodule, targets)
     rows = [[name, *(_cell(text, number) for text, number in pairs)] for name, pairs in known.items()]

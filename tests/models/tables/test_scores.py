@@ -57,3 +57,15 @@ def test_calibration_error_of_two_classes_by_hand():
 def test_calibration_error_of_many_classes_by_hand():
     scores = class_scores(logs([0.8, 0.1, 0.1], [0.1, 0.1, 0.8]), torch.tensor([0, 0]))
     assert scores["calibration_error"].item() == pytest.approx(0.3)  # half right, at a confidence of 0.8
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_a_row_of_weight_three_counts_as_three_rows(num_classes):
+    generator = torch.Generator().manual_seed(0)
+    outputs = torch.randn(40, num_classes, generator=generator, dtype=torch.float64).log_softmax(1)
+    outputs[5] = outputs[3]  # a tie
+    classes = torch.arange(40) % num_classes
+    weights = torch.randint(0, 4, (40,), generator=generator)
+    expected = class_scores(outputs.repeat_interleave(weights, 0), classes.repeat_interleave(weights))
+    found = class_scores(outputs, classes, weights.double())
+    assert_close(found, expected, check_dtype=False, rtol=1e-6, atol=1e-7)

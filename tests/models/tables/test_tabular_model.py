@@ -246,3 +246,23 @@ def test_predictions_of_large_targets_keep_small_differences():
     found = fixed(facts=facts).predict(categories, values)
     assert found.dtype == torch.float64
     assert found[:, 0].tolist() == pytest.approx([1.7e9 + 0.1, 1.7e9 - 0.1], abs=1e-6)
+
+
+@pytest.mark.parametrize("facts", [{}, REGRESSION])
+def test_rows_count_by_their_weights_in_loss_and_scores(facts):
+    outputs = [[1.0, 0.5, 2.0], [0.0, 1.0, 0.5], [0.5, 0.2, 0.1]] if not facts else [[1.0, 2.0], [0.0, 1.0], [3.0, 0.5]]
+    targets = [0, 2, 1] if not facts else [[1.0, 1.0], [2.0, 0.0], [0.0, 0.0]]
+    weights = torch.tensor([2.0, 0.0, 1.0])
+    batch, kept = given(outputs, targets), [0, 0, 2]
+    model = fixed(facts=facts | {"row_weight": "w"})
+    assert_close(training_loss(model, (*batch, weights)), training_loss(model, [rows[kept] for rows in batch]))
+    repeated = scores_of(fixed(facts=facts), [rows[kept] for rows in batch])
+    assert scores_of(model, (*batch, weights)) == pytest.approx(repeated, rel=1e-5, nan_ok=True)
+
+
+def test_class_weights_and_row_weights_are_multiplied():
+    model = fixed(class_weights=[1.0, 2.0, 4.0])
+    batch = given([[1.0, 0.0, 2.0], [0.0, 1.0, 0.5]], [0, 2])
+    losses = F.cross_entropy(batch[1], batch[2], reduction="none")
+    expected = (0.5 * 1 * losses[0] + 1.5 * 4 * losses[1]) / (1 + 4)
+    assert_close(training_loss(model, (*batch, torch.tensor([0.5, 1.5]))), expected)
