@@ -10,7 +10,7 @@ from src.report.parts import Part, Plot, Prose, Section, Table
 from src.report.rows import rows_note
 from src.report.tables.columns import FIRST_KNOWN, Category, Column, table_columns
 from src.report.tables.dependence import MAX_PANELS, dependence_on, draw_dependence
-from src.report.tables.importance import NUM_SHUFFLES, Importance, draw_importances, importances_of
+from src.report.tables.importance import NUM_SHUFFLES, Importance, affordable, draw_importances, importances_of
 from src.report.tables.map import draw_category_map
 from src.report.tables.net import TableNet, TableRows, read_rows
 from src.report.tables.outcomes import class_plots, value_plots
@@ -48,12 +48,17 @@ class TableView:
         net, columns = TableNet(model), table_columns(model.hparams["spec"]["processing"])
         rows, total = read_rows(datamodule, self.max_rows)
         some = rows.evenly(self.max_shuffled)
-        importances = importances_of(net, columns, some)
-        ordered = [importance.column for importance in importances]
+        chosen, others, num_rows = affordable(net, columns, some)
+        importances = importances_of(net, chosen, some.evenly(num_rows))
+        ordered = [*(importance.column for importance in importances), *others]
         all_note, some_note = (f"{rows_note(datamodule, len(these), total, 'rows')}." for these in (rows, some))
         effects = _effects(net, ordered[: self.num_columns], some)
         found = [
-            Section("Which columns matter", [_importance(importances, net, some), *effects], some_note),
+            Section(
+                "Which columns matter",
+                [_importance(importances, len(others), net, some.evenly(num_rows)), *effects],
+                some_note,
+            ),
             Section(
                 "Categories on a map",
                 self._maps(model, ordered, rows),
@@ -90,7 +95,7 @@ class TableView:
         return Table("Sorted by loss", head, table, note)
 
 
-def _importance(importances: list[Importance], net: TableNet, rows: TableRows) -> Part:
+def _importance(importances: list[Importance], num_others: int, net: TableNet, rows: TableRows) -> Part:
     shown = importances[:MAX_BARS]
     loss = net.losses(rows).mean()
     strongest = ", ".join(f"{importance.column.name} ({importance.rise:.3g})" for importance in shown[:3])
@@ -106,6 +111,11 @@ def _importance(importances: list[Importance], net: TableNet, rows: TableRows) -
         note += f" The parts of a date ({', '.join(dates)}) are shuffled together."
     if len(importances) > MAX_BARS:
         note += f" The {len(importances) - MAX_BARS} weakest of {len(importances)} columns are left out."
+    if num_others:
+        note += (
+            f" To keep the report short, these columns were shuffled in {len(rows)} rows, and {num_others:,} others, "
+            "which by themselves have less to do with the predictions, were not."
+        )
     return Plot(
         "Importance of each column", draw_importances(shown), f"How much the loss rises by column: {strongest}", note
     )

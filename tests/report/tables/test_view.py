@@ -107,3 +107,12 @@ def test_names_that_matplotlib_would_take_for_formulas_are_drawn(tmp_path):
 def test_choices_that_show_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
         TableView(**(CHOICES | wrong))
+
+
+def test_columns_that_are_not_shuffled_are_told(tmp_path, monkeypatch):
+    data = table_of(tmp_path)
+    monkeypatch.setattr("src.report.tables.importance.MAX_CELLS", 1000)
+    monkeypatch.setattr("src.report.tables.importance.MIN_COLUMNS", 2)
+    plot = sections_of(data, **FEW)[0].parts[0]
+    assert isinstance(plot, Plot)
+    assert "these columns were shuffled in 12 rows, and 3 others, which by themselves have less to do with" in plot.note
