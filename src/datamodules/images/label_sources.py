@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from src.core.errors import named, nearest
+from src.datamodules.csv_rows import csv_rows
 from src.datamodules.images.files import SUFFIXES, examples
 
 SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "val", "validation", "dev"), "test": ("test",)}  # in any case
@@ -205,10 +206,7 @@ def _read_csv(path: Path) -> tuple[list[dict[str, str]], list[str]]:
         raise FileNotFoundError(f"there is no file {path}, which datamodule.labels names")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            file.seek(0)
-            delimiter = max(",;\t", key=first.count)
-            reader = csv.DictReader(file, delimiter=delimiter, strict=True)
+            reader = csv_rows(file, strict=True)
             rows = [row for row in reader if any(row.values())]
             return rows, list(reader.fieldnames or [])
     except (UnicodeDecodeError, csv.Error) as error:

@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import lzma
-import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,11 +17,13 @@ from pyarrow import compute
 from pyarrow import csv as arrow_csv
 from rich.progress import Progress
 
+from src.datamodules.csv_rows import LONGEST, separator_of
 from src.datamodules.packed import open_packed
 
 pc: Any = compute  # which makes its functions when it is imported
 SUFFIXES = (".csv", ".csv.gz", ".csv.xz", ".csv.zip")
 DAMAGES = (pa.ArrowInvalid, EOFError, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error)
+BLOCK = 1 << 24  # bytes that are read at once; a row must fit in
 MAX_HEADER = 1 << 20  # characters of the first line
 
 
@@ -96,7 +97,7 @@ def _header(path: Path) -> tuple[str, list[str]]:
     with _opened(path) as file, _name_wrong_byte(path):
         lines = io.TextIOWrapper(file, "utf-8-sig", newline="")
         line = lines.readline(MAX_HEADER)
-        separator = max(",;\t|", key=re.sub('"[^"]*"', "", line).count)
+        separator = separator_of(line)
         try:
             return separator, next(csv.reader(chain([line], lines), delimiter=separator), [])
         except csv.Error as error:
@@ -109,6 +110,7 @@ def _options(path: Path) -> dict[str, Any]:
     if not names:
         raise empty(path)
     return {
+        "read_options": arrow_csv.ReadOptions(block_size=BLOCK),
         "parse_options": arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
         "convert_options": arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
@@ -144,6 +146,7 @@ def _name_wrong_byte(path: Path) -> Iterator[None]:
 def _check_rows(path: Path) -> None:
     """Raise ValueError with the line at which the first broken row begins."""
     separator, names = _header(path)
+    csv.field_size_limit(LONGEST)
     with _opened(path) as file, _name_wrong_byte(path):
         rows = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""), delimiter=separator, strict=True)
         line = 1

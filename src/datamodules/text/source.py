@@ -1,6 +1,5 @@
 """Reads text of any size from files: plain, .gz, .xz, in a .zip or in a column of a .csv, a piece at a time."""
 
-import csv
 import fnmatch
 import gzip
 import io
@@ -16,6 +15,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 from src.datamodules.cache import fingerprint
+from src.datamodules.csv_rows import csv_rows, joined
 from src.datamodules.packed import open_packed
 
 BLOCK = 1 << 16  # bytes; the words of larger blocks outgrow the CPU's cache, and encoding is up to 25 % slower
@@ -89,7 +89,7 @@ class TextFile:
 
     def _cells(self, column: str) -> Iterator[bytes]:
         pieces = whole_lines(TextFile(self.path, self.member))
-        rows = csv.DictReader(line for piece in pieces for line in io.StringIO(piece.text, newline="\n"))
+        rows = csv_rows(joined(line for piece in pieces for line in io.StringIO(piece.text, newline="\n")))
         if column not in (rows.fieldnames or []):
             raise ValueError(f"{self} has no column {column}, it has {', '.join(rows.fieldnames or ['none'])}")
         while batch := list(islice(rows, 1000)):

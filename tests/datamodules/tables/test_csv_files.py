@@ -62,6 +62,43 @@ def test_quoted_values_may_hold_separators_quotes_and_line_ends(tmp_path):
     assert frame["b"].tolist() == ['x, "y"\nz']
 
 
+def test_cells_may_be_longer_than_a_megabyte(tmp_path):
+    long = "word " * 500_000
+    frame = read_table([write(tmp_path, f'a,b\n1,"{long}\nend"\n')])
+    assert frame["b"].tolist() == [f"{long}\nend"]
+
+
+def test_blanks_around_cells_and_names_do_not_count(tmp_path):
+    frame = read_table([write(tmp_path, "a , b\n x, 1\n  ,2 \n")])
+    assert frame["a"].isna().tolist() == [False, True]
+    assert frame["b"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        ("1,NA,3", "f"),
+        ("1,nan,2.5", "f"),
+        ("+1,-2", "i"),
+        ("0x1F,1", "O"),
+        ("true,NA,FALSE", "O"),
+        ("2020-01-31,None", "M"),
+        ("2020-01-31,x", "O"),
+        ("07:30,12:00", "O"),
+        ("12345678901234567890,1", "O"),
+        ("NA,NA", "O"),
+    ],
+)
+def test_marks_of_missing_values_leave_a_column_its_kind(tmp_path, cells, kind):
+    frame = read_table([write(tmp_path, "a;b\n" + "".join(f"{cell};x\n" for cell in cells.split(",")))])
+    assert frame["a"].dtype.kind == kind
+
+
+def test_dates_stay_text_where_their_format_is_given(tmp_path):
+    frame = read_table([write(tmp_path, "a,b\n2020-05-01,1\n")], date_format="%Y-%d-%m")
+    assert frame["a"].tolist() == ["2020-05-01"]
+
+
 def test_columns_without_a_name_are_left_out(tmp_path):
     assert list(read_table([write(tmp_path, ",a,\n0,5,\n1,6,\n")])) == ["a"]
 

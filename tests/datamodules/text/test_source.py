@@ -81,6 +81,14 @@ def test_each_cell_of_a_column_is_a_line(tmp_path):
     assert read(TextSource([TextFile(file.path, column="text")])) == "one, two\n\nthree\u2028four\nfive\nsix\n"
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_cells_of_any_length_are_one_line_each(tmp_path, quote, monkeypatch):
+    monkeypatch.setattr(text_source, "MAX_LINE", 100_000)
+    long = "word " * 40_000 + "end"
+    file = write(tmp_path / "a.csv", f"id;text\n1;{quote}{long}{quote}\n2;short\n")
+    assert read(TextSource([TextFile(file.path, column="text")])) == f"{long}\nshort\n"
+
+
 def test_a_column_that_is_not_there_is_refused(tmp_path):
     file = write(tmp_path / "a.csv", "name,text\n")
     with pytest.raises(ValueError, match=r"a\.csv has no column review, it has name, text"):
