@@ -1,6 +1,7 @@
 """Finds the columns of a table, and names the columns and rows that are wrong."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -8,14 +9,15 @@ import pandas as pd
 
 def get_columns(frame: pd.DataFrame, names: Sequence[str]) -> list[pd.Series]:
     """Return the columns of these names. Raises ValueError unless the table has each of them exactly once."""
-    missing = [name for name in names if name not in frame.columns]
+    counts = Counter(frame.columns)
+    missing = [name for name in names if not counts[name]]
     if missing:
         others = "" if len(missing) == 1 else f"; it also lacks {', '.join(map(repr, missing[1:]))}"
         raise ValueError(
             f"the table has no column {missing[0]!r}{did_you_mean(missing[0], frame.columns)}{others}; "
             f"it has {', '.join(map(str, frame.columns))}"
         )
-    repeated = [name for name in names if list(frame.columns).count(name) > 1]
+    repeated = [name for name in names if counts[name] > 1]
     if repeated:
         raise ValueError(f"the table has more than one column {repeated[0]!r}; name each column differently")
     return [pd.Series(frame[name]) for name in names]
