@@ -26,6 +26,7 @@ from src.datamodules.tables.encoded import read_table_cache, write_table
 from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.tables.splits import Splitting
 from src.datamodules.tables.targets import TargetScaling, Task, decode_target
+from src.datamodules.tables.unread import note_readings
 
 VERSION = 5  # raise it when the same table and choices give other arrays
 HELD_OUT, COLUMNS = "held_out.json", "columns.json"
@@ -205,6 +206,7 @@ class TableData(RowData):
     def _fit(self, train: pd.DataFrame) -> TableProcessing:
         processing = TableProcessing(**self.choices, **self._choose(train))
         processing.fit(train)
+        note_readings(train, processing)
         return processing
 
     def _choose(self, train: pd.DataFrame) -> dict[str, Any]:

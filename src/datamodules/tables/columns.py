@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from src.datamodules.tables.categories import distinct_texts
+from src.datamodules.tables.cells import MARKS, NUMBER
 from src.datamodules.tables.dates import are_dates
 
 MAX_CATEGORIES = 20  # different whole numbers; if there are more, they count as quantities
@@ -107,6 +108,8 @@ def _choose_text(values: pd.Series, date_format: str | None) -> tuple[Kind, str]
         return "left out", f"always {texts[0]}"
     if are_dates(texts, date_format):
         return "dates", f"text such as {texts[0]}"
+    if len(texts) > MAX_CATEGORIES and _are_fractions(texts):
+        return "continuous", "numbers with fractions, as text"
     if all(OTHER_DATE.match(text) for text in texts[:MANY]):
         return "left out", f"text such as {texts[0]}: of dates in another form, datamodule.date_format tells which"
     found = f"{len(texts):,} different texts in {present:,} rows"
@@ -118,3 +121,9 @@ def _choose_text(values: pd.Series, date_format: str | None) -> tuple[Kind, str]
     if len(texts) > MANY and len(texts) * MIN_ROWS_PER_CATEGORY > present:
         return "left out", f"{found}: too rare to learn"
     return "categorical", f"{len(texts):,} different values"
+
+
+def _are_fractions(texts: list[str]) -> bool:
+    """Whether texts are numbers, not all of them whole, which may be codes; marks of missing ones do not count."""
+    present = [text.strip() for text in texts if text not in MARKS]
+    return all(map(NUMBER.fullmatch, present)) and not all(text.isdecimal() for text in present)

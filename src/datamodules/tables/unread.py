@@ -1,15 +1,29 @@
-"""Columns of a table whose cells tell a net nothing, although they did in training."""
+"""Tells which cells of a table may be read otherwise than meant, in training and in prediction."""
 
 from collections import Counter
 
 import numpy as np
 import pandas as pd
 
-from src.core.output import warn
-from src.datamodules.tables.cells import MISSING, UNKNOWN
+from src.core.errors import named
+from src.core.output import note, warn
+from src.datamodules.tables.cells import MARKS, MISSING, UNKNOWN
+from src.datamodules.tables.checks import get_columns
+from src.datamodules.tables.dates import have_zones
 from src.datamodules.tables.processing import TableProcessing
 
 MOST = 0.5  # share of the rows
+
+
+def note_readings(train: pd.DataFrame, processing: TableProcessing) -> None:
+    """Note the categories that look like marks of missing values, and the dates whose zone is dropped."""
+    for values in get_columns(train, processing.categorical):
+        marks = [text for text in processing.fitted["categories"][values.name] if text in MARKS]
+        if marks:
+            note(f"{values.name} has the word {named(marks)}: a category, as always in text; a blank cell is missing")
+    for values in get_columns(train, processing.dates):
+        if have_zones(values):
+            note(f"the times of {values.name} have a zone: what the clock shows there counts")
 
 
 class Unread:

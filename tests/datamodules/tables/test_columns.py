@@ -33,6 +33,8 @@ def decision(values, date_format=None, name="x"):
         (NUMBERS % 5 + 2006, "continuous", "5 whole numbers in a row, as of counts"),  # years
         (NUMBERS % 21, "continuous", "21 different whole numbers; if they name things: categorical"),
         (NUMBERS / 8, "continuous", "numbers with fractions"),
+        ((NUMBERS / 8).astype(str), "continuous", "numbers with fractions, as text"),
+        ([" ", "NA", *(NUMBERS[2:] / 8).astype(str)], "continuous", "numbers with fractions, as text"),
         (NUMBERS % 2 / 2, "continuous", "numbers with fractions"),
         (np.where(NUMBERS, 1.0, np.inf), "continuous", "numbers with fractions"),
         (NUMBERS * 2, "continuous", "200 different whole numbers; if they name things: categorical"),

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from src.datamodules.tables.processing import TableProcessing
-from src.datamodules.tables.unread import Unread
+from src.datamodules.tables.unread import Unread, note_readings
 
 CHOICES = {
     "target": "y",
@@ -69,3 +69,21 @@ def test_a_column_that_is_mostly_missing_is_named(capsys):
 
 def test_an_older_checkpoint_does_not_know_what_was_missing_in_training(capsys):
     assert told(capsys, FRAME.assign(shop="A", size=np.nan), forget=["category_shares", "constant_codes"]) == []
+
+
+def test_words_that_look_missing_and_zones_are_told_in_training(capsys):
+    frame = FRAME.assign(shop=["NA", "a", "NA", None], day=FRAME["day"].dt.tz_localize("Europe/Berlin"))
+    processing = TableProcessing(**CHOICES)
+    processing.fit(frame)
+    note_readings(frame, processing)
+    assert capsys.readouterr().err.splitlines() == [
+        "note: shop has the word NA: a category, as always in text; a blank cell is missing",
+        "note: the times of day have a zone: what the clock shows there counts",
+    ]
+
+
+def test_nothing_is_told_of_plain_cells(capsys):
+    processing = TableProcessing(**CHOICES)
+    processing.fit(FRAME)
+    note_readings(FRAME, processing)
+    assert capsys.readouterr().err == ""
