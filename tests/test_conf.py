@@ -25,6 +25,7 @@ WIKITEXT = (
 RESNET = ("experiment=digits", "datamodule.batch_size=8", "model.net.width=16")
 ALONE = (*DIGITS, "trainer.devices=1", "trainer.strategy=auto")  # tests/training/test_ddp.py starts several processes
 OWN = (*DIABETES, "datamodule.train_files=own.csv", "datamodule.target=late", "datamodule.task=binary")
+TWO = ("datamodule.categorical=[sex,age]", "datamodule.continuous=[]")
 TEXTS = (*WIKITEXT, "datamodule.folder=wikitext-2", "datamodule.train_files=[wiki.train.tokens]")
 # The settings that a file needs around it; those of digits for the others.
 AROUND = {
@@ -34,6 +35,7 @@ AROUND = {
     **{f"model/net={name}": WIKITEXT for name in ("awd_lstm", "qrnn")},
     **{f"model/net={name}": RESNET for name in ("resnet18", "resnet34", "resnet50")},
     **dict.fromkeys(("callbacks=tables", "model=tabular_model", "model/net=entity_mlp"), DIABETES),
+    "model/net=dot_product": ("experiment=table", "datamodule=diabetes", *TWO, "datamodule.batch_size=8"),
     "datamodule=table": OWN,
     "datamodule=text_files": TEXTS,
     "datamodule=image_folder": (*DIGITS, "datamodule.folder=photos", "datamodule.image_size=8"),

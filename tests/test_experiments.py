@@ -12,6 +12,7 @@ from tests.support.programs import ROOT, composed, metrics_of, run_here
 OWN = {"table": ["datamodule.train_files=own.csv", "datamodule.target=late", "datamodule.task=binary"]}
 OWN["fine_tune"] = ["datamodule.folder=photos", "datamodule.image_size=32"]
 OWN["images"] = ["datamodule.folder=photos", "datamodule.image_size=16", "datamodule.cache_size=24"]
+OWN["collab"] = ["datamodule.train_files=own.csv", "datamodule.target=wind", "datamodule.categorical=[day,late]"]
 FOLDER = ROOT / "conf" / "experiment"
 EXPERIMENTS = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml"))
 

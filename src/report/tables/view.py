@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from src.report.parts import Part, Plot, Prose, Section, Table
 from src.report.rows import rows_note
+from src.report.tables.biases import bias_tables
 from src.report.tables.columns import FIRST_KNOWN, Category, Column, table_columns
 from src.report.tables.dependence import MAX_PANELS, dependence_on, draw_dependence
 from src.report.tables.importance import NUM_SHUFFLES, Importance, affordable, draw_importances, importances_of
@@ -64,6 +65,12 @@ class TableView:
                 self._maps(model, ordered, rows),
                 "The net has learned a vector for each category. Categories that it treats alike lie close together. "
                 "Look for groups that you know, such as regions or seasons: nobody told the net about them.",
+            ),
+            Section(
+                "Liked and disliked",
+                bias_tables(model.net, ordered),
+                "The bias of a category is what it adds to the answer, whatever it meets: a film of a high bias is "
+                "liked also by those whom its kind does not suit. Biases are small where there are few rows.",
             ),
             Section("How far to trust it", (value_plots if net.is_regression else class_plots)(net, rows), all_note),
             Section("The worst rows", [self._worst(net, rows, ordered)], all_note),
