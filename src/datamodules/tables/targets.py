@@ -6,7 +6,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from src.datamodules.tables.categories import category_text, distinct_texts
+from src.datamodules.tables.categories import distinct_texts
+from src.datamodules.tables.cells import FIRST_KNOWN, Spellings, category_text
 from src.datamodules.tables.checks import did_you_mean, row_label
 from src.datamodules.tables.continuous import mean_and_std, read_numbers
 
@@ -124,15 +125,16 @@ def encode_target(columns: list[pd.Series], fitted: dict[str, Any]) -> np.ndarra
 def _class_numbers(values: pd.Series, names: list[str]) -> np.ndarray:
     positions, texts = distinct_texts(values)
     _require(values, positions >= 0)
-    unknown = [text not in names for text in texts]
-    if any(unknown):
-        row = int(np.array(unknown)[positions].argmax())
+    spellings = Spellings(names, had_missing=True)
+    numbers = np.array([spellings.code(text) - FIRST_KNOWN for text in texts], dtype=np.int64)
+    if (numbers < 0).any():
+        row = int((numbers < 0)[positions].argmax())
         value = texts[positions[row]]
         raise ValueError(
             f"the target {values.name!r} is {value!r} in {row_label(values, row)}, a class that the training rows "
             f"lack{did_you_mean(value, names)}; they have {_some(names)}"
         )
-    return np.array([names.index(text) for text in texts], dtype=np.int64)[positions]
+    return numbers[positions]
 
 
 def decode_target(values: np.ndarray, fitted: dict[str, Any]) -> np.ndarray:

@@ -13,6 +13,7 @@ from src.datamodules.tables.cells import MARKS
 
 pc: Any = compute  # which makes its functions when it is imported
 MAX_EXACT = 1 << 53  # larger whole numbers are not exact as floats
+FIRST = 100  # cells that are tried before all: Arrow is slow where a cast fails
 LARGE_WHOLE = "^[+-]?[0-9]{16,}$"
 
 
@@ -37,6 +38,7 @@ def _typed(column: pa.ChunkedArray, kinds: tuple[Any, ...]) -> pa.ChunkedArray:
     values = pc.if_else(is_mark, None, column) if pc.any(is_mark).as_py() else column
     for cast in kinds if values.null_count < len(values) else ():
         try:
+            cast(values[:FIRST])
             return cast(values)
         except pa.ArrowInvalid:
             continue
@@ -45,10 +47,14 @@ def _typed(column: pa.ChunkedArray, kinds: tuple[Any, ...]) -> pa.ChunkedArray:
 
 def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     floats = column.cast(pa.float64())
-    unsigned = pc.replace_substring_regex(column, "^[+]", "")
     with suppress(pa.ArrowInvalid):
-        return unsigned.cast(pa.int64())
-    if pc.any(pc.match_substring_regex(column, LARGE_WHOLE)).as_py():
+        column[:FIRST].cast(pa.int64())
+        return column.cast(pa.int64())
+    if pc.any(pc.match_substring(column, "+")).as_py():
+        with suppress(pa.ArrowInvalid):
+            return pc.replace_substring_regex(column, "^[+]", "").cast(pa.int64())
+    largest = pc.max(pc.abs(floats)).as_py()
+    if largest is not None and largest >= MAX_EXACT and pc.any(pc.match_substring_regex(column, LARGE_WHOLE)).as_py():
         raise pa.ArrowInvalid("as floats, large whole numbers would be others")
     return floats
 

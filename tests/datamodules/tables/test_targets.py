@@ -159,3 +159,9 @@ def test_scaled_targets_keep_small_differences_of_large_ones():
     assert_allclose(
         decode_target(encode_target([values], scaling), scaling)[:, 0] - 1.7e9, np.arange(10) / 10, atol=1e-6
     )
+
+
+def test_a_class_may_be_spelled_otherwise_in_other_files():
+    classes = fitted(target(True, False))
+    assert encode_target([target("true", "0", "FALSE")], classes).tolist() == [1, 0, 0]
+    assert encode_target([target("0.50", ".5", "2")], fitted(target(0.5, 2.0))).tolist() == [0, 0, 1]
