@@ -38,7 +38,8 @@ def read_table(cfg: DictConfig) -> Table:
     if len(datamodule.target) > 1:
         raise ValueError(f"the comparison takes one target, got {datamodule.target}: choose one by datamodule.target")
     splits = {
-        split: TableRows(c.long(), numbers, targets) for split, (c, numbers, targets) in datamodule.splits.items()
+        split: TableRows(rows.categories.long(), rows.continuous, rows.targets)
+        for split, rows in datamodule.splits.items()
     }
     if not datamodule.spec["category_sizes"]:
         raise ValueError("the comparison needs categories, got none: name columns by datamodule.categorical")
@@ -56,7 +57,7 @@ def train_net(cfg: DictConfig, spec: dict[str, Any], rows: TableRows, factors: S
     model.hparams["spec"] = spec
     trainer = instantiate(cfg.trainer, _convert_="all", logger=False, enable_checkpointing=False, limit_val_batches=0)
     size = cfg.datamodule.batch_size
-    loader = BatchLoader(*rows, batch_size=size, shuffle=True, seed=seed, drop_last=len(rows.targets) > size)
+    loader = BatchLoader(*rows.tensors, batch_size=size, shuffle=True, seed=seed, drop_last=len(rows.targets) > size)
     trainer.fit(model, loader, loader)  # the second loader is not read; Lightning would warn without it
     return model.eval()
 
@@ -127,7 +128,7 @@ class Comparison:
         everything = np.arange(len(rows.targets))
         parts = []
         for learned_on, fitted_on in [(everything, everything)] if self.in_fold else [halves, halves[::-1]]:
-            some = TableRows(*(tensor[learned_on] for tensor in rows))
+            some = TableRows(*(tensor[learned_on] for tensor in rows.tensors))
             model = train_net(self.cfg, self.table.spec, some, self.chosen["net", "embeddings"], seed)
             parts.append(as_vectors(self.table, model.net.embedding, fitted_on))
         return parts
