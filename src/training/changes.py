@@ -43,6 +43,12 @@ def seed_of_rows(config: dict[str, Any], checkpoint: Any) -> int | None:
     return next((seed for seed in seeds if isinstance(seed, int)), None)
 
 
+def fold_of_rows(config: dict[str, Any], checkpoint: Any) -> dict[str, int]:
+    """The `fold` that a checkpoint's training held out to test on, and `num_folds`; {} if there were no folds."""
+    rule = part_of(_data(config, checkpoint), "held_out", "test", "rule")
+    return {name: rule[name] for name in ("fold", "num_folds") if isinstance(rule.get(name), int)}
+
+
 def tells_held_out_rows(config: dict[str, Any], checkpoint: Any) -> bool:
     """Whether a checkpoint says which rows its training held out; older ones do not."""
     return "held_out" in _data(config, checkpoint)

@@ -19,7 +19,7 @@ from src.core.ranks import check_ranks, is_rank_zero, meet_anew, share
 from src.core.remote import send_run
 from src.core.run_config import continue_older_run, plain, save_config, with_fetched_data
 from src.core.run_dir import RunDir, last_whole_checkpoint, own_run_dir, show_results
-from src.training.changes import check_changes, other_options, seed_of_rows, tells_held_out_rows
+from src.training.changes import check_changes, fold_of_rows, other_options, seed_of_rows, tells_held_out_rows
 from src.training.checkpoint_io import ReadCheckpoint
 
 
@@ -124,11 +124,14 @@ def _following(cfg: DictConfig, checkpoint: Any, datamodule: pl.LightningDataMod
     if others := other_options(config, checkpoint):
         say(f"scored with other values than trained with: {', '.join(others)}")
     seed = seed_of_rows(config, checkpoint)
-    if seed is None or cfg.datamodule.get("seed", seed) == seed:
-        return cfg
-    say(f"the held-out rows are those of the checkpoint's training: datamodule.seed={seed}")
-    cfg = cfg.copy()
-    cfg.datamodule.seed = seed
+    drawn = {} if seed is None or cfg.datamodule.get("seed", seed) == seed else {"seed": seed}
+    if "fold" in cfg.datamodule and cfg.datamodule.fold is None:
+        drawn |= fold_of_rows(config, checkpoint)
+    if drawn:
+        given = ", ".join(f"datamodule.{name}={value}" for name, value in drawn.items())
+        say(f"the held-out rows are those of the checkpoint's training: {given}")
+        cfg = cfg.copy()
+        cfg.datamodule.update(drawn)
     return cfg
 
 

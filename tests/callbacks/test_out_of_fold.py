@@ -63,3 +63,17 @@ def test_images_of_a_fold_are_those_that_the_seed_deals_to_it(tmp_path):
 def test_a_run_without_a_fold_leaves_no_such_file(tmp_path, people):
     train(tmp_path, *people[:2], "datamodule.target=z", "datamodule.task=regression")
     assert not RunDir(tmp_path / "run_dir").out_of_fold_csv.exists()
+
+
+def test_a_checkpoint_is_scored_on_its_own_fold_without_being_told(tmp_path, people, capsys):
+    choice = [*people[:2], "datamodule.target=z", "datamodule.task=regression"]
+    trained = train(tmp_path, *choice, *people[2:])
+    rows = rows_of(tmp_path / "run_dir")
+    best = tmp_path / "run_dir" / "checkpoints" / "best.ckpt"
+    places = [f"run_dir={tmp_path / 'again'}", "task=test", f"checkpoint={best}"]
+    scored = train(tmp_path, *choice, *places)
+    assert scored.scores["test/rmse"] == trained.scores["test/rmse"]
+    assert rows_of(tmp_path / "again") == rows
+    assert (
+        "are those of the checkpoint's training: datamodule.fold=1, datamodule.num_folds=3" in capsys.readouterr().err
+    )
