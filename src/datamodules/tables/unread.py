@@ -26,6 +26,18 @@ def note_readings(train: pd.DataFrame, processing: TableProcessing) -> None:
             note(f"the times of {values.name} have a zone: what the clock shows there counts")
 
 
+def warn_of_lost_words(frame: pd.DataFrame, processing: TableProcessing) -> None:
+    """Warn of missing cells where training had the word None or the like, which pandas may have read as missing."""
+    for values in get_columns(frame, processing.categorical):
+        name = str(values.name)
+        marks = [text for text in processing.fitted["categories"][name] if text in MARKS]
+        if marks and processing.had_missing(name) and values.isna().any() and not values.isin(marks).any():
+            warn(
+                f"{name} has missing cells and never the word {named(marks)}, which it had in training beside missing "
+                "cells; if pandas.read_csv read the table, give it keep_default_na=False"
+            )
+
+
 class Unread:
     """Counts cells that are missing or unknown, and warns of columns where most are and few were in training."""
 

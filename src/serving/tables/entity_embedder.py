@@ -20,6 +20,7 @@ from src.datamodules.tables.base import TableData
 from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.tables.targets import Task
 from src.datamodules.tables.types import plain_frame
+from src.datamodules.tables.unread import warn_of_lost_words
 from src.models.tables.entity_embedding import EntityEmbedding
 from src.training.checkpoint import load_model
 from src.training.run import fit
@@ -70,7 +71,9 @@ class EntityEmbedder(TransformerMixin, BaseEstimator):
     def transform(self, X: pd.DataFrame) -> np.ndarray:
         """The features, float32 (rows, features)."""
         check_is_fitted(self, "vectors_")
-        return self._features(plain_frame(X))
+        frame = plain_frame(X)
+        warn_of_lost_words(frame, self.processing_)
+        return self._features(frame)
 
     def _features(self, frame: pd.DataFrame) -> np.ndarray:
         codes = self.processing_.codes(frame)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from src.datamodules.tables.processing import TableProcessing
-from src.datamodules.tables.unread import Unread, note_readings
+from src.datamodules.tables.unread import Unread, note_readings, warn_of_lost_words
 
 CHOICES = {
     "target": "y",
@@ -87,3 +87,13 @@ def test_nothing_is_told_of_plain_cells(capsys):
     processing.fit(FRAME)
     note_readings(FRAME, processing)
     assert capsys.readouterr().err == ""
+
+
+def test_words_that_pandas_may_have_dropped_are_told(capsys):
+    frame = FRAME.assign(shop=["NA", "a", "NA", None])
+    processing = TableProcessing(**CHOICES)
+    processing.fit(frame)
+    warn_of_lost_words(frame, processing)
+    assert capsys.readouterr().err == ""
+    warn_of_lost_words(frame.replace("NA", None), processing)
+    assert "shop has missing cells and never the word NA, which it had" in capsys.readouterr().err
