@@ -20,7 +20,7 @@ from pyarrow import parquet
 from scripts.shared.arguments import add_trust, command_line
 from src.core.explain import blamed_on, readable_errors
 from src.core.output import show
-from src.datamodules.tables.categories import FIRST_KNOWN
+from src.datamodules.tables.cells import FIRST_KNOWN
 from src.report.figures import ACCENT, new_figure, without_box
 from src.report.tables.map import principal_components, put_labels, tsne_places
 from src.serving.tables.entity_embedder import read_vectors
