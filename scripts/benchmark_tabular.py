@@ -98,7 +98,7 @@ def loop(cfg: DictConfig, *, is_plain: bool) -> float:
     net = plain_net(model.net) if is_plain else model.net
     make_optimizer = torch.optim.AdamW if is_plain else model.make_optimizer
     optimizer = make_optimizer(net.parameters(), lr=model.lr)
-    train, size = [tensor.contiguous() for tensor in data.splits["train"]], cfg.datamodule.batch_size
+    train, size = [tensor.contiguous() for tensor in data.splits["train"][:3]], cfg.datamodule.batch_size
     steps, epochs = len(train[0]) // size, cfg.trainer.max_epochs
     schedule = model.make_scheduler(optimizer, total_steps=steps * epochs)
     start = time.process_time()

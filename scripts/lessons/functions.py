@@ -70,7 +70,7 @@ def linear(bench: Bench) -> Lesson:
 def distance_from_one_layer(job: Job) -> float:
     """Measure the largest difference, over the test points, between a net and the product of its matrices."""
     model = job.model()
-    categories, continuous, _ = job.data().splits["test"]
+    categories, continuous, *_ = job.data().splits["test"]
     weight, bias = one_layer([*model.net.hidden, model.net.head])
     with torch.no_grad():
         one = nn.functional.linear(model.net.numerical(continuous), weight, bias)
@@ -91,7 +91,7 @@ def draw_functions(axes: Any, jobs: dict[str, Job]) -> None:
     """Draw what nets have learned over the function itself."""
     for number, (name, job) in enumerate(jobs.items()):
         data, model = job.data(), job.model()
-        categories, continuous, targets = data.splits["test"]
+        categories, continuous, targets, _ = data.splits["test"]
         with torch.no_grad():
             values = model.predict(categories.long(), continuous)[:, 0].numpy()
         xs = np.linspace(data.low, data.high, len(values))

@@ -143,8 +143,8 @@ def predictions(
     members: "Sequence[tuple[LightningModule, TableProcessing]]",
     frame: pd.DataFrame,
     id_column: str | None,
-    strange: Strange,
-    flag_outside: bool,
+    strange: Strange | None = None,
+    flag_outside: bool = False,
 ) -> pa.Table:
     """A line for each row of a chunk.
 
@@ -152,11 +152,11 @@ def predictions(
         members: models, each with the processing of its training.
         frame: the rows.
         id_column: to copy; None for the number of each row.
-        strange: it counts the rows.
+        strange: it counts the rows, if they are to be counted.
         flag_outside: add the column `outside`.
     """
     answers = np.stack([predict_values(model, *processing.encode(frame)) for model, processing in members])
-    outside = strange.count(frame, answers[0])
+    outside = (strange or Strange(*members[0])).count(frame, answers[0])
     _, processing = members[0]
     is_class = processing.task != "regression"
     values, spreads = together(answers, is_class)

@@ -229,7 +229,7 @@ class Unfreezing(BaseFinetuning):
             self.unfreeze_and_add_param_group(pl_module.body, optimizer)
 
 
-FREEZING = partial(FineTuning, epochs=1, groups=[1, None], lr=None, lr_ratio=None)
+FREEZING = partial(FineTuning, epochs=1, groups=[1, None], lr=None, lr_ratio=None, keep_statistics=False)
 
 
 @pytest.mark.parametrize("unfreezing", [FREEZING, Unfreezing])
