@@ -13,7 +13,7 @@ from src.core.output import note
 
 WARM_UP = 3  # steps, not measured: the first ones also choose kernels and fill caches
 MIN_STEPS = 5
-SHARE = 0.02  # of the budget, which the measurement may take on top of it
+SHARE = 0.05  # of the budget, which the measurement may take on top of it
 MAX_SECONDS = 5.0
 VALIDATION_SHARE = 1 / 3  # of a training step's time: a batch forward, without backward and step
 
