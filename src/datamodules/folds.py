@@ -22,7 +22,7 @@ def fold_rule(fold: int | None, num_folds: int) -> dict[str, int]:
 
 
 def deal(labels: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-    """Return the fold of each row. All folds have equally many rows, and of each class, but for one.
+    """Return the fold of each row. Folds differ by one row at most, in all and in each class.
 
     Raises ValueError if a class has a single row, which could not be held out and trained on, or if there are more
     folds than rows.

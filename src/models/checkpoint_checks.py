@@ -19,7 +19,7 @@ def check_spec(saved: Mapping[str, Any], here: Mapping[str, Any], statistics: It
 
 
 def _agree(saved: Any, here: Any) -> bool:
-    """Whether they are equal but for entries of dicts that are here alone: older versions wrote fewer."""
+    """Whether they are equal, leaving out entries of dicts that only `here` has: older versions wrote fewer."""
     if isinstance(saved, Mapping) and isinstance(here, Mapping):
         return all(name in here and _agree(value, here[name]) for name, value in saved.items())
     return bool(saved == here)

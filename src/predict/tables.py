@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, named
 from src.core.files import staged
 from src.core.output import note, show
 from src.core.spreadsheets import FORMULA, TextCells, own_head
@@ -109,13 +109,12 @@ class Strange:
         if self.rows:
             ordered = sorted(self.columns.items(), key=lambda pair: -pair[1])
             found = [f"{name} in {rows:,}" for name, rows in ordered if rows]
-            named = ", ".join(found[:NUM_NAMED]) + (f" and {len(found) - NUM_NAMED} more" if found[NUM_NAMED:] else "")
             effect = (
                 "they count as the end of the range" if self.processing.clip_numbers else "such answers are guesses"
             )
             note(
-                f"{self.rows:,} of {total:,} rows have numbers outside the range of the training rows ({named}): "
-                f"{effect}; flag_outside=true marks these rows"
+                f"{self.rows:,} of {total:,} rows have numbers outside the range of the training rows "
+                f"({named(found, NUM_NAMED)}): {effect}; flag_outside=true marks these rows"
             )
         for name, answers in self.answers.items():
             if answers:

@@ -93,7 +93,7 @@ def mean_and_std(numbers: np.ndarray) -> dict[str, float]:
 
 
 def _is_constant(numbers: np.ndarray) -> bool:
-    """Whether all numbers are the same but for the rounding of a computation."""
+    """Whether all numbers are the same, or differ only by the rounding of a computation."""
     low, high = numbers.min(), numbers.max()
     return bool(high - low <= 4 * np.finfo(np.float64).eps * max(abs(low), abs(high)))
 

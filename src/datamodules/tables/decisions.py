@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.markup import escape
 from rich.table import Table
 
+from src.core.errors import named
 from src.core.files import write_text
 from src.core.output import note, show, show_rich, warn
 from src.core.spreadsheets import as_text
@@ -72,7 +73,7 @@ def show_decisions(decisions: Sequence[Decision], file: Path | None) -> None:
     else:
         counts = Counter(decision.kind for decision in decisions)
         found = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
-        left_out = _named([f"{name} ({why})" for name, kind, why in decisions if kind == "left out"])
+        left_out = named([f"{name} ({why})" for name, kind, why in decisions if kind == "left out"], MAX_NAMED)
         show(
             f"auto chose among {len(decisions):,} columns: {found}"
             + (f": {left_out}" if left_out else "")
@@ -81,9 +82,9 @@ def show_decisions(decisions: Sequence[Decision], file: Path | None) -> None:
     texts = [decision.column for decision in decisions if decision.reason.endswith(("free text", "too rare to learn"))]
     if texts:
         note(
-            f"{_named(texts)}: thousands of different texts, or sentences, are no categories, and are left out. Use a "
-            "column all the same with datamodule.categorical=[...] (and datamodule.min_freq=10, say), make columns of "
-            "it yourself, or learn from it alone with datamodule=text_files datamodule.column=..."
+            f"{named(texts, MAX_NAMED)}: thousands of different texts, or sentences, are no categories, and are left "
+            "out. Use a column all the same with datamodule.categorical=[...] (and datamodule.min_freq=10, say), make "
+            "columns of it yourself, or learn from it alone with datamodule=text_files datamodule.column=..."
         )
 
 
@@ -93,10 +94,10 @@ def warn_of_giveaways(train: pd.DataFrame, columns: list[str], targets: list[str
     for target in targets:
         found = giveaways(train, columns, pd.Series(train[target]), task != "regression")
         if found:
-            named = _named([f"{name} ({score:.3f})" for name, score in found])
+            columns_found = named([f"{name} ({score:.3f})" for name, score in found], MAX_NAMED)
             warn(
-                f"{target} can be read off {named} alone (1 is without error). Is it known before {target} is? If not, "
-                f"leave it out: datamodule.ignored=[{found[0][0]}]"
+                f"{target} can be read off {columns_found} alone (1 is without error). Is it known before {target} is? "
+                f"If not, leave it out: datamodule.ignored=[{found[0][0]}]"
             )
 
 
@@ -108,7 +109,3 @@ def write_decisions(path: Path | None, decisions: Sequence[Sequence[str]]) -> No
     file = io.StringIO()
     csv.writer(file).writerows([Decision._fields, *([as_text(cell) for cell in decision] for decision in decisions)])
     write_text(path, file.getvalue())
-
-
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(names[:MAX_NAMED]) + (f" and {len(names) - MAX_NAMED} more" if names[MAX_NAMED:] else "")

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.models.images.fast_net import PatchStem
+from src.models.images.fast_net import PatchStem, StagedNet
 
 
-class AirNet(nn.Module):
+class AirNet(StagedNet):
     """A fixed stem that whitens 2x2 patches, stages of two 3x3 convolutions with GELU, mean pool, linear.
 
     Each stage halves the image after its first convolution. Convolutions begin as the identity on as many channels as
@@ -24,28 +24,15 @@ class AirNet(nn.Module):
         super().__init__()
         if not widths or min(widths) < 1:
             raise ValueError(f"AirNet needs a width of 1 or more for each stage, got {widths=}")
-        stem = PatchStem(in_chans, norm_momentum)
-        self.stem = stem
+        self.stem = PatchStem(in_chans, norm_momentum)
         self.stages = nn.Sequential()
-        channels = stem.out_channels
+        channels = self.stem.out_channels
         for width in widths:
             first = [identity_convolution(channels, width), HalvingPool(), ShiftNorm(width, norm_momentum), nn.GELU()]
             second = [identity_convolution(width, width), ShiftNorm(width, norm_momentum), nn.GELU()]
             self.stages.append(nn.Sequential(*first, *second))
             channels = width
         self.head = nn.Linear(channels, num_classes, bias=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits, (batch, num_classes), of images, (batch, in_chans, height, width)."""
-        x = self.stem(images)
-        x = self.stages(x)
-        return self.head(x.mean((2, 3)))
-
-    def layer_groups(self) -> list[list[nn.Module]]:
-        """Return all stages but the last, the last stage, the head."""
-        *early, late = self.stages
-        groups: list[list[nn.Module]] = [early, [late], [self.head]]
-        return [group for group in groups if group]
 
 
 class ShiftNorm(nn.BatchNorm2d):

@@ -5,7 +5,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class FastNet(nn.Module):
+class StagedNet(nn.Module):
+    """Base of nets with a stem, stages that end in feature maps, and a linear head for the mean over their pixels."""
+
+    stem: "PatchStem"
+    stages: nn.Sequential
+    head: nn.Linear
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits, (batch, num_classes), of images, (batch, in_chans, height, width)."""
+        x = self.stem(images)
+        x = self.stages(x)
+        return self.head(x.mean((2, 3)))
+
+    def layer_groups(self) -> list[list[nn.Module]]:
+        """Return all stages but the last, the last stage, the head."""
+        *early, late = self.stages
+        groups: list[list[nn.Module]] = [early, [late], [self.head]]
+        return [group for group in groups if group]
+
+
+class FastNet(StagedNet):
     """A fixed stem that whitens 2x2 patches, stages of 3x3 convolutions, mean pool, linear.
 
     The order is convolution, pool, norm, activation (Jordan 2024, arXiv:2404.00498, section 3): norm and activation,
@@ -33,18 +53,6 @@ class FastNet(nn.Module):
             self.stages.append(nn.Sequential(*layers))
             channels = width
         self.head = nn.Linear(channels, num_classes, bias=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits, (batch, num_classes), of images, (batch, in_chans, height, width)."""
-        x = self.stem(images)
-        x = self.stages(x)
-        return self.head(x.mean((2, 3)))
-
-    def layer_groups(self) -> list[list[nn.Module]]:
-        """Return all stages but the last, the last stage, the head."""
-        *early, late = self.stages
-        groups: list[list[nn.Module]] = [early, [late], [self.head]]
-        return [group for group in groups if group]
 
 
 class PatchStem(nn.Module):
