@@ -20,6 +20,7 @@ from src.core.ranks import WAYS_OUT
 from src.core.sharding import is_sharded
 from src.training.checkpoint_io import CheckpointIO, is_unsaved
 from src.training.ddp import DDP
+from src.training.length import FittingEpochs
 
 
 class NetFirst(pl.Callback):
@@ -41,6 +42,7 @@ class Trainer(pl.Trainer):
         on_save_error: see CheckpointIO.
         enable_progress_bar: None: if there is a callback for it.
         log_every_n_steps: steps between two points of the curves; None: a hundredth of the training, at most 50.
+        max_epochs: None: by the steps of an epoch, see `fitting_epochs`, unless something else ends the training.
         max_minutes: about how long to train, for the callback TimeBudget; max_epochs and max_steps may end it before.
 
     Raises:
@@ -56,6 +58,7 @@ class Trainer(pl.Trainer):
         enable_model_summary: bool = False,  # the progress bar has a line for it
         enable_progress_bar: bool | None = None,
         log_every_n_steps: int | None = None,
+        max_epochs: int | None = None,
         max_minutes: float | None = None,
         plugins: Any = None,
         callbacks: Any = None,
@@ -78,13 +81,17 @@ class Trainer(pl.Trainer):
         if max_minutes is not None and not any(hasattr(callback, "keeps_max_minutes") for callback in own_callbacks):
             raise ValueError("trainer.max_minutes needs the callback time_budget, which callbacks=default has")
         self.max_minutes = max_minutes
+        # Lightning's own answer to None is 1,000 epochs.
+        is_bounded = max_minutes is not None or kwargs.get("max_time") is not None or kwargs.get("max_steps", -1) != -1
+        length = [FittingEpochs()] if max_epochs is None and not is_bounded else []
         own_plugins = plugins if isinstance(plugins, list) else [plugins] * (plugins is not None)
         super().__init__(
             precision=precision,  # pyright: ignore[reportArgumentType]
             accelerator=accelerator,
             enable_model_summary=enable_model_summary,
             enable_progress_bar=enable_progress_bar,
-            callbacks=[NetFirst(), *own_callbacks],
+            callbacks=[NetFirst(), *length, *own_callbacks],
+            max_epochs=-1 if max_epochs is None else max_epochs,
             plugins=[*own_plugins, CheckpointIO(on_save_error), *launched_by_slurm()],
             **kwargs,
         )
