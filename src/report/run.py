@@ -28,6 +28,9 @@ SAVED_IMAGES = {
 }
 
 
+# Of a table's classes, of a table's values, of a language model.
+INSTEAD_OF_LOSS = ("auroc", "rmse", "perplexity")
+
 Subject: TypeAlias = tuple[pl.LightningModule, pl.LightningDataModule]
 
 
@@ -97,9 +100,11 @@ def opening(run: RunDir, monitor: str) -> Markup:
     )
 
 
-def _rank(name: str, monitor: str) -> tuple[bool, bool, str]:
-    """The score that chose the checkpoint comes first, test before validation."""
-    return name.partition("/")[2] != monitor.partition("/")[2], name.startswith("val/"), name
+def _rank(name: str, monitor: str) -> tuple[bool, bool, bool, str]:
+    """The score that chose the checkpoint comes first, or what is read in place of a loss; test before validation."""
+    kind, chosen = (text.partition("/")[2] for text in (name, monitor))
+    is_headline = kind in INSTEAD_OF_LOSS if chosen == "loss" else kind == chosen
+    return not is_headline, kind != chosen, name.startswith("val/"), name
 
 
 def _score(value: float | None) -> str:

@@ -21,6 +21,7 @@ class FittingEpochs(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
+        trainer.fit_loop.max_epochs = EPOCHS  # Lightning compares an epoch with log_every_n_steps, which depends on it
         trainer.fit_loop.setup_data()
         batches = trainer.num_training_batches
         if not math.isfinite(batches):

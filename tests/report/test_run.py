@@ -41,6 +41,13 @@ def test_it_opens_with_the_tested_score_that_chose_the_checkpoint(tmp_path):
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize(("score", "title"), [("auroc", "AUROC"), ("rmse", "RMSE"), ("perplexity", "Perplexity")])
+def test_a_score_that_people_know_stands_for_a_loss(tmp_path, score, title):
+    config = CONFIG.replace("val/accuracy", "val/loss")
+    text = written(tmp_path, config, test__loss=0.25, test__accuracy=0.5, **{f"test__{score}": 0.75})
+    assert f'<p class="answer">0.7500</p>\n<p class="of">{title}, test</p>' in text
+
+
 def test_a_score_that_is_no_number_says_so(tmp_path):
     assert '<p class="answer">not a number</p>' in written(tmp_path, test__accuracy=None)
 

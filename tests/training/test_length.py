@@ -26,6 +26,7 @@ def fitted(monkeypatch, **choices):
     return trainer
 
 
+@pytest.mark.filterwarnings("error:The number of training batches")
 def test_the_schedule_ends_with_the_epochs_that_are_chosen(monkeypatch, capsys):
     trainer = fitted(monkeypatch, accumulate_grad_batches=2)
     steps = -(-trainer.num_training_batches // 2)

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from src.report.parts import Part, Plot, Prose, Section, Table
 from src.report.rows import rows_note
+from src.report.tables.baselines import comparison
 from src.report.tables.biases import bias_tables
 from src.report.tables.columns import FIRST_KNOWN, Category, Column, table_columns
 from src.report.tables.dependence import MAX_PANELS, dependence_on, draw_dependence
@@ -23,7 +24,7 @@ MAX_COLUMNS = 30  # of the worst rows
 
 @dataclass(frozen=True, kw_only=True)
 class TableView:
-    """Which columns matter, what the net has learned about categories, how far to trust it, and its worst rows.
+    """The net beside simple models, which columns matter, what it has learned, how far to trust it, and its worst rows.
 
     The model is a TabularModel, or what TableNet needs of one; maps show `net.embedding.vectors(column)`.
 
@@ -55,6 +56,7 @@ class TableView:
         all_note, some_note = (f"{rows_note(datamodule, len(these), total, 'rows')}." for these in (rows, some))
         effects = _effects(net, ordered[: self.num_columns], some)
         found = [
+            Section("Is it worth a net?", comparison(net, datamodule, rows), all_note),
             Section(
                 "Which columns matter",
                 [_importance(importances, len(others), net, some.evenly(num_rows)), *effects],

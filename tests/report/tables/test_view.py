@@ -29,8 +29,9 @@ def titles(section):
     return [part.title for part in section.parts]
 
 
-def test_four_questions_are_answered(sections):
+def test_five_questions_are_answered(sections):
     assert [section.title for section in sections] == [
+        "Is it worth a net?",
         "Which columns matter",
         "Categories on a map",
         "How far to trust it",
@@ -46,23 +47,23 @@ def test_each_plot_has_a_description(sections):
 
 def test_a_note_says_how_many_rows_were_looked_at(tmp_path):
     found = sections_of(table_of(tmp_path), **FEW)
-    assert [found[0].note, found[2].note, found[3].note] == [
+    assert [found[1].note, found[3].note, found[4].note] == [
         "34 of 200 rows of the test split, evenly spread.",
         "100 of 200 rows of the test split, evenly spread.",
         "100 of 200 rows of the test split, evenly spread.",
     ]
-    assert sections_of(table_of(tmp_path), max_rows=200, **FEW)[2].note == "All 200 rows of the test split."
+    assert sections_of(table_of(tmp_path), max_rows=200, **FEW)[3].note == "All 200 rows of the test split."
 
 
 def test_columns_of_two_categories_are_named_and_not_mapped(sections):
-    *maps, left_out = sections[1].parts
+    *maps, left_out = sections[2].parts
     assert {part.title for part in maps} == {"town", "day_month", "day_day_of_week"}
     assert isinstance(left_out, Prose)
     assert "open" in left_out.text
 
 
 def test_the_worst_rows_have_all_columns(sections):
-    (table,) = sections[3].parts
+    (table,) = sections[4].parts
     assert isinstance(table, Table)
     assert len(table.rows) == 4
     assert {"town", "open", "size", "id", "day"} < set(table.head)
@@ -75,7 +76,7 @@ def test_two_calls_give_one_page(tmp_path):
 
 
 def test_an_ensemble_is_shown_too(tmp_path):
-    assert len(sections_of(table_of(tmp_path, "multiclass", frame_of(80)), members=2, **FEW)) == 4
+    assert len(sections_of(table_of(tmp_path, "multiclass", frame_of(80)), members=2, **FEW)) == 5
 
 
 def test_a_table_of_numbers_alone_has_no_map(tmp_path):
@@ -85,7 +86,7 @@ def test_a_table_of_numbers_alone_has_no_map(tmp_path):
 
 def test_several_targets_are_shown_one_by_one(tmp_path):
     found = sections_of(table_of(tmp_path, target=["price", "weight"], frame=frame_of(80)), **FEW)
-    assert titles(found[2]) == [
+    assert titles(found[3]) == [
         "price: predicted and true",
         "price: residuals",
         "weight: predicted and true",
@@ -113,6 +114,6 @@ def test_columns_that_are_not_shuffled_are_told(tmp_path, monkeypatch):
     data = table_of(tmp_path)
     monkeypatch.setattr("src.report.tables.importance.MAX_CELLS", 1000)
     monkeypatch.setattr("src.report.tables.importance.MIN_COLUMNS", 2)
-    plot = sections_of(data, **FEW)[0].parts[0]
+    plot = sections_of(data, **FEW)[1].parts[0]
     assert isinstance(plot, Plot)
     assert "these columns were shuffled in 12 rows, and 3 others, which by themselves have less to do with" in plot.note
