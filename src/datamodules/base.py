@@ -68,7 +68,10 @@ class DataModule(pl.LightningDataModule):
             self._spec = self.load()
 
     def tested_rows(self) -> dict[str, Sequence[Any]]:
-        """Return what names the rows of the test split, by the heads of columns; with a fold, after `setup`."""
+        """Return what names the rows of the test split, by the heads of columns; valid after `setup`.
+
+        Images have names only with a fold.
+        """
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:

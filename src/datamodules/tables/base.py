@@ -24,13 +24,14 @@ from src.datamodules.tables.continuous import Scaling
 from src.datamodules.tables.decisions import decide, warn_of_giveaways, write_decisions
 from src.datamodules.tables.encoded import read_table_cache, write_table
 from src.datamodules.tables.processing import TableProcessing
+from src.datamodules.tables.row_names import read_row_names, write_row_names
 from src.datamodules.tables.splits import Splitting
 from src.datamodules.tables.targets import TargetScaling, Task, decode_target
 from src.datamodules.tables.unread import note_readings
 
-VERSION = 5  # raise it when the same table and choices give other arrays
+VERSION = 6  # raise it when the same table and choices give other arrays
 HELD_OUT, COLUMNS = "held_out.json", "columns.json"
-TESTED = "tested.npy"  # the numbers of a fold's rows
+TESTED = "tested.parquet"  # what names the rows that are tested
 
 
 class TableData(RowData):
@@ -123,8 +124,14 @@ class TableData(RowData):
     @cached_property
     def cache(self) -> CacheFolder:
         """The encoded rows; the name of the folder has a key of everything that changes them."""
-        choices = [self.choices, self.columns, self.ignored, self.on_missing_target, repr(self.splitting)]
-        choices += [self.row_weight] if self.row_weight is not None else []
+        choices = [
+            self.choices,
+            self.columns,
+            self.ignored,
+            self.on_missing_target,
+            repr(self.splitting),
+            self.row_weight,
+        ]
         key = cache_key([str(VERSION), json.dumps(choices, sort_keys=True), self.fingerprint()])
         return CacheFolder(Path(self.cache_dir, "tables", f"{self.set_name}-{key}"))
 
@@ -137,10 +144,12 @@ class TableData(RowData):
             show(f"{self.set_name}: its own test rows are left out, datamodule.fold tests on training rows")
         splits = self._divide({name: self._with_target(table) for name, table in tables.items()})
         frame, positions = splits["train"]
-        processing = self._fit(frame.iloc[positions])
-        spec = write_table(folder, splits, processing, self.row_weight)
+        spec = write_table(folder, splits, self._fit(frame.iloc[positions]), self.row_weight)
+        table, tested = splits.get("test", splits["valid"])
+        origin = tables["train"] if table is frame else tables["test" if "test" in tables else "valid"]
+        places = np.flatnonzero(self._has_target(origin))[tested]
+        write_row_names(folder / TESTED, origin, places, self.decisions)
         if self.fold is not None:
-            np.save(folder / TESTED, 1 + np.flatnonzero(self._has_target(tables["train"]))[splits["test"][1]])
             self._show_fold(splits)
         (folder / HELD_OUT).write_text(json.dumps(self._held_out(splits)))
         (folder / COLUMNS).write_text(json.dumps(self.decisions))
@@ -156,7 +165,7 @@ class TableData(RowData):
         show(f"{self.set_name}: fold {self.fold} of {self.num_folds} tests on {len(tested):,} rows{later}")
 
     def tested_rows(self) -> dict[str, Sequence[Any]]:
-        return {"row": np.load(self.cache.file(TESTED)).tolist()}
+        return read_row_names(self.cache.file(TESTED))
 
     def _has_target(self, frame: pd.DataFrame) -> np.ndarray:
         return ~np.logical_or.reduce([column.isna() for column in get_columns(frame, self.target)])

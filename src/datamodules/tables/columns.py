@@ -33,6 +33,11 @@ class Decision(NamedTuple):
     kind: Kind
     reason: str
 
+    @property
+    def names_rows(self) -> bool:
+        """Whether the column numbers or names the rows."""
+        return self.kind == "left out" and self.reason.endswith(("numbers the rows", "names the rows"))
+
 
 def choose_columns(frame: pd.DataFrame, apart: Collection[str], date_format: str | None) -> list[Decision]:
     """Decide for each column of the training rows, except those `apart`: the target, and what the user has named.

@@ -1,5 +1,6 @@
 """What a report shows of a table's net."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from src.report.tables.importance import NUM_SHUFFLES, Importance, affordable, d
 from src.report.tables.map import draw_category_map
 from src.report.tables.net import TableNet, TableRows, read_rows
 from src.report.tables.outcomes import class_plots, value_plots
-from src.report.tables.worst import worst_rows
+from src.report.tables.worst import names_of, worst_rows
 
 MAX_BARS = 25
 MAX_COLUMNS = 30  # of the worst rows
@@ -75,7 +76,7 @@ class TableView:
                 "liked also by those whom its kind does not suit. Biases are small where there are few rows.",
             ),
             Section("How far to trust it", (value_plots if net.is_regression else class_plots)(net, rows), all_note),
-            Section("The worst rows", [self._worst(net, rows, ordered)], all_note),
+            Section("The worst rows", [self._worst(net, rows, ordered, names_of(datamodule))], all_note),
         ]
         return [section for section in found if section.parts]
 
@@ -92,12 +93,14 @@ class TableView:
             parts.append(Prose(f"{text}."))
         return parts
 
-    def _worst(self, net: TableNet, rows: TableRows, columns: list[Column]) -> Part:
-        head, table = worst_rows(net, rows, net.losses(rows), columns[:MAX_COLUMNS], self.num_rows)
+    def _worst(
+        self, net: TableNet, rows: TableRows, columns: list[Column], names: dict[str, Sequence[Any]] | None
+    ) -> Part:
+        head, table = worst_rows(net, rows, net.losses(rows), columns[:MAX_COLUMNS], self.num_rows, names)
         note = (
             "The columns that matter most come first. Is the target wrong, is a value odd, or "
             "would you have been wrong as well? If these rows share something that no column says, add a column for "
-            "it. Rows are numbered from 1 in the order of the split."
+            f"it. Rows are numbered from 1 in the order of the {'split' if names is None else 'table'}."
         )
         if len(columns) > MAX_COLUMNS:
             note += f" The table shows {MAX_COLUMNS} of {len(columns)} columns."

@@ -1,6 +1,6 @@
 """The rows with the highest losses, as they stand in the table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,22 +10,45 @@ from src.report.tables.net import TableNet, TableRows
 from src.report.wording import shortened
 
 
+def names_of(datamodule: Any) -> dict[str, Sequence[Any]] | None:
+    """What names the rows of the report's split, as DataModule.tested_rows; None of data without names."""
+    try:
+        return datamodule.tested_rows() if hasattr(datamodule, "tested_rows") else None
+    except NotImplementedError:
+        return None
+
+
 def worst_rows(
-    net: TableNet, rows: TableRows, losses: np.ndarray, columns: Sequence[Column], count: int
+    net: TableNet,
+    rows: TableRows,
+    losses: np.ndarray,
+    columns: Sequence[Column],
+    count: int,
+    row_names: Mapping[str, Sequence[Any]] | None = None,
 ) -> tuple[list[str], list[list[Any]]]:
     """Head and rows of a table: the highest losses first, the columns in the given order.
 
-    A row's number is its place in the split, from 1.
+    Args:
+        net: whose predictions are shown.
+        rows: among which to look.
+        losses: of these rows.
+        columns: that are shown.
+        count: how many rows are listed.
+        row_names: what names each row of the split, by the heads of columns; None: its place in the split, from 1.
     """
     order = np.argsort(-losses, kind="stable")[:count]
     worst = rows.take(order.copy())
     predicted, true = _predicted_cells(net, net.predictions(worst)), _true_cells(net, net.truth(worst))
     codes, scaled = worst.categories.cpu().numpy(), worst.continuous.cpu().numpy()
     names = net.names if net.is_regression else [net.target]
-    head = ["row", "loss", *(f"{name}, {kind}" for name in names for kind in ("true", "predicted"))]
+    places = [int(number) for number in worst.numbers]
+    named: dict[str, list[Any]] = {"row": [place + 1 for place in places]}
+    if row_names is not None:
+        named = {name: [values[place] for place in places] for name, values in row_names.items()}
+    head = [*named, "loss", *(f"{name}, {kind}" for name in names for kind in ("true", "predicted"))]
     table = [
         [
-            int(worst.numbers[place]) + 1,
+            *(values[place] for values in named.values()),
             float(losses[row]),
             *(text for pair in zip(true[place], predicted[place], strict=True) for text in pair),
             *(_on_one_line(column.text(codes[place], scaled[place])) for column in columns),
