@@ -18,7 +18,7 @@ from src.datamodules.base import RowData
 from src.datamodules.cache import CacheFolder, cache_key
 from src.datamodules.held_out import drawn, text_bytes
 from src.datamodules.tables.categories import distinct_texts
-from src.datamodules.tables.checks import get_columns, row_label
+from src.datamodules.tables.checks import are_complete, rows_with_target
 from src.datamodules.tables.columns import Decision
 from src.datamodules.tables.continuous import Scaling
 from src.datamodules.tables.decisions import decide, warn_of_giveaways, write_decisions
@@ -142,12 +142,15 @@ class TableData(RowData):
         tables = self.frames()
         if self.fold is not None and tables.pop("test", None) is not None:
             show(f"{self.set_name}: its own test rows are left out, datamodule.fold tests on training rows")
-        splits = self._divide({name: self._with_target(table) for name, table in tables.items()})
+        complete = {
+            name: rows_with_target(table, self.target, self.on_missing_target) for name, table in tables.items()
+        }
+        splits = self._divide(complete)
         frame, positions = splits["train"]
         spec = write_table(folder, splits, self._fit(frame.iloc[positions]), self.row_weight)
         table, tested = splits.get("test", splits["valid"])
         origin = tables["train"] if table is frame else tables["test" if "test" in tables else "valid"]
-        places = np.flatnonzero(self._has_target(origin))[tested]
+        places = np.flatnonzero(are_complete(origin, self.target))[tested]
         write_row_names(folder / TESTED, origin, places, self.decisions)
         if self.fold is not None:
             self._show_fold(splits)
@@ -166,20 +169,6 @@ class TableData(RowData):
 
     def tested_rows(self) -> dict[str, Sequence[Any]]:
         return read_row_names(self.cache.file(TESTED))
-
-    def _has_target(self, frame: pd.DataFrame) -> np.ndarray:
-        return ~np.logical_or.reduce([column.isna() for column in get_columns(frame, self.target)])
-
-    def _with_target(self, frame: pd.DataFrame) -> pd.DataFrame:
-        columns, missing = get_columns(frame, self.target), ~self._has_target(frame)
-        if not missing.any():
-            return frame
-        if self.on_missing_target == "raise":
-            raise ValueError(
-                f"{missing.sum():,} of {len(frame):,} rows have no {' or '.join(self.target)}, such as "
-                f"{row_label(columns[0], int(missing.argmax()))}; set datamodule.on_missing_target=drop"
-            )
-        return frame.loc[~missing]
 
     def _splitting(self, named: Iterable[str]) -> Splitting:
         """Return how rows are taken for those splits that have no rows of their own."""

@@ -4,6 +4,7 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
 
@@ -21,6 +22,24 @@ def get_columns(frame: pd.DataFrame, names: Sequence[str]) -> list[pd.Series]:
     if repeated:
         raise ValueError(f"the table has more than one column {repeated[0]!r}; name each column differently")
     return [pd.Series(frame[name]) for name in names]
+
+
+def are_complete(frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """Return which rows have a value in each of these columns, bool (rows,)."""
+    return ~np.logical_or.reduce([column.isna() for column in get_columns(frame, names)])
+
+
+def rows_with_target(frame: pd.DataFrame, names: Sequence[str], on_missing: str) -> pd.DataFrame:
+    """Return the rows that have all targets. Raises ValueError if some lack one, unless `on_missing` is "drop"."""
+    complete = are_complete(frame, names)
+    if complete.all():
+        return frame
+    if on_missing == "raise":
+        raise ValueError(
+            f"{np.count_nonzero(~complete):,} of {len(frame):,} rows have no {' or '.join(names)}, such as "
+            f"{row_label(get_columns(frame, names)[0], int(complete.argmin()))}; set datamodule.on_missing_target=drop"
+        )
+    return frame.loc[complete]
 
 
 def did_you_mean(word: str, known: Iterable[object]) -> str:
