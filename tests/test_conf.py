@@ -34,7 +34,8 @@ AROUND = {
     **{f"callbacks={name}": WIKITEXT for name in ("text", "bptt_find", "bptt_finder")},
     **{f"model/net={name}": WIKITEXT for name in ("awd_lstm", "qrnn")},
     **{f"model/net={name}": RESNET for name in ("resnet18", "resnet34", "resnet50")},
-    **dict.fromkeys(("callbacks=tables", "model=tabular_model", "model/net=entity_mlp"), DIABETES),
+    **dict.fromkeys(("callbacks=tables", "model=tabular_model"), DIABETES),
+    **{f"model/net=entity_{kind}": DIABETES for kind in ("mlp", "ensemble")},
     "model/net=dot_product": ("experiment=table", "datamodule=diabetes", *TWO, "datamodule.batch_size=8"),
     "datamodule=table": OWN,
     "datamodule=text_files": TEXTS,
@@ -55,7 +56,8 @@ CHOSEN |= {
     f"datamodule={name}" for name in ("function", "image_folder", "rossmann", "shakespeare", "table", "wikitext2")
 }
 CHOSEN |= {f"model={name}" for name in ("image_classifier", "language_model", "tabular_model")}
-CHOSEN |= {f"model/net={name}" for name in ("awd_lstm", "cnn_small", "entity_mlp", "fast_net", "mlp", "qrnn")}
+CHOSEN |= {f"model/net={name}" for name in ("awd_lstm", "cnn_small", "entity_ensemble", "entity_mlp")}
+CHOSEN |= {f"model/net={name}" for name in ("fast_net", "mlp", "qrnn")}
 # What this machine may lack.
 LACKING = {}
 if importlib.util.find_spec("timm") is None:

@@ -16,6 +16,7 @@ from src.core.output import show
 
 ALL_REDUCES = [4**power for power in range(5, 14)]  # bytes: 1 KB to 64 MB
 TABLE = ["experiment=table", "datamodule.train_files=rows.csv", "datamodule.target=sold", "datamodule.task=regression"]
+TABLE += ["model/net=entity_mlp"]
 TEXT = ["experiment=wikitext2_small", "datamodule=text_files", "datamodule.folder=.", "datamodule.train_files=[a.txt]"]
 GENERATED = {"rows": (write_table, "rows.csv", TABLE), "tokens": (write_text, "a.txt", TEXT)}
 Turns = dict[str, dict[int, list[float]]]  # by what was measured and the number of ranks

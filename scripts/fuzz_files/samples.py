@@ -12,7 +12,7 @@ from src.training.run import fit
 
 IMAGES = "experiment=digits callbacks=images model.net.widths=[5] datamodule.batch_size=400 trainer.max_epochs=1"
 TABLE = "experiment=table datamodule.train_files=rows.csv datamodule.target=late datamodule.task=binary"
-TABLE += " datamodule.batch_size=200 model.net.widths=[9] trainer.max_epochs=1"
+TABLE += " model/net=entity_mlp datamodule.batch_size=200 model.net.widths=[9] trainer.max_epochs=1"
 TEXT = "experiment=shakespeare datamodule=text_files datamodule.folder=words datamodule.batch_size=5"
 TEXT += " datamodule.bptt=20 trainer.max_epochs=1 model.net.embedding_size=8 model.net.hidden_size=12"
 CHOICES = {"images": IMAGES, "tables": TABLE, "text": TEXT}

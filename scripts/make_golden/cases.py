@@ -12,8 +12,8 @@ COMMON += " ~callbacks.report logger=csv"
 DIGITS = "experiment=digits callbacks=default datamodule.batch_size=20 datamodule.augmentation.flip=true"
 DIGITS += " datamodule.augmentation.crop_padding=1"
 TABLE = "experiment=table callbacks=default datamodule.train_files=rows.csv datamodule.batch_size=20"
-TABLE += " model.net.widths=[6,5] datamodule.date_parts=[month,day_of_week,elapsed]"
-TABLE += " datamodule.clip_numbers=false"  # what checkpoints of format 1 did
+TABLE += " model/net=entity_mlp model.net.widths=[6,5] datamodule.date_parts=[month,day_of_week,elapsed]"
+TABLE += " datamodule.clip_numbers=false datamodule.continuous_scaling=standardise model.lr=1e-2"  # as in format 1
 WORDS = "experiment=shakespeare callbacks=default datamodule=text_files datamodule.folder=words datamodule.batch_size=4"
 WORDS += " datamodule.bptt=5 datamodule.eval_batch_size=2 model.net.embedding_size=6 model.net.hidden_size=8"
 STAGES = "model.net.blocks=[1,1,1,1] model.net.width=2"

@@ -24,7 +24,7 @@ def overrides(tmp_path):
     return [
         *("experiment=table", "datamodule.train_files=rows.csv", "datamodule.target=late", "datamodule.task=binary"),
         *(f"data_dir={tmp_path}", f"cache_dir={tmp_path}/cache", "datamodule.batch_size=32", "trainer.max_epochs=2"),
-        *("model.net.widths=[4]", "callbacks=none", "logger=none"),
+        *("model/net=entity_mlp", "model.net.widths=[4]", "callbacks=none", "logger=none"),
     ]
 
 

@@ -67,6 +67,7 @@ def choices(**changes):
         "embedding_width": "power",
         "max_embedding_width": 600,
         "embedding_dropout": 0.0,
+        "embedding_std": 0.01,
         "unknown_dropout": 0.0,
         "numerical": "none",
         "numerical_width": 6,

@@ -1,5 +1,7 @@
 """Collaborative filtering: how well a user and an item go together is the product of their vectors, and two biases."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -41,8 +43,9 @@ class DotProduct(nn.Module):
             )
         if width < 1:
             raise ValueError(f"width must be positive, got {width}")
-        self.embedding = EntityEmbedding(category_sizes, [width, width], dropout=0.0, unknown_dropout=0.0)
-        self.bias = EntityEmbedding(category_sizes, [1, 1], dropout=0.0, unknown_dropout=0.0)
+        options: Any = {"dropout": 0.0, "unknown_dropout": 0.0, "std": 0.01}
+        self.embedding = EntityEmbedding(category_sizes, [width, width], **options)
+        self.bias = EntityEmbedding(category_sizes, [1, 1], **options)
         self.mean = nn.Parameter(torch.zeros(1))
         self.range = SigmoidRange(target_range) if y_range else nn.Identity()
 

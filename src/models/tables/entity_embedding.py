@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from src.models.dropout import Dropout
 
-UNKNOWN = 1  # the code of categories that are not in the training set
-INIT_STD = 0.01  # fast.ai's: the vector of an unknown category starts near zero, and stays there without data
+UNKNOWN = 1  # the code of categories that are not in the training set; a smaller one is of missing ones
+UNSEEN_STD = 0.01  # of the vectors of both, which start near zero, and stay there without data
 
 
 class EntityEmbedding(nn.Module):
@@ -23,6 +23,8 @@ class EntityEmbedding(nn.Module):
         category_sizes: Number of codes of each column.
         widths: Size of each column's vectors.
         unknown_dropout: Chance that training sees a category as unknown, so the vector of the unknown is learned.
+        std: Standard deviation of the first vectors, 0.01 in fast.ai, 1 in torch; those of missing and unknown
+            categories begin at 0.01.
     """
 
     widths: Tensor
@@ -30,7 +32,9 @@ class EntityEmbedding(nn.Module):
     columns: Tensor
     places: Tensor
 
-    def __init__(self, category_sizes: list[int], widths: list[int], *, dropout: float, unknown_dropout: float) -> None:
+    def __init__(
+        self, category_sizes: list[int], widths: list[int], *, dropout: float, unknown_dropout: float, std: float
+    ) -> None:
         super().__init__()
         if not 0 <= unknown_dropout < 1:
             raise ValueError(f"unknown_dropout must be within [0, 1), got {unknown_dropout}")
@@ -38,7 +42,8 @@ class EntityEmbedding(nn.Module):
         self.output_size = sum(widths)
         lengths = [size * width for size, width in zip(category_sizes, widths, strict=True)]
         # Two dimensions, because one-dimensional parameters have no weight decay.
-        self.table = nn.Parameter(nn.init.trunc_normal_(torch.empty(sum(lengths), 1), std=INIT_STD))
+        first = nn.init.trunc_normal_(torch.empty(sum(lengths), 1), std=UNSEEN_STD)
+        self.table = nn.Parameter(first * (std / UNSEEN_STD))
         # For each column its width and where its first vector starts; for each number of the output its column and its
         # place in that column's vector.
         self._keep("widths", widths)
@@ -47,6 +52,9 @@ class EntityEmbedding(nn.Module):
         self._keep("places", [place for width in widths for place in range(width)])
         self.unknown_dropout = unknown_dropout
         self.dropout = Dropout(dropout)
+        with torch.no_grad():
+            for column in range(len(widths)):
+                self.vectors(column)[: UNKNOWN + 1] *= UNSEEN_STD / std
 
     def _keep(self, name: str, numbers: list[int]) -> None:
         self.register_buffer(name, torch.tensor(numbers, dtype=torch.int64), persistent=False)

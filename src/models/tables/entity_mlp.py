@@ -31,6 +31,7 @@ class EntityMLP(nn.Module):
         continuous_bins: Each column's edges, for numerical=piecewise_linear.
         target_range: [low, high] of each output, for y_range.
         embedding_width: Of each column's vectors: one of WIDTH_RULES or a number, at most max_embedding_width.
+        embedding_std: See EntityEmbedding.
         numerical: "none" passes continuous columns through a batch norm, "raw" without it; "piecewise_linear" and
             "periodic" make each column a vector of numerical_width.
         num_frequencies, frequency_scale: See PeriodicEmbedding.
@@ -50,6 +51,7 @@ class EntityMLP(nn.Module):
         embedding_width: str | int,
         max_embedding_width: int,
         embedding_dropout: float,
+        embedding_std: float,
         unknown_dropout: float,
         numerical: Literal["none", "raw", "piecewise_linear", "periodic"],
         numerical_width: int,
@@ -69,7 +71,11 @@ class EntityMLP(nn.Module):
             raise ValueError(f"num_members must be positive, got {num_members}")
         embedding_widths = widths_by_rule(category_sizes, embedding_width, max_embedding_width)
         self.embedding = EntityEmbedding(
-            category_sizes, embedding_widths, dropout=embedding_dropout, unknown_dropout=unknown_dropout
+            category_sizes,
+            embedding_widths,
+            dropout=embedding_dropout,
+            unknown_dropout=unknown_dropout,
+            std=embedding_std,
         )
         self.numerical, numerical_size = numerical_layer(
             numerical, num_continuous, continuous_bins, numerical_width, num_frequencies, frequency_scale

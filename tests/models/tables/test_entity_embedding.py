@@ -8,8 +8,8 @@ from src.models.tables.entity_embedding import EntityEmbedding
 SIZES, WIDTHS = [3, 5, 4], [2, 4, 3]
 
 
-def make(sizes=SIZES, widths=WIDTHS, dropout=0.0, unknown_dropout=0.0):
-    return EntityEmbedding(sizes, widths, dropout=dropout, unknown_dropout=unknown_dropout)
+def make(sizes=SIZES, widths=WIDTHS, dropout=0.0, unknown_dropout=0.0, std=0.01):
+    return EntityEmbedding(sizes, widths, dropout=dropout, unknown_dropout=unknown_dropout, std=std)
 
 
 @pytest.fixture
@@ -86,3 +86,11 @@ def test_dropout_zeroes_single_numbers(categories):
 def test_an_unknown_dropout_out_of_range_is_refused(wrong):
     with pytest.raises(ValueError, match=rf"unknown_dropout must be within \[0, 1\), got {wrong}"):
         make(unknown_dropout=wrong)
+
+
+def test_known_categories_begin_with_the_deviation_that_is_given_and_others_near_zero():
+    embedding = make([2000, 1000], [3, 8], std=2.0)
+    for column in (0, 1):
+        vectors = embedding.vectors(column)
+        assert vectors[2:].std().item() == pytest.approx(2.0, rel=0.1)
+        assert vectors[:2].abs().max() < 0.05
