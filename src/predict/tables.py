@@ -1,6 +1,7 @@
 """predict.py for tables: reads rows chunk by chunk, and writes the model's prediction for each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,14 +42,23 @@ def check(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"output={config['output']} must end in .csv or .parquet, which says how it is written")
 
 
-def predict(models: "Sequence[LightningModule]", *, input: str, output: str, id: str | None, flag_outside: bool) -> int:
+def predict(
+    models: "Sequence[LightningModule]",
+    *,
+    input: str,
+    output: str,
+    id: str | None,
+    flag_outside: bool,
+    interval: float | None = None,
+) -> int:
     """Write a line for each row: its number from 1 or its id, then the label and the probability of each class, or the
     values of the targets in their units. The id of a CSV stays text. Of several models it is the mean of their answers,
     and the column `spread` has the standard deviation among them: of the label's probability, or of the value.
 
     Memory holds one chunk of rows. Rows outside the range of the first model's training rows, and its answers at the
     limit of `model.answer_margin`, are counted and told; with `flag_outside`, the column `outside` names the columns of
-    each row whose number was outside.
+    each row whose number was outside. With `interval`, a share, columns have the ends of `TabularModel.interval`, of
+    several models their means.
 
     Returns:
         The exit status, 0.
@@ -63,7 +73,7 @@ def predict(models: "Sequence[LightningModule]", *, input: str, output: str, id:
     check_members([{"target": processing.target} for _, processing in members], ["target"])
     strange = Strange(*members[0])
     chunks = (
-        predictions(members, frame, id, strange, flag_outside)
+        predictions(members, frame, id, strange, flag_outside, interval)
         for frame in _numbered_chunks(path, [processing for _, processing in members], id)
     )
     first, count = write_predictions(Path(output), chunks)
@@ -144,6 +154,7 @@ def predictions(
     id_column: str | None,
     strange: Strange | None = None,
     flag_outside: bool = False,
+    interval: float | None = None,
 ) -> pa.Table:
     """A line for each row of a chunk.
 
@@ -153,8 +164,10 @@ def predictions(
         id_column: to copy; None for the number of each row.
         strange: it counts the rows, if they are to be counted.
         flag_outside: add the column `outside`.
+        interval: add the columns `TARGET low` and `TARGET high`, for this share.
     """
-    answers = np.stack([predict_values(model, *processing.encode(frame)) for model, processing in members])
+    inputs = [processing.encode(frame) for _, processing in members]
+    answers = np.stack([predict_values(model, *given) for (model, _), given in zip(members, inputs, strict=True)])
     outside = (strange or Strange(*members[0])).count(frame, answers[0])
     _, processing = members[0]
     is_class = processing.task != "regression"
@@ -167,6 +180,13 @@ def predictions(
     names = processing.class_names or processing.target
     heads += [*names, *spread_heads(len(members), names, is_class)]
     columns += [*values.T, *spreads.T]
+    if interval is not None:
+        ends = [
+            _in_batches(model, partial(model.interval, share=interval), *given)  # pyright: ignore
+            for (model, _), given in zip(members, inputs, strict=True)
+        ]
+        heads += [f"{name} {end}" for name in names for end in ("low", "high")]
+        columns += [*np.mean(ends, 0).reshape(len(frame), -1).T]
     if flag_outside:
         heads.append("outside")
         columns.append(pa.array(outside, pa.string()))
@@ -193,12 +213,15 @@ def answered(model: Any, batch: Sequence[Any]) -> dict[str, Any]:
 
 def predict_values(model: Any, categories: np.ndarray, continuous: np.ndarray) -> np.ndarray:
     """What `TabularModel.predict` returns, (rows, classes or targets), for any number of rows."""
+    return _in_batches(model, model.predict, categories, continuous)
+
+
+def _in_batches(model: Any, function: Any, *arrays: np.ndarray) -> np.ndarray:
     import torch
 
-    batches = zip(*(torch.from_numpy(rows).split(NET_ROWS) for rows in (categories, continuous)), strict=True)
+    batches = zip(*(torch.from_numpy(rows).split(NET_ROWS) for rows in arrays), strict=True)
     with torch.inference_mode():
-        found = [model.predict(*(rows.to(model.device) for rows in batch)).cpu() for batch in batches]
-    return torch.cat(found).numpy()
+        return torch.cat([function(*(rows.to(model.device) for rows in batch)).cpu() for batch in batches]).numpy()
 
 
 def write_predictions(output: Path, tables: Iterator[pa.Table]) -> tuple[pa.Table, int]:

@@ -115,6 +115,26 @@ def test_values_are_in_the_units_of_the_targets(values, source):
     assert found["sales"].between(100, 20_000).all()
 
 
+def test_an_interval_has_columns_for_both_ends_of_each_target(values, source, tmp_path):
+    content = torch.load(values)
+    content["hyper_parameters"]["valid_errors"] = {"rows": 19, "ranks": [18, 19], "errors": [[0.1, 0.2], [1.0, 2.0]]}
+    torch.save(content, tmp_path / "b.ckpt")
+    found = run(tmp_path / "b.ckpt", source, "interval=0.9")
+    assert list(found.columns) == ["row", "sales", "visits", "sales low", "sales high", "visits low", "visits high"]
+    std = dict(
+        zip(["sales", "visits"], content["hyper_parameters"]["spec"]["processing"]["target"]["std"], strict=True)
+    )
+    for name, error in (("sales", 0.1), ("visits", 0.2)):  # in deviations of the logarithm
+        factor = np.exp(error * std[name])
+        assert_allclose(found[f"{name} low"], found[name] / factor, rtol=1e-5)
+        assert_allclose(found[f"{name} high"], found[name] * factor, rtol=1e-5)
+
+
+def test_an_interval_of_classes_is_refused(classes, source):
+    with pytest.raises(ValueError, match="intervals are for regression"):
+        run(classes, source, "interval=0.9")
+
+
 def test_parquet_holds_the_same_as_csv(classes, source):
     found = run(classes, source, output="pred.parquet")
     pd.testing.assert_frame_equal(found, run(classes, source), check_dtype=False, atol=1e-6)

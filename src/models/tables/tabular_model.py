@@ -10,6 +10,7 @@ from torch import Tensor
 from src.models.base import BaseModel
 from src.models.class_weights import ClassWeights, check_class_weights, class_weights_of
 from src.models.row_scores import RowScores, mean_of_rows, regression_scores
+from src.models.tables.intervals import half_widths, kept_errors
 from src.models.tables.scores import class_scores
 
 NET_SPEC = ("category_sizes", "num_continuous", "num_outputs", "continuous_bins", "target_range")
@@ -66,7 +67,8 @@ class TabularModel(BaseModel):
         self.register_buffer("loss_weights", class_weights_of(self.class_weights, spec), persistent=False)
         self.register_buffer("limits", self._limits(spec["target_range"]), persistent=False)
         weighted = spec.get("row_weight") is not None
-        self.val_scores, self.test_scores = (RowScores(self._scores, weighted=weighted) for _ in range(2))
+        self.val_scores = RowScores(self._validation_scores, weighted=weighted)
+        self.test_scores = RowScores(self._scores, weighted=weighted)
 
     def _limits(self, target_range: list[list[float]]) -> Tensor | None:
         """Return the lowest and the highest scaled answer of each target, (2, targets), if there are such."""
@@ -89,6 +91,21 @@ class TabularModel(BaseModel):
     def answers(self, categories: Tensor, continuous: Tensor) -> Tensor:
         """Return log probabilities, (batch, classes), or scaled values, (batch, targets)."""
         return self._predictions(self._members(categories, continuous))
+
+    def interval(self, categories: Tensor, continuous: Tensor, share: float) -> Tensor:
+        """Return between which values a share of rows like the validation rows has its targets.
+
+        They are float64 (batch, targets, 2), the low ends and the high ones.
+
+        Raises ValueError for classes, for an older checkpoint, and as `half_widths` does.
+        """
+        kept = self.hparams.get("valid_errors")
+        if not self.is_regression or kept is None:
+            reason = "a checkpoint of an older version lacks their errors" if self.is_regression else "it has classes"
+            raise ValueError(f"intervals are for regression, by the errors of validation rows: {reason}")
+        values, width = self.answers(categories, continuous), half_widths(kept, share)
+        values, width = values.cpu().double(), torch.stack([-width, width], 1)
+        return torch.stack([self.decoded(values + ends) for ends in width.T], 2)
 
     def decoded(self, values: Tensor) -> Tensor:
         """Return scaled targets, (batch, targets), in their original units, float64.
@@ -152,6 +169,11 @@ class TabularModel(BaseModel):
         losses = self.regression_loss(predictions, targets.double(), reduction="none").mean(1)
         originals = self.decoded(predictions), self.decoded(targets.double())
         return {"loss": mean_of_rows(losses, weights), **regression_scores(*originals, names, weights)}
+
+    def _validation_scores(self, predictions: Tensor, targets: Tensor, *weights: Tensor) -> dict[str, Tensor]:
+        if self.is_regression:
+            self.hparams["valid_errors"] = kept_errors((predictions - targets).abs())  # a checkpoint keeps hparams
+        return self._scores(predictions, targets, *weights)
 
     def on_validation_epoch_end(self) -> None:
         self._log_scores("val", self.val_scores)
