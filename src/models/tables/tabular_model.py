@@ -1,6 +1,8 @@
 """Trains and scores a net on the rows of a table."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -14,12 +16,31 @@ from src.models.tables.intervals import half_widths, kept_errors
 from src.models.tables.scores import class_scores
 
 NET_SPEC = ("category_sizes", "num_continuous", "num_outputs", "continuous_bins", "target_range")
-LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss}
+LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss}
 INVERSES = {"log": torch.exp, "log1p": torch.expm1}
 
 
+def regression_loss_of(choice: str | float) -> Callable[..., Tensor]:
+    """Return the loss of a name or of a quantile; ValueError for others."""
+    if isinstance(choice, float) and 0 < choice < 1:
+        return partial(quantile_loss, share=choice)
+    if choice not in LOSSES:
+        raise ValueError(f"model.regression_loss must be mse, l1 or a quantile such as 0.9, got {choice}")
+    return LOSSES[str(choice)]
+
+
+def quantile_loss(outputs: Tensor, targets: Tensor, *, share: float, reduction: str = "mean") -> Tensor:
+    """Return the pinball loss, which is least where `share` of the targets are below the output.
+
+    Source: Koenker and Bassett 1978. With 0.5 it is half the absolute error.
+    """
+    errors = targets - outputs
+    losses = torch.maximum(share * errors, (share - 1) * errors)
+    return losses.mean() if reduction == "mean" else losses
+
+
 class TabularModel(BaseModel):
-    """Cross-entropy for classes, squared or absolute error of the scaled targets for regression.
+    """Cross-entropy for classes; squared, absolute or quantile error of the scaled targets for regression.
 
     Batches are (categories, continuous, targets) or, if rows count by weights, (categories, continuous, targets,
     weights), as TableData makes them; the table's `task` decides. Outputs of the
@@ -27,7 +48,7 @@ class TabularModel(BaseModel):
     of their probabilities or scaled values. Regression scores, except `loss`, are in the targets' original units.
 
     Args:
-        regression_loss: "mse" or "l1".
+        regression_loss: "mse", "l1" or, for the value that this share of the targets is below, a number within (0, 1).
         class_weights: One per class, in the order of the table's class_names, or "balanced", see `class_weights_of`;
             None weighs all alike. Each device takes the weighted mean of its own rows. Only the training uses weights
             and label_smoothing.
@@ -42,22 +63,20 @@ class TabularModel(BaseModel):
     def __init__(
         self,
         *,
-        regression_loss: Literal["mse", "l1"],
+        regression_loss: Literal["mse", "l1"] | float,
         class_weights: ClassWeights,
         label_smoothing: float,
         answer_margin: float | None,
         **base: Any,
     ) -> None:
         super().__init__(**base)
-        if regression_loss not in LOSSES:
-            raise ValueError(f"model.regression_loss must be mse or l1, got {regression_loss}")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"model.label_smoothing must be within [0, 1), got {label_smoothing}")
         if answer_margin is not None and not answer_margin >= 0:
             raise ValueError(f"model.answer_margin must be 0 or more, or null, got {answer_margin}")
         check_class_weights(class_weights)
         self.answer_margin = answer_margin
-        self.regression_loss = LOSSES[regression_loss]
+        self.regression_loss = regression_loss_of(regression_loss)
         self.class_weights: ClassWeights = class_weights
         self.label_smoothing = label_smoothing
 
