@@ -25,7 +25,10 @@ from tests.support.programs import same
 from tests.support.searched import Searching, Story, Stranger, Untidy, images, language, points, seen, stranger, tabular
 from tests.support.tiny import trainer
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:This DataLoader will create"),  # on a machine of one CPU
+]
 
 
 def told(make, *callbacks, find=None, **choices):
