@@ -10,16 +10,21 @@ from src.report.tables.columns import FIRST_KNOWN, Column
 NUM_SHOWN = 10
 
 
+def has_biases(net: Any) -> bool:
+    """Whether a net has `bias.vectors(column)`, (codes, 1), as DotProduct does."""
+    return hasattr(getattr(net, "bias", None), "vectors")
+
+
 def bias_tables(net: Any, columns: list[Column]) -> list[Part]:
     """A table for each category column: the categories of the highest and of the lowest bias; [] for other nets.
 
     Args:
-        net: it has `bias.vectors(column)`, (codes, 1), see DotProduct.
+        net: see `has_biases`.
         columns: of the table.
     """
-    vectors = getattr(getattr(net, "bias", None), "vectors", None)
-    categories = [category for column in columns for category in column.categories]
-    return [] if vectors is None else [_table(category, vectors(category.place)) for category in categories]
+    if not has_biases(net):
+        return []
+    return [_table(category, net.bias.vectors(category.place)) for column in columns for category in column.categories]
 
 
 def _table(category: Any, vectors: Any) -> Table:

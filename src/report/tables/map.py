@@ -45,18 +45,21 @@ def tsne_places(vectors: np.ndarray) -> np.ndarray:
         return tsne.fit_transform(vectors)
 
 
-def draw_category_map(category: Category, vectors: np.ndarray, counts: np.ndarray) -> EmbeddingMap:
+def draw_category_map(
+    category: Category, vectors: np.ndarray, counts: np.ndarray, *, by_pca: bool = False
+) -> EmbeddingMap:
     """A dot for each known category, larger if more frequent, with a name where there is room.
 
     Args:
         vectors: of all codes, (codes, width).
         counts: how many rows have each code.
+        by_pca: take principal components of any number of categories.
     """
     known = slice(FIRST_KNOWN, FIRST_KNOWN + MAX_POINTS)
     texts, vectors, counts = category.texts[known], vectors[known], counts[known]
     figure = new_figure(5, 4.6)
     axes = figure.add_subplot()
-    if len(texts) <= MAX_BY_PCA:
+    if by_pca or len(texts) <= MAX_BY_PCA:
         places, shares = principal_components(vectors)
         explained = float(shares.sum())
         names = [f"component {axis}: {share:.0%} of the variance" for axis, share in enumerate(shares, 1)]

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from src.report.parts import Part, Plot, Prose, Section, Table
 from src.report.rows import rows_note
 from src.report.tables.baselines import comparison
-from src.report.tables.biases import bias_tables
+from src.report.tables.biases import bias_tables, has_biases
 from src.report.tables.columns import FIRST_KNOWN, Category, Column, table_columns
 from src.report.tables.dependence import MAX_PANELS, dependence_on, draw_dependence
 from src.report.tables.importance import NUM_SHUFFLES, Importance, affordable, draw_importances, importances_of
@@ -169,7 +169,8 @@ def _map(category: Category, model: Any, rows: TableRows) -> Part:
     codes = rows.categories[:, category.place].cpu().numpy()
     counts = np.bincount(codes, minlength=len(category.texts))
     vectors = model.net.embedding.vectors(category.place).detach().cpu().float().numpy()
-    drawn = draw_category_map(category, vectors, counts)
+    # Vectors that are multiplied by others have axes that mean something: tastes, as in fast.ai's course.
+    drawn = draw_category_map(category, vectors, counts, by_pca=has_biases(model.net))
     known = len(category.texts) - FIRST_KNOWN
     if drawn.explained is None:
         note = f"t-SNE of {vectors.shape[1]} dimensions: only neighbours count, not distances and directions."

@@ -10,10 +10,12 @@ def category(count):
     return Category("shop", 0, ["<missing>", "<unknown>", *(f"shop {number}" for number in range(count))])
 
 
-def mapped(count, width=5, texts=None, counts=None):
+def mapped(count, width=5, texts=None, counts=None, **choices):
     vectors = np.random.default_rng(0).normal(size=(count + 2, width)).astype(np.float32)
     column = Category("shop", 0, ["<missing>", "<unknown>", *texts]) if texts else category(count)
-    return draw_category_map(column, vectors, np.arange(count + 2)[::-1] if counts is None else np.array(counts))
+    return draw_category_map(
+        column, vectors, np.arange(count + 2)[::-1] if counts is None else np.array(counts), **choices
+    )
 
 
 def labels_of(drawn):
@@ -35,6 +37,12 @@ def test_many_categories_are_neighbours_few_are_components(count, kind):
     drawn = mapped(count)
     assert drawn.shown == min(count, 200)
     assert (drawn.explained is None) == (kind == "tsne")
+
+
+def test_components_are_drawn_of_many_categories_if_they_are_asked_for():
+    drawn = mapped(230, by_pca=True)
+    assert drawn.shown == 200
+    assert drawn.explained is not None
 
 
 @pytest.mark.parametrize("width", [1, 2])
