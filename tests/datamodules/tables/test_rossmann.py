@@ -8,7 +8,8 @@ PAPER = {"target": "Sales", "task": "regression", "continuous": [], "dates": ["D
 
 
 def rossmann(folder, categorical=("Store", "DayOfWeek", "Promo", "State"), **changes):
-    settings = table_settings(**PAPER, categorical=list(categorical), date_parts=["year", "month", "day"], **changes)
+    usual = {**PAPER, "categorical": list(categorical), "date_parts": ["year", "month", "day"]}
+    settings = table_settings(**(usual | changes))
     return Rossmann(data_dir=str(folder), folder="stores", cache_dir=str(folder / "cache"), **settings)
 
 
@@ -65,3 +66,15 @@ def test_without_states_all_else_can_be_used(folder):
 def test_missing_files_are_named_with_their_origin(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"stores lacks train\.csv; put it there: train\.csv from .*kaggle"):
         rossmann(tmp_path).prepare_data()
+
+
+def test_days_since_and_until_an_event_are_columns_if_they_are_asked_for(folder):
+    plain = rossmann(folder).frames()["train"]
+    data = rossmann(folder, continuous=["since_Promo", "until_StateHoliday"])
+    days = data.frames()["train"]
+    assert [name for name in days if name not in plain] == [
+        *("since_Promo", "until_Promo", "since_StateHoliday", "until_StateHoliday")
+    ]
+    assert (days.loc[days["Promo"] == 1, "since_Promo"] == 0).all()
+    assert (days.loc[days["Promo"] == 0, "since_Promo"] != 0).all()
+    assert len(days) == len(plain)
