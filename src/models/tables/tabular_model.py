@@ -1,8 +1,6 @@
 """Trains and scores a net on the rows of a table."""
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -13,34 +11,15 @@ from src.models.base import BaseModel
 from src.models.class_weights import ClassWeights, check_class_weights, class_weights_of
 from src.models.row_scores import RowScores, mean_of_rows, regression_scores
 from src.models.tables.intervals import half_widths, kept_errors
+from src.models.tables.regression_losses import LOG_RATES, check_counts, regression_loss_of
 from src.models.tables.scores import class_scores
 
 NET_SPEC = ("category_sizes", "num_continuous", "num_outputs", "continuous_bins", "target_range")
-LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss}
 INVERSES = {"log": torch.exp, "log1p": torch.expm1}
 
 
-def regression_loss_of(choice: str | float) -> Callable[..., Tensor]:
-    """Return the loss of a name or of a quantile; ValueError for others."""
-    if isinstance(choice, float) and 0 < choice < 1:
-        return partial(quantile_loss, share=choice)
-    if choice not in LOSSES:
-        raise ValueError(f"model.regression_loss must be mse, l1 or a quantile such as 0.9, got {choice}")
-    return LOSSES[str(choice)]
-
-
-def quantile_loss(outputs: Tensor, targets: Tensor, *, share: float, reduction: str = "mean") -> Tensor:
-    """Return the pinball loss, which is least where `share` of the targets are below the output.
-
-    Source: Koenker and Bassett 1978. With 0.5 it is half the absolute error.
-    """
-    errors = targets - outputs
-    losses = torch.maximum(share * errors, (share - 1) * errors)
-    return losses.mean() if reduction == "mean" else losses
-
-
 class TabularModel(BaseModel):
-    """Cross-entropy for classes; squared, absolute or quantile error of the scaled targets for regression.
+    """Cross-entropy for classes; squared, absolute, quantile or Poisson error of the scaled targets for regression.
 
     Batches are (categories, continuous, targets) or, if rows count by weights, (categories, continuous, targets,
     weights), as TableData makes them; the table's `task` decides. Outputs of the
@@ -48,7 +27,8 @@ class TabularModel(BaseModel):
     of their probabilities or scaled values. Regression scores, except `loss`, are in the targets' original units.
 
     Args:
-        regression_loss: "mse", "l1" or, for the value that this share of the targets is below, a number within (0, 1).
+        regression_loss: "mse", "l1"; a number within (0, 1), for the value that this share of the targets is below; or
+            "poisson", for counts, of which the net learns the logarithm of the mean.
         class_weights: One per class, in the order of the table's class_names, or "balanced", see `class_weights_of`;
             None weighs all alike. Each device takes the weighted mean of its own rows. Only the training uses weights
             and label_smoothing.
@@ -63,7 +43,7 @@ class TabularModel(BaseModel):
     def __init__(
         self,
         *,
-        regression_loss: Literal["mse", "l1"] | float,
+        regression_loss: Literal["mse", "l1", "poisson"] | float,
         class_weights: ClassWeights,
         label_smoothing: float,
         answer_margin: float | None,
@@ -77,12 +57,15 @@ class TabularModel(BaseModel):
         check_class_weights(class_weights)
         self.answer_margin = answer_margin
         self.regression_loss = regression_loss_of(regression_loss)
+        self.learns_counts = regression_loss == "poisson"
         self.class_weights: ClassWeights = class_weights
         self.label_smoothing = label_smoothing
 
     def build(self, spec: dict[str, Any]) -> None:
         self.net = self.make_net_for({name: spec[name] for name in NET_SPEC})
         self.is_regression = spec["task"] == "regression"
+        if self.is_regression and self.learns_counts:
+            check_counts(spec)
         self.register_buffer("loss_weights", class_weights_of(self.class_weights, spec), persistent=False)
         self.register_buffer("limits", self._limits(spec["target_range"]), persistent=False)
         weighted = spec.get("row_weight") is not None
@@ -142,6 +125,8 @@ class TabularModel(BaseModel):
         """Return each member's values or logits: (batch, members, targets or classes); a single net is one member."""
         outputs = self(categories, continuous).float()
         outputs = outputs.unsqueeze(1) if outputs.ndim == 2 else outputs
+        if self.is_regression and self.learns_counts:
+            return outputs.clamp(*LOG_RATES).exp()
         # A binary task has the logit of the second class; that of the first is 0.
         return F.pad(outputs, (1, 0)) if not self.is_regression and outputs.shape[2] == 1 else outputs
 

@@ -1,6 +1,5 @@
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +10,6 @@ from torch.testing import assert_close
 
 from src.datamodules.loader import BatchLoader
 from src.models.tables.entity_mlp import EntityMLP
-from src.models.tables.tabular_model import regression_loss_of
 from src.training.checkpoint import load_model
 from tests.support.programs import composed
 from tests.support.tiny import trainer
@@ -84,8 +82,8 @@ def test_members_learn_each_for_itself():
     ("wrong", "message"),
     [
         ({"label_smoothing": 1.0}, r"label_smoothing must be within \[0, 1\), got 1.0"),
-        ({"regression_loss": 1.5}, "regression_loss must be mse, l1 or a quantile such as 0.9, got 1.5"),
-        ({"regression_loss": "huber"}, "regression_loss must be mse, l1 or a quantile such as 0.9, got huber"),
+        ({"regression_loss": 1.5}, "regression_loss must be mse, l1, poisson or a quantile such as 0.9, got 1.5"),
+        ({"regression_loss": "huber"}, "regression_loss must be mse, l1, poisson or a quantile such as 0.9, got huber"),
         (
             {"class_weights": [1.0, 0.0]},
             r"class_weights must be null, balanced or positive, one for each class, got \[1.0, 0.0\]",
@@ -269,17 +267,3 @@ def test_class_weights_and_row_weights_are_multiplied():
     losses = F.cross_entropy(batch[1], batch[2], reduction="none")
     expected = (0.5 * 1 * losses[0] + 1.5 * 4 * losses[1]) / (1 + 4)
     assert_close(training_loss(model, (*batch, torch.tensor([0.5, 1.5]))), expected)
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_the_best_constant_for_a_quantile_is_that_quantile(share):
-    loss = regression_loss_of(share)
-    targets = torch.rand(999, 1, generator=torch.Generator().manual_seed(0)).double()
-    losses = [loss(value, targets).item() for value in targets]
-    assert targets[int(np.argmin(losses))] == pytest.approx(np.quantile(targets, share), abs=1e-3)
-
-
-def test_a_quantile_loss_weighs_both_sides_by_hand():
-    outputs, targets = torch.tensor([[1.0], [1.0]]), torch.tensor([[3.0], [0.0]])
-    assert regression_loss_of(0.9)(outputs, targets, reduction="none").flatten().tolist() == pytest.approx([1.8, 0.1])
-    assert regression_loss_of(0.5)(outputs, targets) == F.l1_loss(outputs, targets) / 2
