@@ -1,5 +1,6 @@
 """The rivals of the net: gradient boosting at its defaults, and LightGBM tuned by a few tries."""
 
+import importlib
 import importlib.util
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import roc_auc_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 
@@ -133,7 +133,7 @@ def tuned_lightgbm(
 
 LIGHTGBM = ("lightgbm", "LGBMClassifier", "LGBMRegressor")
 XGBOOST = ("xgboost", "XGBClassifier", "XGBRegressor")
-BOOSTING = ("sklearn.ensemble", HistGradientBoostingClassifier.__name__, HistGradientBoostingRegressor.__name__)
+BOOSTING = ("sklearn.ensemble", "HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
 # By name, the package that it needs and what fits it.
 RIVALS: dict[str, tuple[str, Rival]] = {
     "HistGradientBoosting": ("sklearn", at_defaults(BOOSTING, categorical_features="from_dtype")),

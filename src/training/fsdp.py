@@ -1,14 +1,20 @@
 """FSDP by Lightning's ModelParallelStrategy, for any net of this project without changes to it."""
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import ModelParallelStrategy
-from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict, set_optimizer_state_dict
-from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel, OptimStateKeyType, fully_shard
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import FSDPModule, fully_shard
 
 
 class FSDP(ModelParallelStrategy):
@@ -44,11 +50,35 @@ class FSDP(ModelParallelStrategy):
         options = StateDictOptions(full_state_dict=True, strict=strict)
         set_model_state_dict(self._module, checkpoint["state_dict"], options=options)
 
+    def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
+        """The whole state on rank 0, numbered by the order of the optimizer's parameters, as on one device."""
+        optimizer = getattr(optimizer, "optimizer", optimizer)  # Lightning wraps it
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        named: Any = get_optimizer_state_dict(self._module, optimizer, options=options)
+        if self.global_rank:
+            return {}
+        numbers = {name: number for number, name in enumerate(chain(*self._names(optimizer)))}
+        groups = zip(named["param_groups"], self._names(optimizer), strict=True)
+        return {
+            "state": {numbers[name]: state for name, state in named["state"].items()},
+            "param_groups": [{**group, "params": [numbers[name] for name in names]} for group, names in groups],
+        }
+
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         for optimizer, saved in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
-            named = FullyShardedDataParallel.rekey_optim_state_dict(saved, OptimStateKeyType.PARAM_NAME, self._module)
+            groups = list(zip(saved["param_groups"], self._names(optimizer), strict=True))
+            names = {number: name for group, own in groups for number, name in zip(group["params"], own, strict=True)}
+            named = {
+                "state": {names[number]: state for number, state in saved["state"].items()},
+                "param_groups": [{**group, "params": own} for group, own in groups],
+            }
             options = StateDictOptions(full_state_dict=True)
             set_optimizer_state_dict(self._module, optimizer, named, options=options)
+
+    def _names(self, optimizer: Any) -> list[list[str]]:
+        """The names of the parameters of each group, in its order."""
+        names = {id(value): name.replace("_orig_mod.", "") for name, value in self._module.named_parameters()}
+        return [[names[id(parameter)] for parameter in group["params"]] for group in optimizer.param_groups]
 
     @property
     def _module(self) -> pl.LightningModule:
