@@ -57,8 +57,9 @@ class FSDP(ModelParallelStrategy):
         named: Any = get_optimizer_state_dict(self._module, optimizer, options=options)
         if self.global_rank:
             return {}
-        numbers = {name: number for number, name in enumerate(chain(*self._names(optimizer)))}
-        groups = zip(named["param_groups"], self._names(optimizer), strict=True)
+        names_of_groups = self._names(optimizer)
+        numbers = {name: number for number, name in enumerate(chain(*names_of_groups))}
+        groups = zip(named["param_groups"], names_of_groups, strict=True)
         return {
             "state": {numbers[name]: state for name, state in named["state"].items()},
             "param_groups": [{**group, "params": [numbers[name] for name in names]} for group, names in groups],

@@ -57,14 +57,15 @@ class TabularModel(BaseModel):
         check_class_weights(class_weights)
         self.answer_margin = answer_margin
         self.regression_loss = regression_loss_of(regression_loss)
-        self.learns_counts = regression_loss == "poisson"
+        self.is_poisson = regression_loss == "poisson"
         self.class_weights: ClassWeights = class_weights
         self.label_smoothing = label_smoothing
 
     def build(self, spec: dict[str, Any]) -> None:
         self.net = self.make_net_for({name: spec[name] for name in NET_SPEC})
         self.is_regression = spec["task"] == "regression"
-        if self.is_regression and self.learns_counts:
+        self.learns_counts = self.is_regression and self.is_poisson
+        if self.learns_counts:
             check_counts(spec)
         self.register_buffer("loss_weights", class_weights_of(self.class_weights, spec), persistent=False)
         self.register_buffer("limits", self._limits(spec["target_range"]), persistent=False)
@@ -125,7 +126,7 @@ class TabularModel(BaseModel):
         """Return each member's values or logits: (batch, members, targets or classes); a single net is one member."""
         outputs = self(categories, continuous).float()
         outputs = outputs.unsqueeze(1) if outputs.ndim == 2 else outputs
-        if self.is_regression and self.learns_counts:
+        if self.learns_counts:
             return outputs.clamp(*LOG_RATES).exp()
         # A binary task has the logit of the second class; that of the first is 0.
         return F.pad(outputs, (1, 0)) if not self.is_regression and outputs.shape[2] == 1 else outputs

@@ -20,7 +20,7 @@ def table_beside(data, function=None):
 
 @pytest.fixture(scope="module")
 def prices(tmp_path_factory):
-    """The price is linear in the size, but for noise of 5."""
+    """The price is linear in the size, with noise of 5."""
     return table_of(tmp_path_factory.mktemp("prices"), "regression")
 
 
