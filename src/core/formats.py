@@ -61,7 +61,7 @@ MIGRATIONS: list[Migration] = [
             },
             "src.models.images.timm_net.TimmNet": {"weights_file": None},
             "src.models.muon.Muon": {"bias_ratio": None, "renormalise": False},
-            "src.models.tables.entity_mlp.EntityMLP": {"embedding_std": 0.01},
+            "src.models.tables.entity_mlp.EntityMLP": {"embedding_std": 0.01, "max_input_size": None},
             "src.models.tables.tabular_model.TabularModel": {"answer_margin": None},
             **{data: {"global_batch_size": None, "weighted_sampling": False, **NO_FOLD} for data in IMAGES},
             **{data: {"global_batch_size": None, **NO_FOLD} for data in TEXTS},

@@ -13,6 +13,7 @@ from src.core.output import warn
 from src.core.remote import RemoteError, send_run
 from src.core.saving import SaveError, set_on_save_error
 from src.training.foreign import check_config, keep_paths_inside
+from src.training.long_lists import pack, unpack
 
 
 class CheckpointIO(TorchCheckpointIO):
@@ -92,7 +93,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     try:
         remove_unfinished(path)
         with staged(path) as unfinished, unfinished.open("wb") as file:
-            torch.save(checkpoint, file)
+            torch.save(pack(checkpoint), file)
     except (OSError, RuntimeError) as error:
         # torch's writer ends with a RuntimeError of its own, whose context is what the system said.
         cause = error if isinstance(error, OSError) else error.__context__
@@ -123,7 +124,7 @@ def read_checkpoint(path: str | Path) -> Any:
 
 def _load(path: str | Path) -> Any:
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = unpack(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:
         # torch's own text advises to load it unsafely
         raise ValueError(f"{path} is not a checkpoint of plain data and tensors; nothing else is loaded") from error

@@ -137,7 +137,10 @@ def _following(cfg: DictConfig, checkpoint: Any, datamodule: pl.LightningDataMod
 
 def _trainer(cfg: DictConfig, config: dict[str, Any]) -> Any:
     """The Trainer with its callbacks and loggers, which know the config."""
-    parts = {name: list(instantiate(cfg[name], _convert_="all").values()) for name in ("callbacks", "logger")}
+    parts = {
+        name: [part for part in instantiate(cfg[name], _convert_="all").values() if part is not None]  # NAME=null
+        for name in ("callbacks", "logger")
+    }
     trainer = instantiate(cfg.trainer, **parts, _convert_="all")
     data = cfg.datamodule
     meet_anew()

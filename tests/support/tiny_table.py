@@ -68,6 +68,7 @@ def choices(**changes):
         "max_embedding_width": 600,
         "embedding_dropout": 0.0,
         "embedding_std": 0.01,
+        "max_input_size": None,
         "unknown_dropout": 0.0,
         "numerical": "none",
         "numerical_width": 6,

@@ -120,3 +120,10 @@ def test_resume_auto_starts_from_checkpoint_where_nothing_ran(tmp_path):
     start = f"checkpoint={first}/checkpoints/last.ckpt"
     second = train_here(tmp_path / "second", "resume=auto", "trainer.max_epochs=2", start, CONSTANT)
     assert table_of(second)[0]["step"] == "6"  # six steps an epoch
+
+
+def test_null_leaves_a_callback_or_a_logger_out(tmp_path):
+    left_out = [f"{name}=null" for name in ("callbacks.best", "logger.csv")]
+    run = fit([*SHORT, "logger=csv", *left_out, "quiet=true", f"run_dir={tmp_path}/run"])
+    assert not run.run_dir.best_ckpt.is_file()
+    assert run.run_dir.last_ckpt.is_file()

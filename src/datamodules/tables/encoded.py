@@ -17,7 +17,8 @@ from src.datamodules.tables.continuous import read_numbers
 from src.datamodules.tables.processing import TableProcessing
 
 CHUNK = 1 << 18  # rows that are encoded at a time
-MAX_BINS = 48
+MAX_BINS = 48  # of a number
+MAX_BINS_IN_ALL = 16_384
 
 
 class TableRows(NamedTuple):
@@ -151,13 +152,19 @@ def _spec(processing: TableProcessing, train: TableRows) -> dict[str, Any]:
         "num_continuous": len(processing.continuous_names),
         "num_outputs": processing.num_outputs,
         "class_names": processing.class_names,
-        "continuous_bins": [edges_of_bins(values.numpy()) for values in train.continuous.T],
+        "continuous_bins": bins_of(train.continuous.numpy()),
         "target_range": [[values.min().item(), values.max().item()] for values in targets],
         "processing": processing.state,
     }
 
 
-def edges_of_bins(values: np.ndarray) -> list[float]:
-    """Return the edges of up to MAX_BINS bins, at least one, that hold equally many of the values."""
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, MAX_BINS + 1)).astype(np.float32))
+def bins_of(numbers: np.ndarray) -> list[list[float]]:
+    """Return the edges of each column's bins: up to MAX_BINS, fewer where columns are many, since each takes time."""
+    most = min(MAX_BINS, max(2, MAX_BINS_IN_ALL // max(1, numbers.shape[1])))
+    return [edges_of_bins(values, most) for values in numbers.T]
+
+
+def edges_of_bins(values: np.ndarray, most: int) -> list[float]:
+    """Return the edges of 1 to `most` bins that hold equally many of the values."""
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, most + 1)).astype(np.float32))
     return (edges if len(edges) > 1 else np.append(edges, edges + 1)).tolist()

@@ -18,6 +18,7 @@ WIDTH_RULES = {
     "half": lambda size: size / 2,
     "sqrt": lambda size: size**0.5,
 }
+VECTORS = ("piecewise_linear", "periodic")  # what makes a vector of a number
 
 
 class EntityMLP(nn.Module):
@@ -34,6 +35,8 @@ class EntityMLP(nn.Module):
         embedding_std: See EntityEmbedding.
         numerical: "none" passes continuous columns through a batch norm, "raw" without it; "piecewise_linear" and
             "periodic" make each column a vector of numerical_width.
+        max_input_size: Most numbers of all columns' vectors together, None for no limit. The widest vectors become
+            narrower, down to 1: otherwise a table of a thousand columns takes minutes where a small one takes seconds.
         num_frequencies, frequency_scale: See PeriodicEmbedding.
         relu: False leaves one linear map after the columns are read, whatever the number of layers.
         num_members: 2 or more make an ensemble of nets that share most of their weights (see ensemble_layers).
@@ -55,6 +58,7 @@ class EntityMLP(nn.Module):
         unknown_dropout: float,
         numerical: Literal["none", "raw", "piecewise_linear", "periodic"],
         numerical_width: int,
+        max_input_size: int | None,
         num_frequencies: int,
         frequency_scale: float,
         widths: list[int],
@@ -70,6 +74,10 @@ class EntityMLP(nn.Module):
         if num_members < 1:
             raise ValueError(f"num_members must be positive, got {num_members}")
         embedding_widths = widths_by_rule(category_sizes, embedding_width, max_embedding_width)
+        if max_input_size is not None:
+            number_widths = [numerical_width if numerical in VECTORS else 1] * num_continuous
+            most = widest_within([*embedding_widths, *number_widths], max_input_size)
+            embedding_widths, numerical_width = [min(w, most) for w in embedding_widths], min(numerical_width, most)
         self.embedding = EntityEmbedding(
             category_sizes,
             embedding_widths,
@@ -118,11 +126,16 @@ def widths_by_rule(category_sizes: list[int], rule: str | int, max_width: int) -
     return [max(1, min(width, max_width)) for width in widths]
 
 
+def widest_within(widths: list[int], size: int) -> int:
+    """Return the largest width, 1 or more, to which all can be cut for their sum to be at most `size`, if any can."""
+    return next((most for most in range(max(widths), 1, -1) if sum(min(w, most) for w in widths) <= size), 1)
+
+
 def numerical_layer(
     kind: str, num_continuous: int, bins: list[list[float]], width: int, num_frequencies: int, frequency_scale: float
 ) -> tuple[nn.Module, int]:
     """Return the layer that reads the continuous columns and its output size; ValueError for an unknown kind."""
-    if kind not in ("none", "raw", "piecewise_linear", "periodic"):
+    if kind not in ("none", "raw", *VECTORS):
         raise ValueError(f"numerical must be none, raw, piecewise_linear or periodic, got {kind}")
     if not num_continuous:
         return nn.Identity(), 0

@@ -5,7 +5,7 @@ import torch
 
 from src.datamodules.cache import CacheFolder
 from src.datamodules.tables import encoded
-from src.datamodules.tables.encoded import edges_of_bins, read_table_cache, write_table
+from src.datamodules.tables.encoded import MAX_BINS, bins_of, edges_of_bins, read_table_cache, write_table
 from src.datamodules.tables.processing import TableProcessing
 
 
@@ -93,7 +93,12 @@ def test_bins_hold_as_many_training_rows_each(tmp_path):
 
 
 def test_repeated_numbers_share_a_bin():
-    assert edges_of_bins(np.array([0.0] * 90 + [1.0] * 10)) == [0, 1]
+    assert edges_of_bins(np.array([0.0] * 90 + [1.0] * 10), MAX_BINS) == [0, 1]
+
+
+@pytest.mark.parametrize(("columns", "bins"), [(1, 48), (341, 48), (1700, 9), (20_000, 2)])
+def test_many_columns_have_few_bins(columns, bins):
+    assert {len(edges) - 1 for edges in bins_of(np.tile(np.arange(100.0)[:, None], columns))} == {bins}
 
 
 def test_a_number_that_never_varies_has_one_bin(tmp_path):

@@ -4,7 +4,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from src.models.layer_groups import layer_groups
-from src.models.tables.entity_mlp import EntityMLP, widths_by_rule
+from src.models.tables.entity_mlp import EntityMLP, widest_within, widths_by_rule
 from tests.support.tiny_table import REGRESSION, SPEC, choices, rows
 
 
@@ -34,6 +34,21 @@ def test_the_width_of_embeddings_follows_a_rule_up_to_a_maximum(rule, widths):
 def test_an_unknown_rule_is_refused():
     with pytest.raises(ValueError, match="embedding_width must be power, half, sqrt or a number, got root"):
         make(embedding_width="root")
+
+
+@pytest.mark.parametrize(
+    ("widths", "size", "most"),
+    [([8, 8, 3], 19, 8), ([8, 8, 3], 18, 7), ([8, 8, 3], 9, 3), ([8, 8, 3], 8, 2), ([8, 8, 3], 2, 1), ([1], 5, 1)],
+)
+def test_the_widest_vectors_are_cut_until_all_fit(widths, size, most):
+    assert widest_within(widths, size) == most
+
+
+@pytest.mark.parametrize(("max_input_size", "size"), [(None, 55), (55, 55), (25, 25), (24, 22), (1, 5)])
+def test_many_columns_have_narrow_vectors(max_input_size, size):
+    net = make(numerical="periodic", numerical_width=16, max_input_size=max_input_size)
+    assert net.hidden[0].in_features == size  # of 4 + 3 + 3 * 16 without a limit
+    assert outputs(net).shape == (6, 3)
 
 
 @pytest.mark.parametrize("numerical", ["none", "raw", "piecewise_linear", "periodic"])
