@@ -8,12 +8,9 @@ key=value is for train.py, for every run; the runs lie in OUT/ROW/SEED. docs/res
 metrics, and what was measured when and on what. --write records the new results there and makes README's tables.
 """
 
-import json
 import os
 import re
 import statistics
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -24,6 +21,7 @@ import yaml
 from scripts.shared.arguments import command_line
 from scripts.shared.hardware import hardware
 from scripts.shared.markdown import markdown_table
+from scripts.shared.programs import metrics_of, run_program
 from src.core.errors import ROOT, ConfigError, nearest
 from src.core.explain import readable_errors
 from src.core.files import write_text
@@ -66,13 +64,12 @@ def _rounded(value: float | None) -> float | None:
 
 def _run(name: str, row: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> dict[str, Any]:
     """Start a run as a user does; returns its metrics."""
-    command = [sys.executable, str(ROOT / "train.py"), *overrides, f"run_dir={folder.resolve()}", "overwrite=true"]
-    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        said = (done.stderr.strip() or "no error message").splitlines()[-1].removeprefix("error: ")
+    try:
+        run_program("train.py", [*overrides, f"run_dir={folder.resolve()}", "overwrite=true"])
+    except ConfigError as error:
         needs = f"; {name} needs {row['data']}: data_dir=PATH" if "data" in row else ""
-        raise ConfigError(f"{name} did not run: {said}{needs}")
-    return json.loads((folder / "metrics.json").read_text())
+        raise ConfigError(f"{name}: {error}{needs}") from error
+    return metrics_of(folder)
 
 
 def metric_label(metric: str, score: Sequence[float | None]) -> str:

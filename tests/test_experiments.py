@@ -10,6 +10,7 @@ from tests.support.programs import ROOT, composed, metrics_of, run_here
 
 # What a user has to say, too.
 OWN = {"table": ["datamodule.train_files=own.csv", "datamodule.target=late", "datamodule.task=binary"]}
+OWN["table_best"] = OWN["table"]
 OWN["fine_tune"] = ["datamodule.folder=photos", "datamodule.image_size=32"]
 OWN["images"] = ["datamodule.folder=photos", "datamodule.image_size=16", "datamodule.cache_size=24"]
 OWN["collab"] = ["datamodule.train_files=own.csv", "datamodule.target=wind", "datamodule.categorical=[day,late]"]

@@ -1,5 +1,6 @@
 import csv
 import os
+import shlex
 
 import pytest
 
@@ -156,6 +157,23 @@ def test_a_multirun_gives_each_job_its_folder_and_prints_a_table(tmp_path):
     assert [float(row["test/accuracy"]) for row in rows] == [metrics_of(sweep / j)["test/accuracy"] for j in "01"]
     table = finished.stdout[finished.stdout.rindex("seed") :]
     assert f"{metrics_of(sweep / '1')['test/accuracy']:.4g}" in table
+
+
+def test_table_best_trains_a_net_for_each_fold_which_answer_together(tmp_path):
+    rows = [f"{row % 7},{('no', 'yes')[row % 2]}" for row in range(100)]
+    (tmp_path / "own.csv").write_text("\n".join(["wind,late", *rows]))
+    own = ["datamodule.train_files=own.csv", "datamodule.target=late", "datamodule.task=binary", "data_dir=."]
+    short = ["trainer.max_epochs=1", "~callbacks.report", f"run_dir={tmp_path}/best"]
+    finished = program("train.py", "experiment=table_best", *own, *short, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    with (tmp_path / "best" / "out_of_fold.csv").open() as file:
+        assert sorted(row["fold"] for row in csv.DictReader(file)) == sorted("01234" * 20)
+    command = next(line for line in finished.stdout.splitlines() if "python predict.py" in line)
+    asked = shlex.split(command.split("python predict.py ")[1].replace("FILE", "own.csv"))
+    finished = program("predict.py", *asked, "output=answers.csv", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    with (tmp_path / "answers.csv").open() as file:
+        assert len([float(row["spread"]) for row in csv.DictReader(file)]) == 100
 
 
 @pytest.mark.long

@@ -1,31 +1,38 @@
-"""An experiment of this project on a table of the suite, as `train.py` runs it."""
+"""An experiment of this project on a table of the suite, trained and asked as a user does."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-from scripts.benchmark_tables.suite import SuiteTable
-from src.core.errors import ROOT, ConfigError
+import pandas as pd
+
+from scripts.benchmark_tables.suite import SuiteTable, score
+from scripts.shared.programs import metrics_of, run_program
 
 
 def measure(experiment: str, table: SuiteTable, folder: Path, seed: int) -> dict[str, float]:
     """Train on folder/train.csv; returns the score on folder/test.csv and the seconds of the training, on one thread.
 
-    Raises ConfigError if the training fails; its output is in folder/EXPERIMENT.log.
+    Where the experiment trains several nets, the mean of their answers is scored.
+
+    Raises ConfigError if a program fails.
     """
-    run_dir, log = folder / experiment, folder / f"{experiment}.log"
-    data = {"train_files": "train.csv", "test_files": "test.csv", "target": table.target, "task": table.task}
+    run_dir, predictions = folder / experiment, folder / experiment / "test.parquet"
+    data = {"train_files": "train.csv", "target": table.target, "task": table.task, "test_fraction": 0}
     if table.date_format is not None:
         data["date_format"] = f"'{table.date_format}'"
     overrides = [f"experiment={experiment}", f"data_dir={folder}", f"run_dir={run_dir}", f"cache_dir={folder}/cache"]
-    overrides += [f"seed={seed}", "overwrite=true", *(f"datamodule.{name}={value}" for name, value in data.items())]
-    with log.open("w") as output:
-        command = [sys.executable, "train.py", *overrides]
-        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, check=False, cwd=ROOT, env=one_thread, stdout=output, stderr=output)
-    if done.returncode:
-        raise ConfigError(f"{experiment} failed on {folder.name}; {log} tells why")
-    scores = json.loads((run_dir / "metrics.json").read_text())
-    return {"score": scores[f"test/{table.score}"], "seconds": scores["time/fit_s"]}
+    overrides += [
+        f"seed={seed}",
+        "overwrite=true",
+        "~callbacks.report",
+        *(f"datamodule.{name}={value}" for name, value in data.items()),
+    ]
+    run_program("train.py", overrides, threads=1)
+    checkpoints = sorted(run_dir.rglob("best.ckpt"))
+    asked = f"checkpoint=[{','.join(map(str, checkpoints))}]"
+    run_program("predict.py", [asked, f"input={folder}/test.csv", f"output={predictions}"], threads=1)
+    truth, answers = pd.Series(pd.read_csv(folder / "test.csv")[table.target]), pd.read_parquet(predictions)
+    columns = [table.target] if table.task == "regression" else [str(name) for name in sorted(truth.unique())]
+    return {
+        "score": score(table, truth, answers[columns].to_numpy()),
+        "seconds": sum(metrics_of(path.parents[1])["time/fit_s"] for path in checkpoints),
+    }

@@ -4,16 +4,14 @@ import importlib
 import importlib.util
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 
-from scripts.benchmark_tables.suite import SuiteTable
+from scripts.benchmark_tables.suite import SuiteTable, score
 
 MAX_LEVELS = 254  # of a category: HistGradientBoosting takes no more
 DATE_PARTS = ("year", "month", "day", "day_of_week", "day_of_year")
@@ -123,7 +121,7 @@ def tuned_lightgbm(
         fixed = {"n_estimators": trees, "verbose": -1, "n_jobs": 1}
         estimator = estimate(LIGHTGBM, {**settings, **fixed}, table, seed)
         stop = package.early_stopping(50, verbose=False)
-        estimator.fit(train, train_targets, eval_set=[(valid, valid_targets)], callbacks=[stop])
+        estimator.fit(train, train_targets, eval_X=valid, eval_y=valid_targets, callbacks=[stop])
         (losses,) = estimator.best_score_.values()
         if (loss := next(iter(losses.values()))) < best_loss:
             best, best_loss = estimator, loss
@@ -155,17 +153,8 @@ def measure(name: str, table: SuiteTable, folder: Path, seed: int) -> dict[str, 
     targets, truth = train.pop(table.target), test.pop(table.target)
     inputs, rows = as_inputs(train, test, table.date_format)
     if table.task != "regression":
-        classes = sorted(targets.unique())
-        targets, truth = (pd.Series(pd.Categorical(values, classes).codes) for values in (targets, truth))
+        targets = pd.Series(pd.Categorical(targets, sorted(targets.unique())).codes)
     start = time.process_time()
     predict = RIVALS[name][1](table, inputs, targets, seed)
     seconds = time.process_time() - start
     return {"score": score(table, truth, predict(rows)), "seconds": seconds}
-
-
-def score(table: SuiteTable, truth: pd.Series, predictions: np.ndarray) -> float:
-    """Return scikit-learn's RMSE of values, or AUROC of probabilities, of more than two classes the plain mean."""
-    if table.task == "regression":
-        return float(root_mean_squared_error(truth, predictions))
-    area = partial(roc_auc_score, multi_class="ovr")
-    return float(area(truth, predictions[:, 1] if table.task == "binary" else predictions))

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
+from sklearn.metrics import roc_auc_score, root_mean_squared_error
 
 from src.core.check import composed
 from src.core.errors import ConfigError
@@ -97,3 +98,19 @@ def write_split(name: str, data_dir: str, seed: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for split, rows in (("test", order[:num_test]), ("train", order[num_test:])):
         frame.iloc[rows].to_csv(folder / f"{split}.csv", index=False)
+
+
+def score(table: SuiteTable, truth: pd.Series, answers: np.ndarray) -> float:
+    """Return scikit-learn's RMSE of values, or AUROC of probabilities, of more than two classes the plain mean.
+
+    Args:
+        table: what was asked.
+        truth: the targets, (rows,).
+        answers: values, (rows,) or (rows, 1), or the probabilities of all classes in their sorted order.
+    """
+    if table.task == "regression":
+        return float(root_mean_squared_error(truth, answers.reshape(len(truth))))
+    classes = sorted(truth.unique())
+    if table.task == "binary":
+        return float(roc_auc_score(truth == classes[1], answers[:, 1]))
+    return float(roc_auc_score(truth, answers, multi_class="ovr", labels=classes))

@@ -3,12 +3,12 @@
     python -m scripts.compare_tabular experiment=flights [key=value ...] [--seeds 3] [--in-fold]
         [--models KNN forest ...] [--out runs/compare_tabular]
 
-KNN, random forest, gradient boosting (scikit-learn's; LightGBM's with `pip install --no-deps lightgbm==4.7.0`) and the
-experiment's net are tuned by four tries each on the validation rows of the experiment's split. They read the categories
-as
+A linear model, KNN, random forest, gradient boosting (scikit-learn's; LightGBM's with `pip install --no-deps
+lightgbm==4.7.0`) and the experiment's net are tuned by four tries each on the validation rows of the experiment's split.
+They read the categories as
 
     codes       numbers in the order of the categories (as numbers where they are, else as text), standardised
-    native      unordered: one-hot for KNN, sets for boosting; beyond 255 in a column, the rarest are one
+    native      unordered: one-hot for KNN and linear, sets for boosting; beyond 255 in a column, the rarest are one
     targets     the mean target of each category, cross-fitted (scikit-learn's TargetEncoder)
     embeddings  the vectors that the net has learned; the net learns them as it trains
 
@@ -21,9 +21,9 @@ not seen it, and the predictions of the two models are averaged. (One model cann
 axes have nothing in common.) The price: each net and model sees half of the rows, where all others see all. --in-fold
 is the paper's way: one net, one model, all rows for both.
 
-KNN and forest are fitted on 50,000 rows at most. Shown are means over the seeds, and standard deviations; a seed
-changes everything except the split, which the experiment's seed decides. The first seed chooses the settings. --out
-receives comparison.csv (each model, features and seed) and comparison.png. The last line is one JSON object.
+Linear, KNN and forest are fitted on 50,000 rows at most. Shown are means over the seeds, and standard deviations; a
+seed changes everything except the split, which the experiment's seed decides. The first seed chooses the settings.
+--out receives comparison.csv (each model, features and seed) and comparison.png. The last line is one JSON object.
 
 Source: Guo and Berkhahn 2016, arXiv:1604.06737, table 3.
 """

@@ -16,9 +16,13 @@ from scripts.compare_tabular.features import Part, Table, as_codes, as_target_me
 from scripts.compare_tabular.report import FEATURES
 from scripts.compare_tabular.rivals import RIVALS, Predictor, Settings, fit_rival
 from src.core.output import show
+from src.datamodules.base import fitting_batch_size
+from src.datamodules.folds import deal
 from src.datamodules.loader import BatchLoader
-from src.datamodules.tables.encoded import TableRows, edges_of_bins
+from src.datamodules.tables.base import TableData
+from src.datamodules.tables.encoded import TableRows, bins_of
 from src.predict.tables import predict_values
+from src.training.length import fitting_epochs
 
 # Factors of the experiment's settings.
 NET_TRIES: list[Settings] = [
@@ -49,6 +53,9 @@ def read_table(cfg: DictConfig) -> Table:
 def train_net(cfg: DictConfig, spec: dict[str, Any], rows: TableRows, factors: Settings, seed: int) -> Any:
     """Train the experiment's model on some rows; returns it as it is after the last epoch."""
     cfg = copy.deepcopy(cfg)
+    size = cfg.datamodule.batch_size or fitting_batch_size(len(rows.targets), TableData.largest_batch)
+    if cfg.trainer.max_epochs is None:
+        cfg.trainer.max_epochs = fitting_epochs(max(1, len(rows.targets) // size))
     for key, factor in factors.items():
         value = OmegaConf.select(cfg, key)
         OmegaConf.update(cfg, key, max(1, round(value * factor)) if isinstance(value, int) else value * factor)
@@ -56,7 +63,6 @@ def train_net(cfg: DictConfig, spec: dict[str, Any], rows: TableRows, factors: S
     model = instantiate(cfg.model, _convert_="all")
     model.hparams["spec"] = spec
     trainer = instantiate(cfg.trainer, _convert_="all", logger=False, enable_checkpointing=False, limit_val_batches=0)
-    size = cfg.datamodule.batch_size
     loader = BatchLoader(*rows.tensors, batch_size=size, shuffle=True, seed=seed, drop_last=len(rows.targets) > size)
     trainer.fit(model, loader, loader)  # the second loader is not read; Lightning would warn without it
     return model.eval()
@@ -64,7 +70,7 @@ def train_net(cfg: DictConfig, spec: dict[str, Any], rows: TableRows, factors: S
 
 def as_numbers(table: Table, part: Part) -> Table:
     """Make the table of a net without embeddings: a part's features as continuous columns."""
-    bins = [edges_of_bins(column) for column in part.inputs["train"].T]
+    bins = bins_of(part.inputs["train"])
     spec = {**table.spec, "category_sizes": [], "num_continuous": len(bins), "continuous_bins": bins}
     splits = {
         split: TableRows(rows.categories[:, :0], torch.from_numpy(part.inputs[split]), rows.targets)
@@ -124,8 +130,9 @@ class Comparison:
     def _parts_with_vectors(self, seed: int) -> list[Part]:
         """Give each half of the training rows the vectors of the other half's net; in-fold, all those of one net."""
         rows = self.table.splits["train"]
-        halves = np.array_split(np.random.default_rng(seed).permutation(len(rows.targets)), 2)
         everything = np.arange(len(rows.targets))
+        folds = deal(everything * 0 if self.table.is_regression else rows.targets.numpy(), 2, seed)
+        halves = [everything[folds == fold] for fold in range(2)]
         parts = []
         for learned_on, fitted_on in [(everything, everything)] if self.in_fold else [halves, halves[::-1]]:
             some = TableRows(*(tensor[learned_on] for tensor in rows.tensors))

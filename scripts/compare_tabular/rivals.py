@@ -12,6 +12,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from scripts.compare_tabular.features import Part, Table, as_categories, as_one_hot
@@ -36,6 +37,11 @@ class Rival:
     tries: Sequence[Settings]
     native: Callable[[Table, int], Part] | None
     is_slow: bool
+
+
+def linear(is_regression: bool, num_native: int, seed: int, *, strength: float) -> Any:
+    """Add up what each feature is worth; strength: of the pull towards zero."""
+    return Ridge(alpha=strength) if is_regression else LogisticRegression(C=1 / strength, max_iter=500)
 
 
 def knn(is_regression: bool, num_native: int, seed: int, **settings: Any) -> Any:
@@ -69,6 +75,7 @@ def lightgbm(is_regression: bool, num_native: int, seed: int, **settings: Any) -
 
 RATES_AND_LEAVES = ((0.05, 31), (0.1, 63), (0.1, 255), (0.3, 63))
 RIVALS = {
+    "linear": Rival(linear, [{"strength": strength} for strength in (0.1, 1, 10, 100)], as_one_hot, is_slow=True),
     "KNN": Rival(knn, [{"n_neighbors": count} for count in (5, 10, 25, 100)], as_one_hot, is_slow=True),
     "forest": Rival(
         forest,

@@ -3,6 +3,7 @@
 import csv
 import gc
 import json
+import shlex
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -18,6 +19,7 @@ from src.core.out_of_fold import FOLD, gather
 from src.core.output import show, show_rich
 from src.core.ranks import is_rank_zero
 from src.core.remote import Copy, is_address
+from src.core.run_dir import RunDir
 from src.core.spreadsheets import as_text
 
 REPEATS = ("seed", "datamodule.seed", FOLD)  # jobs that differ in these alone repeat one another
@@ -59,9 +61,19 @@ class MultirunTable(Callback):
         shown = [name for name in scores_shown() if name in names]
         print_table([*rows, *over_repeats(rows, changed, shown)], [*changed, *shown])
         gather(folder, rows, [name for name in changed if name not in ("job", FOLD)])
+        if set(changed) <= {"job", *REPEATS} and FOLD in changed:
+            tell_how_to_ask(folder, rows)
         if is_address(config.run_dir):
             Copy(config.run_dir, folder).send()
         show(f"{config.run_dir}: multirun.csv and a folder for each job")
+
+
+def tell_how_to_ask(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Show how the models of the folds answer together, where they predict rows and there are two or more."""
+    paths = [str(path) for row in rows if (path := RunDir(folder / row["job"]).best_ckpt).is_file()]
+    if len(paths) > 1 and RunDir(folder).out_of_fold_csv.is_file():
+        checkpoints = shlex.quote(f"checkpoint=[{','.join(paths)}]")
+        show(f"the mean of their answers: python predict.py {checkpoints} input=FILE")
 
 
 def scores_shown() -> list[str]:

@@ -1,4 +1,4 @@
-from src.core.multirun import over_repeats, print_table
+from src.core.multirun import over_repeats, print_table, tell_how_to_ask
 
 ROWS = [
     {"job": "0", "model.lr": "1", "seed": "0", "test/accuracy": 0.5},
@@ -32,3 +32,18 @@ def test_the_table_shows_a_dash_where_a_job_has_no_score(capsys):
     print_table([{"job": "0", "test/accuracy": 0.123456}, {"job": "1"}], ["job", "test/accuracy"])
     first, second = [line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines() if "│" in line]
     assert (first, second) == ("0.1235", "-")
+
+
+def test_the_folds_are_asked_together_where_they_have_predicted_rows(tmp_path, capsys):
+    for job in "01":
+        (tmp_path / job / "checkpoints").mkdir(parents=True)
+        (tmp_path / job / "checkpoints" / "best.ckpt").touch()
+    rows = [{"job": "0"}, {"job": "1"}, {"job": "2"}]  # the last one has failed
+    tell_how_to_ask(tmp_path, rows)
+    assert capsys.readouterr().out == ""
+    (tmp_path / "out_of_fold.csv").touch()
+    tell_how_to_ask(tmp_path, rows[:1])
+    assert capsys.readouterr().out == ""
+    tell_how_to_ask(tmp_path, rows)
+    paths = ",".join(f"{tmp_path}/{job}/checkpoints/best.ckpt" for job in "01")
+    assert capsys.readouterr().out.endswith(f"python predict.py 'checkpoint=[{paths}]' input=FILE\n")

@@ -161,7 +161,7 @@ def test_a_row_that_does_not_exist_is_one_line(capsys):
 
 def test_a_run_that_fails_says_why_and_which_data_it_needs(places):
     with pytest.raises(
-        ConfigError, match=r"tiny did not run: there is no key model\.x.*; tiny needs the moon: data_dir="
+        ConfigError, match=r"tiny: train.py did not run: there is no key model\.x.*; tiny needs the moon: data_dir="
     ):
         redo(places, ["tiny", "model.x=1"], write=False)
 

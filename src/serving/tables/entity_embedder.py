@@ -12,11 +12,12 @@ import pandas as pd
 from omegaconf import OmegaConf
 from pytorch_lightning.utilities.seed import isolate_rng
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils.validation import check_is_fitted
 
 from src.core.check import composed
+from src.datamodules.folds import deal
 from src.datamodules.tables.base import TableData
+from src.datamodules.tables.categories import distinct_texts
 from src.datamodules.tables.processing import TableProcessing
 from src.datamodules.tables.targets import Task
 from src.datamodules.tables.types import plain_frame
@@ -159,15 +160,18 @@ class EntityEmbedder(TransformerMixin, BaseEstimator):
             frame: the table, with the target.
             target: the column to predict, or several for a regression.
             task: binary, multiclass or regression.
-            folds: how many; each has the same share of each class.
+            folds: how many; the same rows as those of datamodule.fold.
             seed: of the folds and of the trainings.
             **train: further arguments of `train`.
         """
-        splitter = (KFold if task == "regression" else StratifiedKFold)(folds, shuffle=True, random_state=seed)
         frame = plain_frame(frame)
-        splits = splitter.split(frame, None if task == "regression" else frame[str(target)])
+        classes = None if task == "regression" else pd.Series(frame[str(target)])
+        labels = np.zeros(len(frame), np.int64) if classes is None else distinct_texts(classes)[0]
+        fold_of = deal(labels, folds, seed)
         chosen = {"target": target, "task": task, "seed": seed, **train}
-        return [(cls.train(frame.iloc[seen], **chosen), unseen) for seen, unseen in splits]
+        return [
+            (cls.train(frame.loc[fold_of != fold], **chosen), np.flatnonzero(fold_of == fold)) for fold in range(folds)
+        ]
 
 
 def read_vectors(checkpoint: str | Path, trust: Sequence[str] = ()) -> tuple[TableProcessing, list[np.ndarray]]:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.benchmark_tables.rivals import RIVALS, as_inputs, installed, lightgbm_tries, measure, score
+from scripts.benchmark_tables.rivals import RIVALS, as_inputs, installed, lightgbm_tries, measure
 from scripts.benchmark_tables.suite import SuiteTable
 
 YES_NO = SuiteTable(target="y", task="binary")
@@ -47,14 +47,6 @@ def test_a_rival_learns_from_one_file_and_is_scored_on_the_other(tmp_path):
     found = measure("HistGradientBoosting", YES_NO, tmp_path, 0)
     assert 0.9 < found["score"] < 1
     assert found["seconds"] > 0
-
-
-def test_scores_are_rmse_and_auroc():
-    numbers = SuiteTable(target="y", task="regression")
-    assert score(numbers, pd.Series([1.0, 2.0]), np.array([1.0, 4.0])) == pytest.approx(2**0.5)
-    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
-    assert score(YES_NO, pd.Series([0, 1, 1]), probabilities) == 1.0
-    assert score(YES_NO, pd.Series([0, 1, 0]), 1 - probabilities) == 0.0
 
 
 def test_the_first_try_of_tuning_is_the_defaults_and_a_seed_draws_the_same_again():

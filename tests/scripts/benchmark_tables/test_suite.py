@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.benchmark_tables.suite import SUITE, read, write_split
+from scripts.benchmark_tables.suite import SUITE, SuiteTable, read, score, write_split
 from src.core.errors import ConfigError
 
 
@@ -53,3 +53,15 @@ def test_a_missing_table_says_where_it_was_sought(tmp_path):
 
 def test_regression_is_scored_by_rmse_and_classes_by_auroc():
     assert [SUITE[name].score for name in ("ames", "birds", "adult")] == ["rmse", "auroc", "auroc"]
+
+
+def test_scores_are_rmse_and_auroc():
+    numbers, yes_no, kinds = (SuiteTable(target="y", task=task) for task in ("regression", "binary", "multiclass"))
+    assert score(numbers, pd.Series([1.0, 2.0]), np.array([1.0, 4.0])) == pytest.approx(2**0.5)
+    assert score(numbers, pd.Series([1.0, 2.0]), np.array([[1.0], [4.0]])) == pytest.approx(2**0.5)
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    assert score(yes_no, pd.Series(["a", "b", "b"]), probabilities) == 1.0
+    assert score(yes_no, pd.Series(["a", "b", "a"]), 1 - probabilities) == 0.0
+    of_three = np.array([[0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4], [0.2, 0.6, 0.2]])
+    # a and b are told from the others in all pairs, c in 5 of 6, with half of a pair of equals
+    assert score(kinds, pd.Series(["a", "b", "c", "b"]), of_three) == pytest.approx((1 + 1 + 2.5 / 3) / 3)
