@@ -11,6 +11,7 @@ from tests.support.programs import ROOT, composed, metrics_of, run_here
 # What a user has to say, too.
 OWN = {"table": ["datamodule.train_files=own.csv", "datamodule.target=late", "datamodule.task=binary"]}
 OWN["table_best"] = OWN["table"]
+OWN["text"] = ["datamodule.folder=own_texts", "datamodule.bptt=5"]
 OWN["fine_tune"] = ["datamodule.folder=photos", "datamodule.image_size=32"]
 OWN["images"] = ["datamodule.folder=photos", "datamodule.image_size=16", "datamodule.cache_size=24"]
 OWN["collab"] = ["datamodule.train_files=own.csv", "datamodule.target=wind", "datamodule.categorical=[day,late]"]
@@ -41,6 +42,8 @@ def data_dir(tmp_path_factory):
     write_sets(folder)
     rows = [f"{row % 3},{row % 7 / 2},{('no', 'yes')[row % 2]}" for row in range(60)]
     (folder / "own.csv").write_text("\n".join(["day,wind,late", *rows]))
+    (folder / "own_texts").mkdir()
+    (folder / "own_texts" / "a.txt").write_text("the cat sat on the mat\n" * 200)
     return folder
 
 

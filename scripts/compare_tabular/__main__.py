@@ -4,7 +4,7 @@
         [--models KNN forest ...] [--out runs/compare_tabular]
 
 A linear model, KNN, random forest, gradient boosting (scikit-learn's; LightGBM's with `pip install --no-deps
-lightgbm==4.7.0`) and the experiment's net are tuned by four tries each on the validation rows of the experiment's split.
+lightgbm==4.7.0`) and the experiment's net are tuned by four tries each on the validation rows of its split.
 They read the categories as
 
     codes       numbers in the order of the categories (as numbers where they are, else as text), standardised

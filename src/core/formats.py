@@ -65,6 +65,7 @@ MIGRATIONS: list[Migration] = [
             "src.models.tables.tabular_model.TabularModel": {"answer_margin": None},
             **{data: {"global_batch_size": None, "weighted_sampling": False, **NO_FOLD} for data in IMAGES},
             **{data: {"global_batch_size": None, **NO_FOLD} for data in TEXTS},
+            "src.datamodules.text.files.TextFiles": {"global_batch_size": None, "split": "end", **NO_FOLD},
             **{
                 data: {"global_batch_size": None, "clip_numbers": False, "row_weight": None, **NO_FOLD}
                 for data in TABLES

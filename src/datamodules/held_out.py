@@ -8,6 +8,8 @@ import numpy as np
 from src.core.saved_config import part_of
 from src.datamodules.cache import digest
 
+UNSAID = {"fold": None, "split": "end"}  # what a rule means that does not say it
+
 
 def drawn(rule: dict[str, Any], *rows: np.ndarray) -> dict[str, Any]:
     """The record of a split that is taken from the training rows, as plain data.
@@ -47,8 +49,8 @@ def check_same_rows(saved: dict[str, Any], here: dict[str, Any], splits: Iterabl
         changed = [name for name in {**there, **rule} if there.get(name) != rule.get(name)]
         if changed:
             # What the training did not choose by need not be given, but that it had no fold must.
-            names = [name for name in changed if name in there or name == "fold"]
-            given = " ".join(f"datamodule.{name}={_written(there.get(name))}" for name in names)
+            then = {name: value for name, value in UNSAID.items() if name in rule} | there
+            given = " ".join(f"datamodule.{name}={_written(then[name])}" for name in changed if name in then)
             raise ValueError(
                 f"the {split} rows would be others than those that the checkpoint's training held out: give {given}"
             )

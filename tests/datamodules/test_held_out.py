@@ -36,7 +36,7 @@ def make(tmp_path):
     def text(**changes):
         if not (tmp_path / "a.txt").exists():
             (tmp_path / "a.txt").write_text("the cat sat on the mat\n" * 40)
-        files = {"train_files": ["a.txt"], "valid_files": None, "test_files": None}
+        files = {"train_files": ["a.txt"], "valid_files": None, "test_files": None, "split": "documents"}
         fractions = {"valid_fraction": 0.1, "test_fraction": 0.1}
         return TextFiles(**places, **TEXTS, **text_settings(**{**files, **fractions, **changes}))
 
@@ -87,12 +87,20 @@ def test_the_same_data_hold_out_the_same_rows(make, kind):
         ("table", {"fold": 1}, "the valid rows .* give datamodule.test_fraction=0.2 datamodule.fold=null$"),
         ("text", {"fold": 1}, "the valid rows .* give datamodule.fold=null$"),
         ("text", {"test_fraction": 0.2}, "the valid rows .* datamodule.test_fraction=0.1"),
+        ("text", {"split": "end"}, "the valid rows .* give datamodule.split=documents datamodule.seed=0$"),
+        ("text", {"seed": 1}, "the valid rows .* give datamodule.seed=0$"),
     ],
 )
 def test_another_way_to_hold_out_rows_is_refused(make, kind, change, words):
     saved = make(kind).state_dict()
     with pytest.raises(ValueError, match=words):
         make(kind, **change).load_state_dict(saved)
+
+
+def test_a_training_that_did_not_say_how_held_out_the_end_of_a_text(make):
+    saved = make("text", split="end").state_dict()
+    with pytest.raises(ValueError, match=r"give datamodule.split=end$"):
+        make("text").load_state_dict(saved)
 
 
 @pytest.mark.parametrize("kind", KINDS)

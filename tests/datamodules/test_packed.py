@@ -11,7 +11,8 @@ from src.datamodules.images.cifar_files import read_members
 from src.datamodules.images.idx import read_idx
 from src.datamodules.packed import open_packed
 from src.datamodules.tables.files import read_chunks, read_table
-from src.datamodules.text.source import TextFile, find_texts
+from src.datamodules.text.find import find_texts
+from src.datamodules.text.source import TextFile
 
 ROW = b"a,b\n1,2\n"
 

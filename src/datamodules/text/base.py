@@ -1,5 +1,6 @@
 """What all text sets share: tokens, loaders, and the spec for a language model."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from src.datamodules.folds import fold_rule
 from src.datamodules.held_out import drawn
 from src.datamodules.text.bptt_loader import BPTTLoader
 from src.datamodules.text.documents import NO_MATCH, check_pattern
-from src.datamodules.text.source import TextSource
+from src.datamodules.text.splits import Texts
 from src.datamodules.text.token_streams import TokenStreams
 from src.datamodules.text.tokenization import check_name, decode, encode
 from src.datamodules.text.vocabulary import check_vocab
@@ -88,7 +89,7 @@ class TextData(DataModule):
         self.tokens: dict[str, np.ndarray] = {}
         self.starts: dict[str, np.ndarray] = {}
 
-    def sources(self) -> dict[str, TextSource]:
+    def sources(self) -> Mapping[str, Texts]:
         """Return the texts of the splits `train`, `valid` and `test`."""
         raise NotImplementedError
 

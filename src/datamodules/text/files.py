@@ -1,15 +1,17 @@
 """Any text in files: published sets by the names of their files, and your own."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytorch_lightning.utilities import rank_zero_only
 
 from src.core.output import note, show
 from src.datamodules.download import fetch
 from src.datamodules.text.base import TextData
-from src.datamodules.text.source import TextFile, TextSource, find_texts, passed_over
-from src.datamodules.text.splits import split_by_fold, split_by_size
+from src.datamodules.text.find import find_texts, passed_over
+from src.datamodules.text.source import TextFile, TextSource
+from src.datamodules.text.splits import Texts, split_by_document, split_by_fold, split_by_size
 
 
 class TextFiles(TextData):
@@ -17,10 +19,11 @@ class TextFiles(TextData):
 
     Args:
         train_files: names or patterns (`**/*.txt`), read in the order of their names.
-        valid_files: None holds out the end of the training text, and then test_files must be None too.
+        valid_files: None holds out a part of the training text, and then test_files must be None too.
         test_files: the same.
-        valid_fraction: share of the text to validate on, before the test part.
-        test_fraction: share of the text to test on, the end of it.
+        valid_fraction: share of the text to validate on.
+        test_fraction: share of the text to test on.
+        split: what is held out: `documents`, see `split_by_document`, or the `end` of all text, test after valid.
         column: the files are .csv, and the cells of this column are the lines.
         address: where missing files come from; those with a checksum are fetched.
         checksums: file name -> md5.
@@ -38,6 +41,7 @@ class TextFiles(TextData):
         test_files: list[str] | None,
         valid_fraction: float,
         test_fraction: float,
+        split: Literal["documents", "end"],
         column: str | None,
         address: str | None,
         checksums: dict[str, str],
@@ -50,10 +54,13 @@ class TextFiles(TextData):
                 "datamodule.valid_files and test_files go together, or both are null and fractions are held out, "
                 f"got {valid_files=}, {test_files=}"
             )
+        if split not in ("documents", "end"):
+            raise ValueError(f"datamodule.split must be documents or end, got {split}")
         self.set_name = Path(folder).name or "text"
         self.folder = Path(data_dir, folder)
         self.files = {"train": train_files, "valid": valid_files, "test": test_files}
         self.fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
+        self.split = split
         self.column = column
         self.address = address
         self.checksums = checksums
@@ -74,11 +81,15 @@ class TextFiles(TextData):
         patterns = [pattern for patterns in self.files.values() for pattern in patterns or []]
         return [pattern for pattern in patterns if not find_texts(self.folder, pattern)]
 
-    def sources(self) -> dict[str, TextSource]:
+    def sources(self) -> Mapping[str, Texts]:
         exact = self.tokenizer == "byte"
         found = {name: self._find(patterns) for name, patterns in self.files.items() if patterns is not None}
         if self.fold is not None:
             return self._by_fold(found, exact)
+        if len(found) == 1 and self.split == "documents":
+            splits, told = split_by_document(found["train"], **self.fractions, seed=self.seed, exact=exact)
+            rank_zero_only(show)(f"{self.set_name}: {told}")
+            return splits
         if len(found) == 1:
             return split_by_size(found["train"], **self.fractions, exact=exact)
         held_out = {*found["valid"], *found["test"]}
@@ -98,7 +109,8 @@ class TextFiles(TextData):
 
     def rule(self) -> dict[str, Any] | None:
         if self.files["valid"] is None:
-            return self.fractions
+            by_chance = {"split": "documents", "seed": self.seed} if self.split == "documents" else {}
+            return self.fractions | by_chance
         apart = [file for name in ("valid", "test") for file in self._find(self.files[name] or [])]
         is_taken = not set(apart).isdisjoint(self._find(self.files["train"] or []))
         return {f"{name}_files": patterns for name, patterns in self.files.items()} if is_taken else None

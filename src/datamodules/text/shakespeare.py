@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from src.datamodules.text.base import TextData
-from src.datamodules.text.source import TextSource, find_texts
+from src.datamodules.text.find import find_texts
+from src.datamodules.text.source import TextSource
 from src.datamodules.text.splits import split_by_fold, split_by_size
 
 

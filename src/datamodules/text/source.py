@@ -1,6 +1,6 @@
 """Reads text of any size from files: plain, .gz, .xz, in a .zip or in a column of a .csv, a piece at a time."""
 
-import fnmatch
+import codecs
 import gzip
 import io
 import lzma
@@ -8,11 +8,12 @@ import math
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+import numpy as np
 
 from src.datamodules.cache import fingerprint
 from src.datamodules.csv_rows import csv_rows, joined
@@ -20,6 +21,7 @@ from src.datamodules.packed import open_packed
 
 BLOCK = 1 << 16  # bytes; the words of larger blocks outgrow the CPU's cache, and encoding is up to 25 % slower
 MAX_LINE = 1 << 22  # bytes; longer lines are cut at a space
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # the marks that a text in UTF-16 begins with
 DAMAGES = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error)
 
 
@@ -37,10 +39,10 @@ class Piece(NamedTuple):
         try:
             return self.content.decode()
         except UnicodeDecodeError as error:
-            byte = self.content[error.start]
+            byte, encoding = self.content[error.start], "utf-16le" if b"\0" in self.content else "latin1"
             raise ValueError(
                 f"{self.file} is not UTF-8: byte {self.offset + error.start:,} is 0x{byte:02x}; "
-                "convert it, e.g. iconv -f latin1 -t utf-8"
+                f"convert it, e.g. iconv -f {encoding} -t utf-8"
             ) from None
 
 
@@ -51,33 +53,42 @@ class TextFile:
     path: Path
     member: str | None = None  # its name in the .zip that `path` is
     column: str | None = None  # of a .csv; each of its cells is a line
+    drawn: tuple[int, float, float] | None = None  # of its cells: those for which a number by this seed is between
 
     def __str__(self) -> str:
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
 
     def fingerprint(self) -> str:
         """Return a text that changes when the file changes."""
-        return fingerprint(self.path, f"{self.path.name}\0{self.member}\0{self.column}")
+        drawn = f"\0{self.drawn}" if self.drawn else ""
+        return fingerprint(self.path, f"{self.path.name}\0{self.member}\0{self.column}{drawn}")
 
     def size(self) -> int:
         """Return the bytes of the text; a compressed file is read to count them."""
-        if self.column is None and self.member is not None:
-            with zipfile.ZipFile(self.path) as archive:
-                return archive.getinfo(self.member).file_size
-        if self.column is None and self.path.suffix not in (".gz", ".xz"):
-            return self.path.stat().st_size
+        if self.column is None and not self._is_utf_16():
+            if self.member is not None:
+                with zipfile.ZipFile(self.path) as archive:
+                    return archive.getinfo(self.member).file_size
+            if self.path.suffix not in (".gz", ".xz"):
+                return self.path.stat().st_size
         return sum(map(len, self.blocks()))
 
+    def _is_utf_16(self) -> bool:
+        with self._open() as file:
+            return file.read(2) in UTF_16
+
     def blocks(self) -> Iterator[bytes]:
-        """Read the text, without the byte order mark that some editors put at its beginning."""
+        """Read the text as UTF-8, without the byte order mark that some editors put at its beginning."""
         return self._blocks() if self.column is None else self._cells(self.column)
 
     def _blocks(self) -> Iterator[bytes]:
         try:
             with self._open() as file:
-                block = file.read(BLOCK).removeprefix(b"\xef\xbb\xbf")
+                block = file.read(BLOCK)
+                decoder = codecs.getincrementaldecoder("utf-16")() if block.startswith(UTF_16) else None
+                block = block.removeprefix(codecs.BOM_UTF8)
                 while block:
-                    yield block
+                    yield block if decoder is None else decoder.decode(block).encode("utf-8", "surrogatepass")
                     block = file.read(BLOCK)
         except DAMAGES as error:
             raise ValueError(f"{self} is damaged: {error}; fetch it again") from error
@@ -92,8 +103,12 @@ class TextFile:
         rows = csv_rows(joined(line for piece in pieces for line in io.StringIO(piece.text, newline="\n")))
         if column not in (rows.fieldnames or []):
             raise ValueError(f"{self} has no column {column}, it has {', '.join(rows.fieldnames or ['none'])}")
+        seed, low, high = self.drawn or (0, 0.0, 1.0)
+        random = np.random.default_rng(seed)
         while batch := list(islice(rows, 1000)):
-            yield "".join(f"{(row[column] or '').rstrip()}\n" for row in batch).encode()
+            chosen = (row for row, number in zip(batch, random.random(len(batch)), strict=True) if low <= number < high)
+            if block := "".join(f"{(row[column] or '').rstrip()}\n" for row in chosen).encode():
+                yield block
 
 
 def whole_lines(file: TextFile) -> Iterator[Piece]:
@@ -119,9 +134,19 @@ def _last_break(block: bytes) -> int:
     cut = block.rfind(b" ")
     if cut < 1:
         cut = len(block) - 1
-        while cut and block[cut] & 0xC0 == 0x80:  # within a character
+        while cut and _is_within(block[cut]):
             cut -= 1
     return cut
+
+
+def _is_within(byte: int) -> bool:
+    """Whether this byte is within a character of UTF-8, not its first one."""
+    return byte & 0xC0 == 0x80
+
+
+def _to_character(content: bytes) -> int:
+    """How many bytes it is to the beginning of a character."""
+    return next((number for number, byte in enumerate(content) if not _is_within(byte)), len(content))
 
 
 def raw_blocks(file: TextFile) -> Iterator[Piece]:
@@ -136,8 +161,8 @@ def raw_blocks(file: TextFile) -> Iterator[Piece]:
 class TextSource:
     """Files, one after the other, or the part of them from `start` to `stop`, as shares of their size, without `hole`.
 
-    A part begins and ends between lines, and each file ends with a line end. `exact` is for sets that are counted in
-    bytes: there the part is exact, and nothing is added to a file.
+    A part begins and ends between lines, or words, and each file ends with a line end. `exact` is for sets that are
+    counted in bytes: there the part is exact, and nothing is added to a file.
     """
 
     files: list[TextFile]
@@ -145,6 +170,7 @@ class TextSource:
     stop: float = 1.0
     exact: bool = False
     hole: tuple[float, float] | None = None  # where it begins and ends
+    between: bytes = b"\n"  # what the parts end with; b"": any character
 
     def __str__(self) -> str:
         names = [str(file) for file in self.files[:3]]
@@ -153,6 +179,7 @@ class TextSource:
     def fingerprint(self) -> str:
         """Return a text that changes when the source changes."""
         hole = f" {self.hole}" if self.hole else ""
+        hole += "" if self.between == b"\n" else f" {self.between}"
         return "\0".join([*(file.fingerprint() for file in self.files), f"{self.start} {self.stop} {self.exact}{hole}"])
 
     def pieces(self) -> Iterator[Piece]:
@@ -181,52 +208,10 @@ class TextSource:
         return [(start, stop) for start, stop in pairs if start < stop] or [(0, 0)]
 
     def _cut(self, piece: Piece, place: float) -> int:
-        """Move a position in the piece to the end of its line, unless it is between two lines."""
+        """Move a position in the piece to the end of its line (or word), unless it is between two."""
         place = int(max(0, min(place, len(piece.content))))
         if self.exact or place in (0, len(piece.content)):
             return place
-        return piece.content.find(b"\n", place - 1) + 1 or len(piece.content)
-
-
-def find_texts(folder: Path, pattern: str, column: str | None = None) -> list[TextFile]:
-    """Find the files of a name or pattern in a folder: first plain ones, then .gz, .xz, and last in its .zip files.
-
-    What macOS writes beside files (`._a.txt`, `__MACOSX`) is not text.
-    """
-    return next((files for files in _by_form(folder, pattern, column) if files), [])
-
-
-def passed_over(folder: Path, pattern: str) -> list[TextFile]:
-    """Find the files of a name or pattern that `find_texts` leaves for another form, without other forms of its files.
-
-    Of a.txt, a.txt.gz and b.txt.gz it is the last one.
-    """
-    forms: list[list[TextFile]] = []
-    with suppress(ValueError):  # a damaged .zip that is not needed
-        forms += (files for files in _by_form(folder, pattern, None) if files)
-    read = {_plain_name(file) for file in forms[0]} if forms else set()
-    return [file for files in forms[1:] for file in files if _plain_name(file) not in read]
-
-
-def _by_form(folder: Path, pattern: str, column: str | None) -> Iterator[list[TextFile]]:
-    for suffix in ("", ".gz", ".xz"):
-        paths = [path for path in sorted(folder.glob(pattern + suffix)) if path.is_file()]
-        yield [TextFile(path, column=column) for path in paths if not _is_of_macos(path.relative_to(folder))]
-    for path in sorted(folder.glob("*.zip")):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                names = map(PurePosixPath, sorted(archive.namelist()))
-                found = [name for name in names if fnmatch.fnmatch(name.name, pattern) and not _is_of_macos(name)]
-        except DAMAGES as error:
-            raise ValueError(f"{path} is damaged: {error}; fetch it again") from error
-        yield [TextFile(path, str(name), column) for name in found]
-
-
-def _is_of_macos(path: PurePath) -> bool:
-    return path.name.startswith("._") or "__MACOSX" in path.parts
-
-
-def _plain_name(file: TextFile) -> str:
-    if file.member is not None:
-        return PurePosixPath(file.member).name
-    return file.path.name.removesuffix(".gz").removesuffix(".xz")
+        if self.between:
+            return piece.content.find(self.between, place - 1) + 1 or len(piece.content)
+        return place + _to_character(piece.content[place : place + 4])

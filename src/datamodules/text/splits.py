@@ -1,20 +1,111 @@
 """Divides the text of files into a part to train on, one to validate on and one to test on."""
 
-from src.datamodules.text.source import TextFile, TextSource
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from src.datamodules.text.source import Piece, TextFile, TextSource
+
+SPLITS = ("train", "valid", "test")
+MANY_FILES = 20  # each is a document that can be held out as a whole
+LARGE = 1 << 26  # bytes; in larger texts no line is so long that a part would have none
 
 
-def split_by_size(
-    files: list[TextFile], valid_fraction: float, test_fraction: float, exact: bool
-) -> dict[str, TextSource]:
-    """Divide the text of files: train on the beginning, validate on what follows, test on the end."""
+@dataclass(frozen=True)
+class TextParts:
+    """Parts of several texts, one after the other."""
+
+    parts: list[TextSource]
+
+    def __str__(self) -> str:
+        return str(TextSource([file for part in self.parts for file in part.files]))
+
+    def fingerprint(self) -> str:
+        """Return a text that changes when a part changes."""
+        return "\0".join(part.fingerprint() for part in self.parts)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Read the parts; see TextSource."""
+        for part in self.parts:
+            yield from part.pieces()
+
+
+Texts = TextSource | TextParts
+
+
+def split_by_document(
+    files: list[TextFile], valid_fraction: float, test_fraction: float, *, seed: int, exact: bool
+) -> tuple[dict[str, Texts], str]:
+    """Divide documents by chance, or each file where there are few; returns the splits and what is held out, in words.
+
+    A document is a cell of a column, or one of 20 files or more. Of fewer files, the end of each is held out.
+    """
+    ends = _ends(valid_fraction, test_fraction)
+    shares = f"{valid_fraction:.0%} of {{}} to validate on and {test_fraction:.0%} to test on"
+    if files[0].column is not None:
+        ranges = zip(SPLITS, pairwise(ends), strict=True)
+        splits: dict[str, Texts] = {
+            name: TextSource([replace(file, drawn=(seed, low, high)) for file in files]) for name, (low, high) in ranges
+        }
+        return splits, f"{shares.format('the rows')}, drawn by seed {seed}"
+    if len(files) >= MANY_FILES:
+        drawn = _drawn([file.size() for file in files], {"test": test_fraction, "valid": valid_fraction}, seed)
+        splits = {name: TextSource([files[n] for n in drawn[name]], exact=exact) for name in SPLITS}
+        counts = f"{len(drawn['valid'])} of {len(files)} files to validate on and {len(drawn['test'])} to test on"
+        return splits, f"{counts}, drawn by seed {seed}"
+    each = [split_by_size([file], valid_fraction, test_fraction, exact) for file in files]
+    of = "the text" if len(files) == 1 else f"each of {len(files)} files"
+    told = f"{shares.format(of)}, its end"
+    if any(part["train"].between != b"\n" for part in each):
+        told += "; long lines are cut"
+    if len(files) == 1:
+        return {**each[0]}, told
+    return {name: TextParts([part[name] for part in each]) for name in SPLITS}, told
+
+
+def _drawn(sizes: list[int], fractions: dict[str, float], seed: int) -> dict[str, list[int]]:
+    """The numbers of the files of each split, in their order: these fractions of the text and the files, or less."""
+    left, found = np.random.default_rng(seed).permutation(len(sizes)).tolist(), {}
+    for name, fraction in fractions.items():
+        room, most, chosen = fraction * sum(sizes), math.ceil(fraction * len(sizes)), []
+        for number in left:
+            if sizes[number] <= 2 * room and len(chosen) < most:  # at least half of it fits
+                chosen.append(number)
+                room -= sizes[number]
+        found[name] = sorted(chosen or [min(left, key=sizes.__getitem__)])
+        left = [number for number in left if number not in found[name]]
+    return {**found, "train": sorted(left)}
+
+
+def _ends(valid_fraction: float, test_fraction: float) -> tuple[float, float, float, float]:
     ends = (0.0, 1 - valid_fraction - test_fraction, 1 - test_fraction, 1.0)
     if not min(valid_fraction, test_fraction) > 0 or not ends[1] > 0:
         raise ValueError(
             "datamodule.valid_fraction and test_fraction must be positive and leave text to train on, "
             f"got {valid_fraction=}, {test_fraction=}"
         )
-    parts = zip(("train", "valid", "test"), ends[:-1], ends[1:], strict=True)
-    return {name: TextSource(files, start, stop, exact) for name, start, stop in parts}
+    return ends
+
+
+def split_by_size(
+    files: list[TextFile], valid_fraction: float, test_fraction: float, exact: bool
+) -> dict[str, TextSource]:
+    """Divide the text of files: train on the beginning, validate on what follows, test on the end."""
+    parts = zip(SPLITS, pairwise(_ends(valid_fraction, test_fraction)), strict=True)
+    between = b"\n" if exact else _separator(files, min(valid_fraction, test_fraction))
+    return {name: TextSource(files, start, stop, exact, between=between) for name, (start, stop) in parts}
+
+
+def _separator(files: list[TextFile], fraction: float) -> bytes:
+    """What parts of this share can end with: a line, or else a word, or else (b"") a character."""
+    size = sum(file.size() for file in files)
+    if size > LARGE:
+        return b"\n"
+    text = b"".join(block for file in files for block in file.blocks())
+    return next((mark for mark in (b"\n", b" ") if max(map(len, text.split(mark))) < fraction * size), b"")
 
 
 def split_by_fold(

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from src.core.output import show
 from src.core.progress import progress_bar
 from src.datamodules.cache import CacheFolder, cache_key
 from src.datamodules.text.documents import cut_at_documents
-from src.datamodules.text.source import TextSource
+from src.datamodules.text.splits import Texts
 from src.datamodules.text.tokenization import UNKNOWN, encoder, without_torchtext
 from src.datamodules.text.vocabulary import build_spec
 
@@ -38,7 +38,7 @@ class TokenStreams:
     def __init__(
         self,
         name: str,
-        sources: dict[str, TextSource],
+        sources: Mapping[str, Texts],
         *,
         cache_dir: str,
         tokenizer: str,

@@ -22,6 +22,7 @@ def make(tmp_path):
             "test_files": None,
             "valid_fraction": 0.1,
             "test_fraction": 0.1,
+            "split": "documents",
             "column": None,
             "address": None,
             "checksums": {},
@@ -70,12 +71,84 @@ def test_every_form_gives_the_same_tokens(make, folder, form):
         assert len(words) - words.count("<eos>") == count
 
 
-def test_the_end_of_the_text_is_held_out_where_no_files_are_named(make, folder):
-    (folder / "a.txt").write_text("".join(f"a{n}\n" for n in range(50)))
-    (folder / "b.txt").write_text("".join(f"b{n}\n" for n in range(50)))
-    data = make()
-    assert {split: len(tokens) for split, tokens in data.tokens.items()} == {"train": 162, "valid": 20, "test": 18}
-    assert data.spec["vocabulary"][-1].startswith("b")
+def words_of(data, split):
+    return [data.spec["vocabulary"][number] for number in data.tokens[split]]
+
+
+@pytest.mark.parametrize(("split", "last"), [("end", "b"), ("documents", "a")])
+def test_the_end_of_the_text_or_of_each_of_few_files_is_held_out(make, folder, split, last, capsys):
+    for name in "ab":
+        (folder / f"{name}.txt").write_text("".join(f"{name} {name}\n" for n in range(50)))
+    data = make(split=split)
+    assert {split: len(tokens) for split, tokens in data.tokens.items()} == {"train": 240, "valid": 30, "test": 30}
+    assert words_of(data, "test")[0] == last
+    assert words_of(data, "test")[-2] == "b"
+    told = "texts: 10% of each of 2 files to validate on and 10% to test on, its end\n"
+    assert (told in capsys.readouterr().out) == (split == "documents")
+
+
+def test_of_many_files_some_are_held_out_by_chance(make, folder, capsys):
+    for number in range(30):
+        (folder / f"{number:02}.txt").write_text(f"w{number}\n" * 5)
+    tests = []
+    for seed in (0, 0, 1):
+        data = make(seed=seed, min_freq=1)
+        held_out = words_of(data, "test")
+        assert data.tokens["test"].size == data.tokens["valid"].size == 3 * 10  # a word and <eos>
+        tests.append(data.held_out["test"]["rows"] + str(data.spec["vocabulary"]))
+        assert held_out.count("<unk>") == 15  # training has none of these files' words
+    assert tests[0] == tests[1] != tests[2]
+    assert "texts: 3 of 30 files to validate on and 3 to test on, drawn by seed 1\n" in capsys.readouterr().out
+
+
+def test_a_file_larger_than_the_share_is_trained_on(make, folder):
+    for number in range(25):
+        (folder / f"{number:02}.txt").write_text(f"w{number}\n" * (5000 if number == 7 else 5))
+    assert make(valid_fraction=0.05, test_fraction=0.05).tokens["train"].size > 2 * 5000
+
+
+def test_rows_of_a_column_are_held_out_by_chance(make, folder, capsys):
+    rows = "".join(f"w{number}\n" for number in range(2000))
+    (folder / "a.csv").write_text(f"review\n{rows}")
+    data = make(train_files=["*.csv"], column="review")
+    sizes = {split: len(tokens) // 2 for split, tokens in data.tokens.items()}
+    assert sum(sizes.values()) == 2000
+    assert sizes["test"] == pytest.approx(200, abs=45)
+    assert sizes["valid"] == pytest.approx(200, abs=45)
+    numbers = [int(word[1:]) for word in words_of(data, "train") if word.startswith("w")]
+    assert numbers == sorted(numbers) != list(range(len(numbers)))
+    assert "10% of the rows to validate on and 10% to test on, drawn by seed 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["one two three four five " * 30, "einszweidreiäöü" * 30], ids=["words", "characters"])
+def test_a_text_of_one_line_is_cut(make, folder, text, capsys):
+    (folder / "a.txt").write_text(text)
+    data = make(tokenizer="char")
+    parts = {split: "".join(words_of(data, split)) for split in data.tokens}
+    assert "".join(parts.values()).removesuffix("<unk>") == text  # the line end that is added at the end
+    assert len(parts["test"]) == pytest.approx(0.1 * len(text), abs=12)
+    assert "its end; long lines are cut" in capsys.readouterr().out
+
+
+def test_utf_16_is_read_by_its_mark(make, folder):
+    lines = "".join(f"größe {number}\n" for number in range(99))
+    (folder / "a.txt").write_text(lines, encoding="utf-8")
+    expected = make()
+    (folder / "a.txt").write_text(lines, encoding="utf-16")
+    found = make()
+    assert found.spec["vocabulary"] == expected.spec["vocabulary"]
+    assert [len(tokens) for tokens in found.tokens.values()] == [len(tokens) for tokens in expected.tokens.values()]
+
+
+def test_utf_16_without_a_mark_is_named(make, folder):
+    (folder / "a.txt").write_text("größe\n" * 99, encoding="utf-16le")
+    with pytest.raises(ValueError, match="not UTF-8: byte 4 is 0xf6; convert it, e.g. iconv -f utf-16le -t utf-8"):
+        make()
+
+
+def test_another_split_is_refused(make, folder):
+    with pytest.raises(ValueError, match="datamodule.split must be documents or end, got random"):
+        make(split="random")
 
 
 def test_held_out_files_are_not_trained_on(make, folder):
@@ -103,7 +176,7 @@ def test_each_file_is_a_document(make, folder):
 def test_each_row_of_a_column_may_be_a_document(make, folder):
     (folder / "reviews.csv").write_text("review\n" + "good film\n" * 60)
     data = make(train_files=["*.csv"], column="review", documents=True, document_start="^")
-    assert data.starts["train"].tolist() == list(range(0, 3 * 48, 3))
+    assert data.starts["train"].tolist() == list(range(0, len(data.tokens["train"]), 3))
 
 
 def test_bytes_are_split_exactly(make, folder):

@@ -5,7 +5,8 @@ import zipfile
 import pytest
 
 from src.datamodules.text import source as text_source
-from src.datamodules.text.source import TextFile, TextSource, find_texts, passed_over
+from src.datamodules.text.find import find_texts, passed_over
+from src.datamodules.text.source import TextFile, TextSource
 
 TEXT = "one two\n\nthrée four\nfive\n"
 

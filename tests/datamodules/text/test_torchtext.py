@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from src.datamodules.text.source import TextSource, find_texts
+from src.datamodules.text.find import find_texts
+from src.datamodules.text.source import TextSource
 from src.datamodules.text.token_streams import TokenStreams
 from src.datamodules.text.tokenization import encode, split_words, torchtext
 from src.datamodules.text.vocabulary import build_spec

@@ -44,7 +44,14 @@ def folder(tmp_path_factory):
 def data(folder):
     def make(**changes):
         files = {f"{split}_files": [f"{split}.txt"] for split in ("train", "valid", "test")}
-        unused = {"valid_fraction": 0.05, "test_fraction": 0.05, "column": None, "address": None, "checksums": {}}
+        unused = {
+            "split": "end",
+            "valid_fraction": 0.05,
+            "test_fraction": 0.05,
+            "column": None,
+            "address": None,
+            "checksums": {},
+        }
         settings = text_settings(**changes)
         here = {"data_dir": str(folder.parent), "folder": folder.name, "cache_dir": str(folder / "cache")}
         data = TextFiles(**here, **files, **unused, published=None, **settings)
