@@ -5,9 +5,11 @@
 
 Each seed draws a fifth of the rows to test on; all models learn from the other rows, the nets with a tenth of those to
 validate on. Models are experiments of conf/experiment (`table` unless others are named) and, where they are installed,
-HistGradientBoosting, LightGBM, XGBoost and CatBoost at their defaults, and "LightGBM, tuned": the best of 20 settings,
-with early stopping. They read text as categories and dates as numbers. Get them by
-`pip install --no-deps lightgbm==4.7.0 xgboost-cpu==3.2.0` and `pip install catboost==1.2.10`.
+HistGradientBoosting, LightGBM, XGBoost and CatBoost at their defaults, fast.ai's tabular net, and "LightGBM, tuned":
+the best of 20 settings, with early stopping. They read text as categories and dates as numbers. Get them by
+`pip install --no-deps lightgbm==4.7.0 xgboost-cpu==3.2.0`, `pip install catboost==1.2.10` and `pip install --no-deps
+fastai==2.8.12 fastcore==2.2.41 fastprogress==1.0.3 fasttransform==0.0.5 fastdownload==0.0.8 plum-dispatch==2.10.1
+beartype==0.23.1 cloudpickle`.
 
 DATA_DIR/tables holds the tables as the Rdatasets collection has them, rossmann and adult lie as their experiments say,
 flights come with a package. All models train on one thread. Shown are means over the seeds; a model counts where it has

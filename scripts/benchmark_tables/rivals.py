@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from scripts.benchmark_tables.suite import SuiteTable, score
+from scripts.benchmark_tables import fastai_net
+from scripts.benchmark_tables.suite import Fitted, SuiteTable, score
 
 MAX_LEVELS = 254  # of a category: HistGradientBoosting takes no more
 DATE_PARTS = ("year", "month", "day", "day_of_week", "day_of_year")
-Fitted = Callable[[pd.DataFrame], np.ndarray]
 # (table, inputs, targets, seed) -> a function from inputs to probabilities or values
 Rival = Callable[[SuiteTable, pd.DataFrame, pd.Series, int], Fitted]
 
@@ -138,6 +138,7 @@ RIVALS: dict[str, tuple[str, Rival]] = {
     "LightGBM": ("lightgbm", at_defaults(LIGHTGBM, verbose=-1, n_jobs=1)),
     "XGBoost": ("xgboost", at_defaults(XGBOOST, enable_categorical=True, n_jobs=1)),
     "CatBoost": ("catboost", catboost),
+    "fast.ai": ("fastai", fastai_net.fit),
     "LightGBM, tuned": ("lightgbm", tuned_lightgbm),
 }
 

@@ -1,5 +1,6 @@
 """The tables of the suite, and how each is divided into a file to learn from and one to test on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from src.core.errors import ConfigError
 from src.datamodules.tables.csv_files import SUFFIXES
 
 TEST_SHARE = 0.2
+Fitted = Callable[[pd.DataFrame], np.ndarray]  # from inputs to probabilities or values
 MIN_ROWS = 50  # of a class: rarer ones may be missing among the test rows, which have no AUROC then
 
 

@@ -15,7 +15,8 @@ TABLE = "experiment=table callbacks=default datamodule.train_files=rows.csv data
 TABLE += " model/net=entity_mlp model.net.widths=[6,5] datamodule.date_parts=[month,day_of_week,elapsed]"
 TABLE += " datamodule.clip_numbers=false datamodule.continuous_scaling=standardise model.lr=1e-2"  # as in format 1
 WORDS = "experiment=shakespeare callbacks=default datamodule=text_files datamodule.folder=words datamodule.batch_size=4"
-WORDS += " datamodule.split=end datamodule.bptt=5 datamodule.eval_batch_size=2 model.net.embedding_size=6 model.net.hidden_size=8"
+WORDS += " datamodule.split=end"
+WORDS += " datamodule.bptt=5 datamodule.eval_batch_size=2 model.net.embedding_size=6 model.net.hidden_size=8"
 STAGES = "model.net.blocks=[1,1,1,1] model.net.width=2"
 SGD = "model/optimizer=sgd model/scheduler=constant"
 

@@ -142,12 +142,12 @@ def test_utf_16_is_read_by_its_mark(make, folder):
 
 def test_utf_16_without_a_mark_is_named(make, folder):
     (folder / "a.txt").write_text("größe\n" * 99, encoding="utf-16le")
-    with pytest.raises(ValueError, match="not UTF-8: byte 4 is 0xf6; convert it, e.g. iconv -f utf-16le -t utf-8"):
+    with pytest.raises(ValueError, match=r"not UTF-8: byte 4 is 0xf6; convert it, e.g. iconv -f utf-16le -t utf-8"):
         make()
 
 
 def test_another_split_is_refused(make, folder):
-    with pytest.raises(ValueError, match="datamodule.split must be documents or end, got random"):
+    with pytest.raises(ValueError, match=r"datamodule.split must be documents or end, got random"):
         make(split="random")
 
 
