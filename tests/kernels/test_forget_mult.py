@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from src.kernels import forget_mult_cpu
-from src.kernels.forget_mult import forget_mult
-from tests.support.forget_mult_reference import forget_mult_reference
+from src.kernels.forget_mult import cpu, forget_mult
+from src.kernels.forget_mult.naive import forget_mult as naive
 
 SHAPES = [(1, 2, 3), (4, 1, 1), (3, 2, 5), (9, 3, 67)]
 
@@ -65,15 +64,15 @@ def test_gradients_by_hand():
 def test_values_and_gradients_equal_the_reference(shape, pooling):
     f, z, h0, i = inputs(*shape)
     i = i if pooling == "ifo" else None
-    assert_close(gradients(forget_mult, f, z, h0, i), gradients(forget_mult_reference, f, z, h0, i))
+    assert_close(gradients(forget_mult, f, z, h0, i), gradients(naive, f, z, h0, i))
 
 
 def test_random_shapes_equal_the_reference():
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
         f, z, h0, i = inputs(*(int(torch.randint(1, most, (), generator=generator)) for most in (40, 6, 90)))
-        assert_close(gradients(forget_mult, f, z, h0, i), gradients(forget_mult_reference, f, z, h0, i))
-        assert_close(gradients(forget_mult, f, z, h0, None), gradients(forget_mult_reference, f, z, h0, None))
+        assert_close(gradients(forget_mult, f, z, h0, i), gradients(naive, f, z, h0, i))
+        assert_close(gradients(forget_mult, f, z, h0, None), gradients(naive, f, z, h0, None))
 
 
 @pytest.mark.parametrize("pooling", ["f", "ifo"])
@@ -111,9 +110,9 @@ def test_tensors_that_lie_across_memory_pass():
 def test_expanded_tensors_get_the_sum_of_their_gradients():
     f, z, h0, _ = inputs(time=4)
     f, h0 = f.detach()[:1].requires_grad_(), h0.detach()[:1].requires_grad_()
-    for function in (forget_mult, forget_mult_reference):
+    for function in (forget_mult, naive):
         function(f.expand(4, 2, 5), z, h0.expand(2, 5)).sum().backward()
-    wanted = torch.autograd.grad(forget_mult_reference(f.expand(4, 2, 5), z, h0.expand(2, 5)).sum(), [f, z, h0])
+    wanted = torch.autograd.grad(naive(f.expand(4, 2, 5), z, h0.expand(2, 5)).sum(), [f, z, h0])
     assert_close([f.grad, z.grad, h0.grad], [2 * gradient for gradient in wanted])
 
 
@@ -151,7 +150,7 @@ def test_a_state_of_another_dtype_is_taken_and_gets_its_gradient():
 def test_a_gpu_without_triton_takes_the_loop(monkeypatch):
     module = sys.modules["src.kernels.forget_mult"]
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    assert module._path(SimpleNamespace(is_cuda=True)) is forget_mult_cpu
+    assert module._path(SimpleNamespace(is_cuda=True)) is cpu
 
 
 def test_the_gradient_has_no_gradient():

@@ -10,8 +10,8 @@ import torch
 from torch.testing import assert_close
 
 from src.kernels.forget_mult import forget_mult
+from src.kernels.forget_mult.naive import forget_mult as naive
 from tests.kernels.test_forget_mult import SHAPES, across, gradients, inputs
-from tests.support.forget_mult_reference import forget_mult_reference
 
 pytest.importorskip("triton", reason="the kernels need triton")
 
@@ -22,10 +22,10 @@ CASES = [(shape, dtype, pooling) for shape in SHAPES for dtype in DTYPES for poo
 # Triton decides when it is imported whether it interprets: so in a process of its own.
 INTERPRETED = """
 import sys, torch
-from src.kernels import forget_mult_triton
+from src.kernels.forget_mult import triton_kernels
 from src.kernels.forget_mult import forget_mult
 from tests.kernels.test_forget_mult import gradients
-sys.modules["src.kernels.forget_mult"]._path = lambda f: forget_mult_triton
+sys.modules["src.kernels.forget_mult"]._path = lambda f: triton_kernels
 cases = torch.load(sys.argv[1])
 torch.save([gradients(forget_mult, *case) for case in cases], sys.argv[2])
 """
@@ -39,7 +39,7 @@ def case(shape, dtype, pooling, device="cpu"):
 
 def assert_equals_reference(results, f, z, h0, i):
     # Of 16-bit results the state, and so the gradient of f, is rounded; of the rest only the last bits may differ.
-    for result, wanted in zip(results, gradients(forget_mult_reference, f, z, h0, i), strict=True):
+    for result, wanted in zip(results, gradients(naive, f, z, h0, i), strict=True):
         loose = {"rtol": 2e-2, "atol": 2e-2} if f.dtype in (torch.bfloat16, torch.float16) else {}
         assert_close(result, wanted, **loose)
 
@@ -71,10 +71,10 @@ def test_kernels_compile_for_a_gpu_that_is_not_here(name, number, blend, tmp_pat
     targets = pytest.importorskip("triton.backends.compiler")
     import triton.language as tl
 
-    from src.kernels import forget_mult_triton
+    from src.kernels.forget_mult import triton_kernels
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    kernel = getattr(forget_mult_triton, name)
+    kernel = getattr(triton_kernels, name)
     choices = {"BLEND": blend, "WIDE": tl.float32, "STAGES": 3, "BLOCK": 64}
     types = {argument: f"*{number}" if argument.endswith("_at") else "i32" for argument in kernel.arg_names}
     types |= dict.fromkeys(choices, "constexpr") | ({"grad_h0_at": "*fp32"} if "grad_h0_at" in types else {})

@@ -79,7 +79,7 @@ def _gradients_kernel(
 
 
 def scan(f: Tensor, x: Tensor, h0: Tensor, *, blend: bool) -> Tensor:
-    """See forget_mult_cpu.scan."""
+    """See cpu.scan."""
     states = x.new_empty(len(x) + 1, *x.shape[1:])
     states[0] = h0
     _launch(_scan_kernel, f, x, states, len(f), f[0].numel(), blend=blend)
@@ -87,7 +87,7 @@ def scan(f: Tensor, x: Tensor, h0: Tensor, *, blend: bool) -> Tensor:
 
 
 def gradients(grad: Tensor, f: Tensor, x: Tensor, states: Tensor, *, blend: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """See forget_mult_cpu.gradients."""
+    """See cpu.gradients."""
     wide = torch.promote_types(f.dtype, torch.float32)
     results = torch.empty_like(f), torch.empty_like(x), torch.empty_like(f[0], dtype=wide)
     columns = f[0].numel()

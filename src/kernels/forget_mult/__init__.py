@@ -1,4 +1,4 @@
-"""The recurrence of a QRNN: the public function and its gradient."""
+"""The recurrence of a QRNN: the public function and its gradient; `naive` specifies it, other modules are fast."""
 
 from importlib.util import find_spec
 from types import ModuleType
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from src.kernels import forget_mult_cpu
+from src.kernels.forget_mult import cpu
 
 
 def forget_mult(f: Tensor, z: Tensor, h0: Tensor | None = None, *, i: Tensor | None = None) -> Tensor:
@@ -71,7 +71,7 @@ class _ForgetMult(torch.autograd.Function):
 def _path(f: Tensor) -> ModuleType:
     """Return the module with the fastest `scan` and `gradients` on f's device; without triton a loop over time."""
     if f.is_cuda and find_spec("triton"):
-        from src.kernels import forget_mult_triton
+        from src.kernels.forget_mult import triton_kernels
 
-        return forget_mult_triton
-    return forget_mult_cpu
+        return triton_kernels
+    return cpu
