@@ -1,6 +1,8 @@
 """fast.ai's own tabular net as a rival, with the settings that AutoGluon gives it (TabArena's entry)."""
 
+import io
 import tempfile
+from contextlib import redirect_stdout
 
 import numpy as np
 import pandas as pd
@@ -37,7 +39,7 @@ def fit(table: SuiteTable, inputs: pd.DataFrame, targets: pd.Series, seed: int) 
         )
         config = fastai.tabular_config(ps=[DROPOUT, DROPOUT], embed_p=DROPOUT)
         learner = fastai.tabular_learner(loaders, layers=[200, 100], config=config)
-        with learner.no_bar(), learner.no_logging():
+        with learner.no_bar(), learner.no_logging(), redirect_stdout(io.StringIO()):  # it tells of each better epoch
             learner.fit_one_cycle(EPOCHS, RATE, cbs=SaveModelCallback(monitor="valid_loss"))
 
     def predict(rows: pd.DataFrame) -> np.ndarray:
