@@ -11,6 +11,7 @@ from src.datamodules.text.source import Piece, TextFile, TextSource
 
 SPLITS = ("train", "valid", "test")
 MANY_FILES = 20  # each is a document that can be held out as a whole
+MANY_ROWS = 10  # of a column, in the smallest part
 LARGE = 1 << 26  # bytes; in larger texts no line is so long that a part would have none
 
 
@@ -41,17 +42,17 @@ def split_by_document(
 ) -> tuple[dict[str, Texts], str]:
     """Divide documents by chance, or each file where there are few; returns the splits and what is held out, in words.
 
-    A document is a cell of a column, or one of 20 files or more. Of fewer files, the end of each is held out.
+    A document is a cell of a column, or one of 20 files or more. Of few rows or files, the end of each file is held out.
     """
     ends = _ends(valid_fraction, test_fraction)
     shares = f"{valid_fraction:.0%} of {{}} to validate on and {test_fraction:.0%} to test on"
-    if files[0].column is not None:
+    if files[0].column is not None and _has_lines(files, MANY_ROWS / min(valid_fraction, test_fraction)):
         ranges = zip(SPLITS, pairwise(ends), strict=True)
         splits: dict[str, Texts] = {
             name: TextSource([replace(file, drawn=(seed, low, high)) for file in files]) for name, (low, high) in ranges
         }
         return splits, f"{shares.format('the rows')}, drawn by seed {seed}"
-    if len(files) >= MANY_FILES:
+    if files[0].column is None and len(files) >= MANY_FILES:
         drawn = _drawn([file.size() for file in files], {"test": test_fraction, "valid": valid_fraction}, seed)
         splits = {name: TextSource([files[n] for n in drawn[name]], exact=exact) for name in SPLITS}
         counts = f"{len(drawn['valid'])} of {len(files)} files to validate on and {len(drawn['test'])} to test on"
@@ -97,6 +98,15 @@ def split_by_size(
     parts = zip(SPLITS, pairwise(_ends(valid_fraction, test_fraction)), strict=True)
     between = b"\n" if exact else _separator(files, min(valid_fraction, test_fraction))
     return {name: TextSource(files, start, stop, exact, between=between) for name, (start, stop) in parts}
+
+
+def _has_lines(files: list[TextFile], number: float) -> bool:
+    lines = 0
+    for block in (block for file in files for block in file.blocks()):
+        lines += block.count(b"\n")
+        if lines >= number:
+            return True
+    return False
 
 
 def _separator(files: list[TextFile], fraction: float) -> bytes:

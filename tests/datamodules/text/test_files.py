@@ -120,6 +120,13 @@ def test_rows_of_a_column_are_held_out_by_chance(make, folder, capsys):
     assert "10% of the rows to validate on and 10% to test on, drawn by seed 0" in capsys.readouterr().out
 
 
+def test_of_few_rows_the_end_is_held_out(make, folder, capsys):
+    (folder / "a.csv").write_text("review\n" + "".join(f"w{number} and more words\n" for number in range(12)))
+    data = make(train_files=["*.csv"], column="review")
+    assert min(len(tokens) for tokens in data.tokens.values()) > 0
+    assert "10% of the text to validate on and 10% to test on, its end" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("text", ["one two three four five " * 30, "einszweidreiäöü" * 30], ids=["words", "characters"])
 def test_a_text_of_one_line_is_cut(make, folder, text, capsys):
     (folder / "a.txt").write_text(text)
