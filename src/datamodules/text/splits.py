@@ -42,7 +42,7 @@ def split_by_document(
 ) -> tuple[dict[str, Texts], str]:
     """Divide documents by chance, or each file where there are few; returns the splits and what is held out, in words.
 
-    A document is a cell of a column, or one of 20 files or more. Of few rows or files, the end of each file is held out.
+    A document is a cell of a column, or one of 20 files or more. Of few, the end of each file is held out.
     """
     ends = _ends(valid_fraction, test_fraction)
     shares = f"{valid_fraction:.0%} of {{}} to validate on and {test_fraction:.0%} to test on"
