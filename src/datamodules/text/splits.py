@@ -12,7 +12,7 @@ from src.datamodules.text.source import Piece, TextFile, TextSource
 SPLITS = ("train", "valid", "test")
 MANY_FILES = 20  # each is a document that can be held out as a whole
 MANY_ROWS = 10  # of a column, in the smallest part
-LARGE = 1 << 26  # bytes; in larger texts no line is so long that a part would have none
+LARGE = 1 << 27  # bytes; in larger texts no line is so long that a part would be empty
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,23 @@ def _ends(valid_fraction: float, test_fraction: float) -> tuple[float, float, fl
 def split_by_size(
     files: list[TextFile], valid_fraction: float, test_fraction: float, exact: bool
 ) -> dict[str, TextSource]:
-    """Divide the text of files: train on the beginning, validate on what follows, test on the end."""
-    parts = zip(SPLITS, pairwise(_ends(valid_fraction, test_fraction)), strict=True)
-    between = b"\n" if exact else _separator(files, min(valid_fraction, test_fraction))
-    return {name: TextSource(files, start, stop, exact, between=between) for name, (start, stop) in parts}
+    """Divide the text of files: train on the beginning, validate on what follows, test on the end.
+
+    Parts end with a line or, if one of them would be empty, with a word or any character.
+    """
+    ranges = dict(zip(SPLITS, pairwise(_ends(valid_fraction, test_fraction)), strict=True))
+
+    def parts(between: bytes) -> dict[str, TextSource]:
+        return {name: TextSource(files, *place, exact, between=between) for name, place in ranges.items()}
+
+    if exact or sum(file.size() for file in files) > LARGE:
+        return parts(b"\n")
+    tried = map(parts, (b"\n", b" ", b""))
+    return next((found for found in tried if all(map(_has_text, found.values()))), parts(b"\n"))
+
+
+def _has_text(source: TextSource) -> bool:
+    return next(source.pieces(), None) is not None
 
 
 def _has_lines(files: list[TextFile], number: float) -> bool:
@@ -107,15 +120,6 @@ def _has_lines(files: list[TextFile], number: float) -> bool:
         if lines >= number:
             return True
     return False
-
-
-def _separator(files: list[TextFile], fraction: float) -> bytes:
-    """What parts of this share can end with: a line, or else a word, or else (b"") a character."""
-    size = sum(file.size() for file in files)
-    if size > LARGE:
-        return b"\n"
-    text = b"".join(block for file in files for block in file.blocks())
-    return next((mark for mark in (b"\n", b" ") if max(map(len, text.split(mark))) < fraction * size), b"")
 
 
 def split_by_fold(
