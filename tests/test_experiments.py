@@ -57,7 +57,7 @@ def shortened(name, run_dir, data_dir):
 
 
 # Large nets or data; others of their kind are quick.
-LARGE = {"shakespeare", "flights", "flights_random", "wikitext2_lstm", "wikitext2_qrnn"}
+LARGE = {"shakespeare", "flights", "flights_random", "flights_ensemble", "wikitext2_lstm", "wikitext2_qrnn"}
 LARGE |= {"fashion_mnist_5min", "cifar10_5min", "cifar10_15min"}
 
 

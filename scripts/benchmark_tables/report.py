@@ -10,6 +10,8 @@ from scripts.benchmark_tables.suite import SUITE
 from scripts.shared.markdown import markdown_table
 from src.report.figures import marker_style, new_figure
 
+AT_RIGHT: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 9}
+
 
 def mean_scores(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Return the mean score over the seeds: a row for each table, a column for each model that has been on all."""
@@ -60,14 +62,23 @@ def by_model(scores: pd.DataFrame, constants: dict[str, float], results: Sequenc
 
 
 def draw(scores: pd.DataFrame, constants: dict[str, float]) -> Figure:
-    """Draw how far each model is behind the best of its table: a line for each table, a dot for each model."""
-    behind = 100 * shortfalls(scores, constants)
+    """Draw how far each model is behind the best of its table: a line for each table, a dot for each model.
+
+    What is no better than a constant would stretch the axis, so it has words in place of a dot.
+    """
+    found = shortfalls(scores, constants)
+    behind = 100 * found.where(found < 1)
     figure = new_figure(7.5, 1.4 + 0.42 * len(behind))
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
     for number, name in enumerate(behind.columns):
         style = {**marker_style(number), "linestyle": "", "alpha": 0.8}
         axes.plot(behind[name], range(len(behind)), **style, markersize=7, label=name)
+    for line, (_, row) in enumerate(found.iterrows()):
+        if worse := ", ".join(row.index[row >= 1]):
+            axes.text(
+                1, line + 0.32, f"{worse}: no better than a constant ", transform=axes.get_yaxis_transform(), **AT_RIGHT
+            )
     axes.set_yticks(range(len(behind)), list(behind.index))
     axes.set_ylim(len(behind) - 0.5, -0.5)
     axes.set_xlabel("behind the best of the table, in % of the best's distance from a constant")

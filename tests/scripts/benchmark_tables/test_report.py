@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from scripts.benchmark_tables.report import by_model, by_table, draw, mean_scores, ranks, shortfalls
@@ -47,3 +48,10 @@ def test_each_model_has_a_dot_on_the_line_of_each_table():
     assert [text.get_text() for text in axes.get_yticklabels()] == ["ames", "adult"]
     dots = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
     assert dots["b"] == pytest.approx([20, 25])
+
+
+def test_what_is_no_better_than_a_constant_has_words():
+    bad = [row | {"score": 1e6} if (row["table"], row["model"]) == ("ames", "c") else row for row in RESULTS]
+    (axes,) = draw(mean_scores(bad), CONSTANTS).axes
+    assert [text.get_text() for text in axes.texts] == ["c: no better than a constant "]
+    assert max(np.nanmax(line.get_xdata()) for line in axes.lines) == pytest.approx(25)
