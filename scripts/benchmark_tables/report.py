@@ -75,7 +75,7 @@ def draw(scores: pd.DataFrame, constants: dict[str, float]) -> Figure:
         style = {**marker_style(number), "linestyle": "", "alpha": 0.8}
         axes.plot(behind[name], range(len(behind)), **style, markersize=7, label=name)
     for line, (_, row) in enumerate(found.iterrows()):
-        if worse := ", ".join(row.index[row >= 1]):
+        if worse := ", ".join(str(name) for name, value in row.items() if value >= 1):
             axes.text(
                 1, line + 0.32, f"{worse}: no better than a constant ", transform=axes.get_yaxis_transform(), **AT_RIGHT
             )
