@@ -124,10 +124,11 @@ def read_checkpoint(path: str | Path) -> Any:
 
 def _load(path: str | Path) -> Any:
     try:
-        checkpoint = unpack(torch.load(path, map_location="cpu", weights_only=True))
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch's own text advises to load it unsafely
         raise ValueError(f"{path} is not a checkpoint of plain data and tensors; nothing else is loaded") from error
     check_config(checkpoint, path)
+    checkpoint = unpack(checkpoint)
     update_checkpoint(checkpoint, path)
     return checkpoint

@@ -10,39 +10,51 @@ import torch
 from torch import Tensor
 
 SHORTEST = 100  # numbers of a list that is worth it
+DEEPEST = 20  # levels that are looked into
 KEY = "list_of_floats"
 
 
 def pack(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """Return the checkpoint with tensors for the long lists of floats in its hyper_parameters."""
-    return _changed(checkpoint, _packed)
+    return _with_hyper_parameters(checkpoint, _packed)
 
 
 def unpack(checkpoint: Any) -> Any:
     """Return the checkpoint with its lists again; what is not packed stays as it is."""
-    return _changed(checkpoint, _unpacked)
+    return _with_hyper_parameters(checkpoint, _unpacked)
 
 
-def _changed(checkpoint: Any, change: Callable[[Any], Any]) -> Any:
+def _with_hyper_parameters(checkpoint: Any, change: Callable[[Any], Any]) -> Any:
     if not isinstance(checkpoint, dict) or "hyper_parameters" not in checkpoint:
         return checkpoint
-    return {**checkpoint, "hyper_parameters": change(checkpoint["hyper_parameters"])}
+    return {**checkpoint, "hyper_parameters": _changed(checkpoint["hyper_parameters"], change, {}, DEEPEST)}
+
+
+def _changed(value: Any, change: Callable[[Any], Any], known: dict[int, Any], levels: int) -> Any:
+    """Change the lists and dicts in a value. One that lies in several places, which is `known`, stays one object.
+
+    A file from a stranger may name one list a billion times, or put a list within itself.
+    """
+    if not isinstance(value, dict | list) or not levels:
+        return value
+    if id(value) not in known:
+        known[id(value)] = value
+        found = change(value)
+        if isinstance(found, dict):
+            found = {key: _changed(each, change, known, levels - 1) for key, each in found.items()}
+        elif isinstance(found, list) and found is value:
+            found = [_changed(each, change, known, levels - 1) for each in found]
+        known[id(value)] = found
+    return known[id(value)]
 
 
 def _packed(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _packed(each) for key, each in value.items()}
-    if not isinstance(value, list):
-        return value
-    if len(value) >= SHORTEST and all(type(each) is float for each in value):
+    if isinstance(value, list) and len(value) >= SHORTEST and all(type(each) is float for each in value):
         return {KEY: torch.tensor(value, dtype=torch.float64)}
-    return [_packed(each) for each in value]
+    return value
 
 
 def _unpacked(value: Any) -> Any:
-    if isinstance(value, dict):
-        numbers = value.get(KEY)
-        if isinstance(numbers, Tensor):
-            return numbers.tolist()
-        return {key: _unpacked(each) for key, each in value.items()}
-    return [_unpacked(each) for each in value] if isinstance(value, list) else value
+    numbers = value.get(KEY) if isinstance(value, dict) else None
+    # An expanded tensor would be a longer list than the file can hold.
+    return numbers.tolist() if isinstance(numbers, Tensor) and numbers.is_contiguous() else value

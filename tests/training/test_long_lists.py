@@ -4,7 +4,7 @@ import pickle
 import pytest
 import torch
 
-from src.training.long_lists import SHORTEST, pack, unpack
+from src.training.long_lists import KEY, SHORTEST, pack, unpack
 
 LONG = [0.1 * n for n in range(SHORTEST)]
 
@@ -42,3 +42,19 @@ def test_what_is_no_checkpoint_of_a_training_stays():
     weights = {"w": torch.ones(2)}
     assert pack(weights) is weights
     assert unpack(weights) is weights
+
+
+def test_what_a_stranger_repeats_stays_one_object():
+    bomb = [0.5]
+    for _ in range(15):
+        bomb = [bomb] * 100
+    loop = []
+    loop.append(loop)
+    found = unpack(checkpoint(bomb=bomb, loop=loop))["hyper_parameters"]["spec"]
+    assert found["bomb"][0] is found["bomb"][99]
+    assert found["loop"][0] is loop
+
+
+def test_a_tensor_that_is_longer_than_its_file_stays_a_tensor():
+    endless = {KEY: torch.zeros(1, dtype=torch.float64).expand(1 << 40)}
+    assert unpack(checkpoint(value=endless))["hyper_parameters"]["spec"]["value"][KEY].stride() == (0,)
