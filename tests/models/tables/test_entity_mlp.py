@@ -104,7 +104,7 @@ def test_without_relu_all_layers_are_one_linear_map(relu):
 
 
 def test_continuous_columns_are_normalised_over_the_batch():
-    net = make()
+    net = make(batch_norm=False)  # of the hidden layers, which enlarge the rounding of a few rows
     categories, continuous, _ = rows(6)
     assert_close(net(categories, continuous), net(categories, 100 * continuous + 7), rtol=1e-3, atol=1e-4)
 
