@@ -6,9 +6,8 @@ from contextlib import redirect_stdout
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
-from scripts.benchmark_tables.suite import Fitted, SuiteTable
+from scripts.benchmark_tables.suite import Fitted, SuiteTable, categories_of, divide_train
 
 EPOCHS, RATE, BATCH, DROPOUT = 30, 1e-2, 256, 0.1
 
@@ -21,16 +20,15 @@ def fit(table: SuiteTable, inputs: pd.DataFrame, targets: pd.Series, seed: int) 
     is_regression = table.task == "regression"
     mean, deviation = (targets.mean(), targets.std()) if is_regression else (0.0, 1.0)
     frame = as_frame(inputs).assign(target=(targets - mean) / deviation if is_regression else targets)
-    same_shares = None if is_regression else targets
-    _, valid = train_test_split(range(len(frame)), test_size=0.1, random_state=seed, stratify=same_shares)
+    categories, (_, valid) = categories_of(inputs), divide_train(table, targets, seed)
     fastai.set_seed(seed)
     with tempfile.TemporaryDirectory() as folder:
         loaders = fastai.TabularDataLoaders.from_df(
             frame,
             path=folder,
             procs=[fastai.Categorify, fastai.FillMissing, fastai.Normalize],
-            cat_names=[name for name, values in inputs.items() if _is_category(values)],
-            cont_names=[name for name, values in inputs.items() if not _is_category(values)],
+            cat_names=categories,
+            cont_names=[name for name in inputs if name not in categories],
             y_names="target",
             y_block=fastai.RegressionBlock() if is_regression else fastai.CategoryBlock(),
             valid_idx=valid,
@@ -52,8 +50,5 @@ def fit(table: SuiteTable, inputs: pd.DataFrame, targets: pd.Series, seed: int) 
 
 def as_frame(inputs: pd.DataFrame) -> pd.DataFrame:
     """Text for categories, which it reads as such, and float32 numbers."""
-    return inputs.astype({name: object if _is_category(values) else np.float32 for name, values in inputs.items()})
-
-
-def _is_category(values: pd.Series) -> bool:
-    return isinstance(values.dtype, pd.CategoricalDtype)
+    categories = categories_of(inputs)
+    return inputs.astype({name: object if name in categories else np.float32 for name in inputs})

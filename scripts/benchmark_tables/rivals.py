@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
 from scripts.benchmark_tables import fastai_net
-from scripts.benchmark_tables.suite import Fitted, SuiteTable, score
+from scripts.benchmark_tables.suite import Fitted, SuiteTable, categories_of, divide_train, score
 
 MAX_LEVELS = 254  # of a category: HistGradientBoosting takes no more
 DATE_PARTS = ("year", "month", "day", "day_of_week", "day_of_year")
@@ -79,7 +78,7 @@ def at_defaults(kinds: tuple[str, str, str], **settings: Any) -> Rival:
 
 def catboost(table: SuiteTable, inputs: pd.DataFrame, targets: pd.Series, seed: int) -> Fitted:
     """CatBoost at its defaults; it wants categories as text."""
-    categories = [str(name) for name, values in inputs.items() if isinstance(values.dtype, pd.CategoricalDtype)]
+    categories = categories_of(inputs)
 
     def as_text(rows: pd.DataFrame) -> pd.DataFrame:
         return rows.assign(**{name: rows[name].astype(object).fillna("missing").astype(str) for name in categories})
@@ -112,10 +111,8 @@ def tuned_lightgbm(
     """LightGBM with the best of some settings by a tenth of the rows, which also stops the growth of each."""
     import lightgbm as package  # pyright: ignore[reportMissingImports]
 
-    same_shares = None if table.task == "regression" else targets
-    train, valid, train_targets, valid_targets = train_test_split(
-        inputs, targets, test_size=0.1, random_state=seed, stratify=same_shares
-    )
+    parts = divide_train(table, targets, seed)
+    (train, valid), (train_targets, valid_targets) = ([rows.iloc[part] for part in parts] for rows in (inputs, targets))
     best, best_loss = None, np.inf
     for settings in lightgbm_tries(seed, tries):
         fixed = {"n_estimators": trees, "verbose": -1, "n_jobs": 1}

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from hydra.utils import instantiate
 from sklearn.metrics import roc_auc_score, root_mean_squared_error
+from sklearn.model_selection import train_test_split
 
 from src.core.check import composed
 from src.core.errors import ConfigError
@@ -100,6 +101,18 @@ def write_split(name: str, data_dir: str, seed: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for split, rows in (("test", order[:num_test]), ("train", order[num_test:])):
         frame.iloc[rows].to_csv(folder / f"{split}.csv", index=False)
+
+
+def categories_of(inputs: pd.DataFrame) -> list[str]:
+    """The columns of a rival's inputs that are categories."""
+    return [str(name) for name, values in inputs.items() if isinstance(values.dtype, pd.CategoricalDtype)]
+
+
+def divide_train(table: SuiteTable, targets: pd.Series, seed: int) -> tuple[list[int], list[int]]:
+    """Draw a tenth of the training rows to validate on; returns the positions of the others and of these."""
+    same_shares = None if table.task == "regression" else targets
+    train, valid = train_test_split(range(len(targets)), test_size=0.1, random_state=seed, stratify=same_shares)
+    return list(train), list(valid)
 
 
 def score(table: SuiteTable, truth: pd.Series, answers: np.ndarray) -> float:
